@@ -1,0 +1,11 @@
+//! Wire types only: what clients, nodes and workers say to each other.
+//!
+//! Owns the shapes and their encoding. Must never know a runtime, a database or a socket: everything
+//! here is plain data with serde, so that any process may depend on it.
+
+pub mod convex;
+pub mod error;
+pub mod event;
+
+pub use error::{Code, Error, Result};
+pub use event::{Event, FinalStatus, Usage};

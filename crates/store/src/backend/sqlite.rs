@@ -1,0 +1,393 @@
+//! SQLite: the embedded default. One file in WAL mode, one writer, many readers.
+//!
+//! Owns the SQL and the pragmas. A document is a row of its table: `_id`, `document` (JSON, readable with
+//! `sqlite3`) and one key column per index. `_`-prefixed tables are the store's own.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags, OptionalExtension, params};
+use spool_protocol::{Code, Error};
+
+use super::{Backend, CommitError, Connection, LedgerRecord, LogEnd, OldKeys, Row};
+use crate::Timestamp;
+use crate::logs::Chunk;
+use crate::scan::Order;
+use crate::schema::{Index, Schema, Table};
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Synchronous {
+    /// fsync before every acknowledgement. The promise of the product.
+    #[default]
+    Full,
+    /// A power cut may lose the last commits (a crash of the process may not).
+    Normal,
+}
+
+/// The database file and how to open it.
+#[derive(Debug)]
+pub struct SqliteBackend {
+    file: PathBuf,
+    schema: Schema,
+    synchronous: Synchronous,
+}
+
+const OWN_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS _clock (id INTEGER PRIMARY KEY CHECK (id = 1), ts INTEGER NOT NULL);
+    INSERT OR IGNORE INTO _clock VALUES (1, 0);
+    CREATE TABLE IF NOT EXISTS _ledger (
+        session TEXT NOT NULL, request TEXT NOT NULL, principal TEXT NOT NULL, ts INTEGER NOT NULL,
+        value TEXT NOT NULL, created_ms INTEGER NOT NULL, PRIMARY KEY (session, request)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS _ledger_by_age ON _ledger (created_ms);
+    CREATE TABLE IF NOT EXISTS _log_chunks (
+        log TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, data TEXT NOT NULL,
+        PRIMARY KEY (log, start)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS _logs_sealed (log TEXT PRIMARY KEY, end INTEGER NOT NULL) WITHOUT ROWID;";
+
+impl SqliteBackend {
+    /// Opens or creates `file` and brings its tables up to `schema`, only ever adding.
+    pub fn open(file: &Path, schema: Schema, synchronous: Synchronous) -> Result<Self, Error> {
+        let backend = Self { file: file.to_owned(), schema, synchronous };
+        let connection = backend.connect(false)?;
+        let mut ddl = String::from(OWN_TABLES);
+        for table in schema.tables {
+            let columns: String = table.indexes.iter().map(|i| format!(", \"{}\" BLOB", i.name)).collect();
+            let name = table.name;
+            ddl += &format!(
+                "CREATE TABLE IF NOT EXISTS \"{name}\" (_id TEXT PRIMARY KEY, document TEXT NOT NULL{columns});"
+            );
+        }
+        connection.execute_batch(&ddl).map_err(|e| backend.broken(&e))?;
+        for table in schema.tables {
+            backend.add_missing_indexes(&connection, table).map_err(|e| backend.broken(&e))?;
+        }
+        Ok(backend)
+    }
+
+    /// An index that an older file does not have yet gets its column, filled from the documents.
+    fn add_missing_indexes(&self, connection: &Sqlite, table: &'static Table) -> rusqlite::Result<()> {
+        let name = table.name;
+        let present: Vec<String> = connection
+            .prepare(&format!("SELECT name FROM pragma_table_info('{name}')"))?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for index in table.indexes {
+            let column = index.name;
+            if !present.iter().any(|p| p == column) {
+                connection.execute_batch(&format!("ALTER TABLE \"{name}\" ADD COLUMN \"{column}\" BLOB"))?;
+                let rows: Vec<(String, String)> = connection
+                    .prepare(&format!("SELECT _id, document FROM \"{name}\""))?
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect::<Result<_, _>>()?;
+                let mut update =
+                    connection.prepare(&format!("UPDATE \"{name}\" SET \"{column}\" = ?2 WHERE _id = ?1"))?;
+                for (id, document) in rows {
+                    let value = serde_json::from_str(&document).unwrap_or_default();
+                    update.execute(params![id, crate::tx::index_key(index, &value, &id)])?;
+                }
+            }
+            connection.execute_batch(&format!(
+                "CREATE UNIQUE INDEX IF NOT EXISTS \"{name}.{column}\" ON \"{name}\" (\"{column}\")"
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn connect(&self, read_only: bool) -> Result<Sqlite, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || -> rusqlite::Result<Sqlite> {
+            let connection = Sqlite::open_with_flags(&self.file, flags)?;
+            connection.busy_timeout(Duration::from_secs(10))?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            let synchronous = match self.synchronous {
+                Synchronous::Full => "FULL",
+                Synchronous::Normal => "NORMAL",
+            };
+            connection.pragma_update(None, "synchronous", synchronous)?;
+            connection.pragma_update(None, "cache_size", -16_000)?; // 16 MB per connection
+            connection.pragma_update(None, "mmap_size", 1_i64 << 30)?;
+            connection.pragma_update(None, "temp_store", "MEMORY")?;
+            if read_only {
+                connection.pragma_update(None, "query_only", true)?;
+            }
+            connection.set_prepared_statement_cache_capacity(256);
+            Ok(connection)
+        };
+        open().map_err(|e| self.broken(&e))
+    }
+
+    fn broken(&self, error: &rusqlite::Error) -> Error {
+        let mut mapped = map(error);
+        mapped.message = format!("database {}: {}", self.file.display(), mapped.message);
+        mapped
+    }
+
+    fn connection(&self, read_only: bool) -> Result<Box<dyn Connection>, Error> {
+        let sql = self.schema.tables.iter().map(|table| (table.name, TableSql::of(table))).collect();
+        Ok(Box::new(SqliteConnection { sqlite: self.connect(read_only)?, sql }))
+    }
+}
+
+impl Backend for SqliteBackend {
+    fn reader(&self) -> Result<Box<dyn Connection>, Error> {
+        self.connection(true)
+    }
+
+    fn writer(&self) -> Result<Box<dyn Connection>, Error> {
+        self.connection(false)
+    }
+}
+
+/// The statements of one table, written once so that the statement cache finds them by text.
+struct TableSql {
+    get: String,
+    keys: String,
+    put: String,
+    delete: String,
+    scans: HashMap<&'static str, [String; 3]>,
+}
+
+impl TableSql {
+    fn of(table: &Table) -> Self {
+        let name = table.name;
+        let columns: Vec<String> = table.indexes.iter().map(|i| format!("\"{}\"", i.name)).collect();
+        let list = if columns.is_empty() { "NULL".to_owned() } else { columns.join(", ") };
+        let inserted: String = columns.iter().map(|c| format!(", {c}")).collect();
+        let slots: String = (0..columns.len()).map(|i| format!(", ?{}", i + 3)).collect();
+        let updates: String = columns.iter().map(|c| format!(", {c} = excluded.{c}")).collect();
+        let scan = |column: &str, direction: &str| {
+            format!(
+                "SELECT \"{column}\", document FROM \"{name}\" WHERE \"{column}\" >= ?1 AND \"{column}\" < ?2 \
+                 ORDER BY \"{column}\" {direction} LIMIT ?3"
+            )
+        };
+        let scans = table.indexes.iter().map(|i| {
+            let count = format!("SELECT count(*) FROM \"{name}\" WHERE \"{0}\" >= ?1 AND \"{0}\" < ?2", i.name);
+            (i.name, [scan(i.name, "ASC"), scan(i.name, "DESC"), count])
+        });
+        Self {
+            get: format!("SELECT document FROM \"{name}\" WHERE _id = ?1"),
+            keys: format!("SELECT {list} FROM \"{name}\" WHERE _id = ?1"),
+            put: format!(
+                "INSERT INTO \"{name}\" (_id, document{inserted}) VALUES (?1, ?2{slots}) \
+                 ON CONFLICT (_id) DO UPDATE SET document = excluded.document{updates}"
+            ),
+            delete: format!("DELETE FROM \"{name}\" WHERE _id = ?1"),
+            scans: scans.collect(),
+        }
+    }
+}
+
+struct SqliteConnection {
+    sqlite: Sqlite,
+    sql: HashMap<&'static str, TableSql>,
+}
+
+impl SqliteConnection {
+    fn table(&self, table: &Table) -> Result<&TableSql, Error> {
+        self.sql.get(table.name).ok_or_else(|| Error::internal(format!("table {} is not in the schema", table.name)))
+    }
+
+    fn old_keys(&self, table: &Table, id: &str) -> Result<OldKeys, Error> {
+        let read = |row: &rusqlite::Row<'_>| (0..table.indexes.len()).map(|i| row.get(i)).collect();
+        let mut statement = self.sqlite.prepare_cached(&self.table(table)?.keys).map_err(|e| map(&e))?;
+        statement.query_row([id], read).optional().map_err(|e| map(&e))
+    }
+
+    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, Error> {
+        self.sqlite.prepare_cached(sql).and_then(|mut s| s.execute(params)).map_err(|e| map(&e))
+    }
+
+    fn newest(&self) -> Result<Timestamp, Error> {
+        let ts: i64 = self
+            .sqlite
+            .prepare_cached("SELECT ts FROM _clock")
+            .and_then(|mut s| s.query_row([], |row| row.get(0)))
+            .map_err(|e| map(&e))?;
+        Ok(ts.cast_unsigned())
+    }
+}
+
+impl Connection for SqliteConnection {
+    fn begin_read(&mut self) -> Result<Timestamp, Error> {
+        self.run("BEGIN DEFERRED", [])?;
+        // The first read takes the WAL snapshot, and tells which commit it is.
+        self.newest().inspect_err(|_| self.end_read())
+    }
+
+    fn end_read(&mut self) {
+        if !self.sqlite.is_autocommit() {
+            let _ = self.run("COMMIT", []);
+        }
+    }
+
+    fn begin_write(&mut self, now_ns: u64) -> Result<Timestamp, Error> {
+        self.run("BEGIN IMMEDIATE", [])?;
+        let next = self.newest().map(|last| now_ns.max(last + 1).min(i64::MAX.cast_unsigned()));
+        match next.and_then(|ts| self.run("UPDATE _clock SET ts = ?1", [ts.cast_signed()]).map(|_| ts)) {
+            Ok(ts) => Ok(ts),
+            Err(error) => {
+                self.rollback();
+                Err(error)
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), CommitError> {
+        let Err(error) = self.run("COMMIT", []) else { return Ok(()) };
+        if self.sqlite.is_autocommit() && error.code != Code::StorageFull {
+            return Err(CommitError::Unknown(error));
+        }
+        self.rollback();
+        Err(CommitError::RolledBack(error))
+    }
+
+    fn rollback(&mut self) {
+        if !self.sqlite.is_autocommit() {
+            let _ = self.run("ROLLBACK", []);
+        }
+    }
+
+    fn savepoint(&mut self) -> Result<(), Error> {
+        self.run("SAVEPOINT job", []).map(drop)
+    }
+
+    fn release_savepoint(&mut self) -> Result<(), Error> {
+        self.run("RELEASE job", []).map(drop)
+    }
+
+    fn rollback_to_savepoint(&mut self) -> Result<(), Error> {
+        self.run("ROLLBACK TO job", [])?;
+        self.release_savepoint()
+    }
+
+    fn get(&mut self, table: &'static Table, id: &str) -> Result<Option<String>, Error> {
+        let mut statement = self.sqlite.prepare_cached(&self.table(table)?.get).map_err(|e| map(&e))?;
+        statement.query_row([id], |row| row.get(0)).optional().map_err(|e| map(&e))
+    }
+
+    fn scan(
+        &mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8], order: Order, limit: usize,
+    ) -> Result<Vec<(Vec<u8>, String)>, Error> {
+        let [ascending, descending, _] = &self.table(table)?.scans[index.name];
+        let sql = if order == Order::Asc { ascending } else { descending };
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(|e| map(&e))?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows =
+            statement.query_map(params![lo, hi, limit], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|e| map(&e))?;
+        rows.collect::<Result<_, _>>().map_err(|e| map(&e))
+    }
+
+    fn count(&mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8]) -> Result<u64, Error> {
+        let [.., sql] = &self.table(table)?.scans[index.name];
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(|e| map(&e))?;
+        let count: i64 = statement.query_row(params![lo, hi], |row| row.get(0)).map_err(|e| map(&e))?;
+        Ok(count.cast_unsigned())
+    }
+
+    fn put(&mut self, table: &'static Table, row: Row<'_>) -> Result<OldKeys, Error> {
+        let old = self.old_keys(table, row.id)?;
+        let mut statement = self.sqlite.prepare_cached(&self.table(table)?.put).map_err(|e| map(&e))?;
+        let head: [&dyn rusqlite::ToSql; 2] = [&row.id, &row.document];
+        let keys = row.keys.iter().map(|key| -> &dyn rusqlite::ToSql { key });
+        let all: Vec<&dyn rusqlite::ToSql> = head.into_iter().chain(keys).collect();
+        statement.execute(all.as_slice()).map_err(|e| map(&e))?;
+        Ok(old)
+    }
+
+    fn delete(&mut self, table: &'static Table, id: &str) -> Result<OldKeys, Error> {
+        let old = self.old_keys(table, id)?;
+        if old.is_some() {
+            self.run(&self.table(table)?.delete, [id])?;
+        }
+        Ok(old)
+    }
+
+    fn log_end(&mut self, log: &str) -> Result<LogEnd, Error> {
+        let sql = "SELECT (SELECT end FROM _log_chunks WHERE log = ?1 ORDER BY start DESC LIMIT 1), \
+                          (SELECT end FROM _logs_sealed WHERE log = ?1)";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
+        let (end, sealed) =
+            self.sqlite.prepare_cached(sql).and_then(|mut s| s.query_row([log], read)).map_err(|e| map(&e))?;
+        Ok(LogEnd { end: sealed.or(end).unwrap_or(0).cast_unsigned(), sealed: sealed.is_some() })
+    }
+
+    fn log_append(&mut self, log: &str, chunk: &Chunk) -> Result<(), Error> {
+        let sql = "INSERT INTO _log_chunks (log, start, end, data) VALUES (?1, ?2, ?3, ?4)";
+        self.run(sql, params![log, chunk.start.cast_signed(), chunk.end.cast_signed(), &*chunk.data]).map(drop)
+    }
+
+    fn log_read(&mut self, log: &str, from: u64, max_bytes: usize) -> Result<Vec<Chunk>, Error> {
+        let sql = "SELECT start, end, data FROM _log_chunks WHERE log = ?1 AND end > ?2 AND start >= \
+                   coalesce((SELECT max(start) FROM _log_chunks WHERE log = ?1 AND start <= ?2), 0) ORDER BY start";
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(|e| map(&e))?;
+        let mut rows = statement.query(params![log, from.cast_signed()]).map_err(|e| map(&e))?;
+        let (mut chunks, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next().map_err(|e| map(&e))? {
+            let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Chunk> {
+                let data: String = row.get(2)?;
+                Ok(Chunk {
+                    start: row.get::<_, i64>(0)?.cast_unsigned(),
+                    end: row.get::<_, i64>(1)?.cast_unsigned(),
+                    data: data.into(),
+                })
+            };
+            let chunk = read(row).map_err(|e| map(&e))?;
+            bytes += chunk.data.len();
+            chunks.push(chunk);
+            if bytes >= max_bytes {
+                break;
+            }
+        }
+        Ok(chunks)
+    }
+
+    fn log_seal(&mut self, log: &str, end: u64) -> Result<(), Error> {
+        self.run("INSERT OR IGNORE INTO _logs_sealed (log, end) VALUES (?1, ?2)", params![log, end.cast_signed()])
+            .map(drop)
+    }
+
+    fn log_delete(&mut self, log: &str) -> Result<(), Error> {
+        self.run("DELETE FROM _log_chunks WHERE log = ?1", [log])?;
+        self.run("DELETE FROM _logs_sealed WHERE log = ?1", [log]).map(drop)
+    }
+
+    fn ledger_get(&mut self, session: &str, request: &str) -> Result<Option<LedgerRecord>, Error> {
+        let sql = "SELECT principal, ts, value FROM _ledger WHERE session = ?1 AND request = ?2";
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(LedgerRecord { principal: row.get(0)?, ts: row.get::<_, i64>(1)?.cast_unsigned(), value: row.get(2)? })
+        };
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(|e| map(&e))?;
+        statement.query_row([session, request], read).optional().map_err(|e| map(&e))
+    }
+
+    fn ledger_put(&mut self, session: &str, request: &str, record: &LedgerRecord, now_ms: u64) -> Result<(), Error> {
+        let sql =
+            "INSERT INTO _ledger (session, request, principal, ts, value, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let ts = record.ts.cast_signed();
+        self.run(sql, params![session, request, record.principal, ts, record.value, now_ms.cast_signed()]).map(drop)
+    }
+
+    fn ledger_prune(&mut self, before_ms: u64) -> Result<u64, Error> {
+        let deleted = self.run("DELETE FROM _ledger WHERE created_ms < ?1", [before_ms.cast_signed()])?;
+        Ok(deleted as u64)
+    }
+}
+
+/// Engine errors by what a caller can do about them.
+fn map(error: &rusqlite::Error) -> Error {
+    let rusqlite::Error::SqliteFailure(failure, text) = error else {
+        return Error::internal(format!("sqlite: {error}"));
+    };
+    match failure.code {
+        ErrorCode::DiskFull => Error::new(Code::StorageFull, "the disk is full: nothing was stored, reads go on"),
+        ErrorCode::ConstraintViolation => {
+            // "UNIQUE constraint failed: threads.by_default"
+            let index = text.as_deref().and_then(|t| t.rsplit(": ").next()).unwrap_or("a unique index").to_owned();
+            Error::new(Code::AlreadyExists, format!("a document with the same {index} exists")).with("index", index)
+        }
+        _ => Error::internal(format!("sqlite: {error}")),
+    }
+}

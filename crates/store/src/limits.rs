@@ -1,0 +1,20 @@
+//! Every bound of the store, each with its reason. Crossing one is a typed error, never a slowdown.
+
+/// One document as JSON. A finished answer of 10 MB must fit with its parts.
+pub const DOCUMENT_BYTES: usize = 32 << 20;
+/// Rows that one function may read: a query that needs more wants an index or a page.
+pub const SCAN_ROWS: usize = 32_000;
+/// Rows on one page, however much its range has grown since it was cut.
+pub const PAGE_ROWS: usize = 1_000;
+/// Jobs that share one SQL transaction and one fsync. Larger batches only add latency.
+pub const BATCH_JOBS: usize = 256;
+/// Jobs waiting for the writer; beyond it callers wait, which is the backpressure.
+pub const WRITE_QUEUE: usize = 8_192;
+/// Commits remembered to judge a query that ran while others committed.
+pub const RECENT_COMMITS: usize = 2_048;
+/// Bytes of one log kept in memory for its followers; older parts come from the database.
+pub const LOG_TAIL_BYTES: usize = 256 << 10;
+/// Bytes of log served in one read, so that a slow reader never holds more.
+pub const LOG_READ_BYTES: usize = 256 << 10;
+/// How long a non-empty log page stays as it is for subscribers that do not move their cursor on.
+pub const LOG_PAGE_LINGER_MS: u64 = 100;

@@ -1,0 +1,165 @@
+//! Append-only logs: their chunks, the tails of active ones in memory, and followers.
+//!
+//! A follower holds an offset and nothing else: it is served from memory near the end and from the
+//! database when it is behind, so a slow reader neither buffers nor delays anybody.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use spool_protocol::Error;
+use tokio::sync::Notify;
+
+use crate::backend::LogEnd;
+use crate::limits;
+use crate::store::Store;
+
+/// One append: `data` covers the offsets `start..end`. What an offset unit is, the appender decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub start: u64,
+    pub end: u64,
+    pub data: Arc<str>,
+}
+
+/// The logs that somebody appends to or follows right now.
+#[derive(Default)]
+pub(crate) struct Logs {
+    active: Mutex<HashMap<String, Arc<LogState>>>,
+}
+
+/// The committed end of one log, and its newest chunks.
+pub(crate) struct LogState {
+    recent: Mutex<Recent>,
+    changed: Notify,
+}
+
+struct Recent {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    end: u64,
+    ended: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A poisoned lock only says that another thread panicked; the data is updated in single steps.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Logs {
+    /// Only the writer thread calls this, so no append can slip in between.
+    pub fn open(&self, log: &str, end: LogEnd) -> Arc<LogState> {
+        let mut active = lock(&self.active);
+        if let Some(state) = active.get(log) {
+            return Arc::clone(state);
+        }
+        let recent = Recent { chunks: VecDeque::new(), bytes: 0, end: end.end, ended: end.sealed };
+        let state = Arc::new(LogState { recent: Mutex::new(recent), changed: Notify::new() });
+        if !end.sealed {
+            active.insert(log.to_owned(), Arc::clone(&state));
+        }
+        state
+    }
+
+    pub fn find(&self, log: &str) -> Option<Arc<LogState>> {
+        lock(&self.active).get(log).cloned()
+    }
+
+    pub fn active_end(&self, log: &str) -> Option<u64> {
+        self.find(log).map(|state| lock(&state.recent).end)
+    }
+
+    /// Shows committed chunks to followers. Called in commit order.
+    pub fn publish(&self, appended: Vec<(String, Chunk)>, ended: &[String]) {
+        let mut active = lock(&self.active);
+        for (log, chunk) in appended {
+            // A log appears here with its first append even if nobody follows: the next append needs its end.
+            let state = active.entry(log).or_insert_with(|| {
+                let recent = Recent { chunks: VecDeque::new(), bytes: 0, end: chunk.start, ended: false };
+                Arc::new(LogState { recent: Mutex::new(recent), changed: Notify::new() })
+            });
+            let mut recent = lock(&state.recent);
+            recent.end = chunk.end;
+            recent.bytes += chunk.data.len();
+            recent.chunks.push_back(chunk);
+            while recent.bytes > limits::LOG_TAIL_BYTES {
+                let Some(oldest) = recent.chunks.pop_front() else { break };
+                recent.bytes -= oldest.data.len();
+            }
+            drop(recent);
+            state.changed.notify_waiters();
+        }
+        for log in ended {
+            if let Some(state) = active.remove(log) {
+                lock(&state.recent).ended = true;
+                state.changed.notify_waiters();
+            }
+        }
+    }
+}
+
+/// What a follower finds at its offset.
+enum Found {
+    Chunks(Vec<Chunk>),
+    /// Older than what is kept in memory.
+    Behind,
+    Nothing {
+        ended: bool,
+    },
+}
+
+impl LogState {
+    fn read(&self, from: u64) -> Found {
+        let recent = lock(&self.recent);
+        if from >= recent.end {
+            return Found::Nothing { ended: recent.ended };
+        }
+        if recent.chunks.front().is_none_or(|first| from < first.start) {
+            return Found::Behind;
+        }
+        let first = recent.chunks.partition_point(|chunk| chunk.end <= from);
+        Found::Chunks(recent.chunks.range(first..).cloned().collect())
+    }
+}
+
+/// A follower of one log.
+pub struct Tail {
+    store: Store,
+    log: String,
+    state: Arc<LogState>,
+    offset: u64,
+}
+
+impl Tail {
+    pub(crate) fn new(store: Store, log: String, state: Arc<LogState>, offset: u64) -> Self {
+        Self { store, log, state, offset }
+    }
+
+    /// The offset that the next chunk covers.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The chunks from the current offset on, as soon as there are any; `None` once the log has ended
+    /// and everything was read. The first chunk may begin before the offset. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Option<Vec<Chunk>>, Error> {
+        loop {
+            let state = Arc::clone(&self.state);
+            let changed = state.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let chunks = match self.state.read(self.offset) {
+                Found::Chunks(chunks) => chunks,
+                Found::Behind => self.store.log_read(&self.log, self.offset).await?,
+                Found::Nothing { ended: true } => return Ok(None),
+                Found::Nothing { ended: false } => {
+                    changed.await;
+                    continue;
+                }
+            };
+            // Deleted meanwhile: in memory it had an end, in the database there is nothing any more.
+            let Some(last) = chunks.last() else { return Ok(None) };
+            self.offset = last.end;
+            return Ok(Some(chunks));
+        }
+    }
+}

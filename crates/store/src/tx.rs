@@ -1,0 +1,271 @@
+//! The transaction that a named function sees: documents, logs, ids and one fixed moment.
+//!
+//! Records what is read and what changes. Must never read a clock, the network or randomness of its
+//! own: a function that gets the same transaction does the same thing, so it can be run again.
+
+use serde_json::Value;
+use spool_protocol::{Code, Error};
+
+use crate::Timestamp;
+use crate::backend::{Connection, LogEnd, Row};
+use crate::id::{Document, Id, IdSource};
+use crate::key::{self, Part};
+use crate::limits;
+use crate::logs::Chunk;
+use crate::range::{BY_ID, ChangeSet, IndexName, KeyRange, LogRead, ReadSet};
+use crate::scan::{Order, Scan, seen};
+use crate::schema::Index;
+
+/// One attempt at running a function.
+pub struct Tx<'conn> {
+    connection: &'conn mut dyn Connection,
+    ids: &'conn IdSource,
+    writable: bool,
+    now_ms: u64,
+    ts: Timestamp,
+    journal: Option<String>,
+    paginated: bool,
+    rows_read: usize,
+    reads: ReadSet,
+    changes: ChangeSet,
+    appended: Vec<(String, Chunk)>,
+    ended: Vec<String>,
+}
+
+/// What a finished attempt leaves behind for the committer.
+pub(crate) struct Traces {
+    pub reads: ReadSet,
+    pub changes: ChangeSet,
+    pub appended: Vec<(String, Chunk)>,
+    /// Logs sealed or deleted.
+    pub ended: Vec<String>,
+    pub journal: Option<String>,
+}
+
+impl<'conn> Tx<'conn> {
+    pub(crate) fn new(
+        connection: &'conn mut dyn Connection, ids: &'conn IdSource, writable: bool, now_ms: u64, ts: Timestamp,
+        journal: Option<String>,
+    ) -> Self {
+        Self {
+            connection,
+            ids,
+            writable,
+            now_ms,
+            ts,
+            journal,
+            paginated: false,
+            rows_read: 0,
+            reads: ReadSet::default(),
+            changes: ChangeSet::default(),
+            appended: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    pub(crate) fn into_traces(self) -> Traces {
+        Traces {
+            reads: self.reads,
+            changes: self.changes,
+            appended: self.appended,
+            ended: self.ended,
+            journal: if self.paginated { self.journal } else { None },
+        }
+    }
+
+    /// Milliseconds since the Unix epoch, the same during one attempt.
+    pub fn now(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// The snapshot that a query reads, or the timestamp that a mutation will commit with.
+    pub fn timestamp(&self) -> Timestamp {
+        self.ts
+    }
+
+    /// A fresh id for a document about to be inserted.
+    pub fn new_id<T: Document>(&mut self) -> Id<T> {
+        Id::trusted(self.ids.next(T::TABLE.prefix, self.now_ms))
+    }
+
+    pub fn get<T: Document>(&mut self, id: &Id<T>) -> Result<Option<T>, Error> {
+        self.reads.ranges.push(KeyRange::point((T::TABLE.name, BY_ID), id.as_str().as_bytes()));
+        self.count_rows(1)?;
+        self.connection.get(T::TABLE, id.as_str())?.map(|text| decode(&text)).transpose()
+    }
+
+    /// Reads a range of `index`, which must be one of `T`'s.
+    pub fn query<'tx, T: Document>(&'tx mut self, index: &'static Index) -> Scan<'tx, 'conn, T> {
+        Scan::new(self, index)
+    }
+
+    /// Inserts or replaces `document` under its own id. Fails with `already_exists` where a unique
+    /// index has the key, and with `too_large` above the document limit.
+    pub fn put<T: Document>(&mut self, document: &T) -> Result<(), Error> {
+        self.check_writable()?;
+        let id = document.id().as_str().to_owned();
+        let value = serde_json::to_value(document).map_err(|e| Error::internal(format!("encoding {id}: {e}")))?;
+        let text = value.to_string();
+        if text.len() > limits::DOCUMENT_BYTES {
+            return Err(Error::new(
+                Code::TooLarge,
+                format!("a document of {} would be {} bytes", T::TABLE.name, text.len()),
+            )
+            .with("limit", limits::DOCUMENT_BYTES));
+        }
+        let keys: Vec<Vec<u8>> = T::TABLE.indexes.iter().map(|index| index_key(index, &value, &id)).collect();
+        let old = self.connection.put(T::TABLE, Row { id: &id, document: &text, keys: &keys })?;
+        self.record_change::<T>(&id, old, keys);
+        Ok(())
+    }
+
+    /// Deletes a document; one that does not exist is no error. Says whether it existed.
+    pub fn delete<T: Document>(&mut self, id: &Id<T>) -> Result<bool, Error> {
+        self.check_writable()?;
+        let old = self.connection.delete(T::TABLE, id.as_str())?;
+        let existed = old.is_some();
+        if existed {
+            self.record_change::<T>(id.as_str(), old, Vec::new());
+        }
+        Ok(existed)
+    }
+
+    fn record_change<T: Document>(&mut self, id: &str, old: Option<Vec<Vec<u8>>>, new: Vec<Vec<u8>>) {
+        let table = T::TABLE;
+        let keys = &mut self.changes.keys;
+        keys.push(((table.name, BY_ID), id.as_bytes().to_vec()));
+        let mut old = old.unwrap_or_default();
+        for (at, index) in table.indexes.iter().enumerate() {
+            let name: IndexName = (table.name, index.name);
+            let new = new.get(at);
+            if let Some(old) = old.get_mut(at).filter(|old| Some(&**old) != new) {
+                keys.push((name, std::mem::take(old)));
+            }
+            if let Some(new) = new {
+                keys.push((name, new.clone()));
+            }
+        }
+    }
+
+    /// Chunks of a log from offset `from` on (the first may begin before it), up to a read limit.
+    pub fn log_read(&mut self, log: &str, from: u64) -> Result<Vec<Chunk>, Error> {
+        let chunks = self.connection.log_read(log, from, limits::LOG_READ_BYTES)?;
+        let page_end = chunks.last().map(|chunk| chunk.end);
+        self.reads.logs.push(LogRead { log: log.to_owned(), page_end });
+        Ok(chunks)
+    }
+
+    /// The whole log, for the one reader that needs it all: the function that writes the final message.
+    pub fn log_read_all(&mut self, log: &str) -> Result<Vec<Chunk>, Error> {
+        self.connection.log_read(log, 0, usize::MAX)
+    }
+
+    /// Where a log ends now. Not recorded as a read.
+    pub fn log_end(&mut self, log: &str) -> Result<LogEnd, Error> {
+        self.connection.log_end(log)
+    }
+
+    /// Appends `units` of `data` to a log at its end; `log_sealed` if it is sealed. Returns the new end.
+    pub fn log_append(&mut self, log: &str, units: u64, data: String) -> Result<u64, Error> {
+        self.check_writable()?;
+        let LogEnd { end, sealed } = self.connection.log_end(log)?;
+        if sealed {
+            return Err(log_sealed());
+        }
+        let chunk = Chunk { start: end, end: end + units, data: data.into() };
+        self.connection.log_append(log, &chunk)?;
+        self.changes.logs.push(log.to_owned());
+        let end = chunk.end;
+        self.appended.push((log.to_owned(), chunk));
+        Ok(end)
+    }
+
+    /// Ends a log for good; followers see its end.
+    pub fn log_seal(&mut self, log: &str) -> Result<(), Error> {
+        self.check_writable()?;
+        let LogEnd { end, .. } = self.connection.log_end(log)?;
+        self.connection.log_seal(log, end)?;
+        self.log_ended(log);
+        Ok(())
+    }
+
+    /// Removes a log and all that is in it.
+    pub fn log_delete(&mut self, log: &str) -> Result<(), Error> {
+        self.check_writable()?;
+        self.connection.log_delete(log)?;
+        self.log_ended(log);
+        Ok(())
+    }
+
+    fn log_ended(&mut self, log: &str) {
+        self.changes.logs.push(log.to_owned());
+        self.ended.push(log.to_owned());
+    }
+
+    pub(crate) fn journal(&self) -> Option<&str> {
+        self.journal.as_deref()
+    }
+
+    pub(crate) fn set_journal(&mut self, journal: &str) -> Result<(), Error> {
+        if std::mem::replace(&mut self.paginated, true) {
+            return Err(Error::internal("a function paginates at most once"));
+        }
+        self.journal = Some(journal.to_owned());
+        Ok(())
+    }
+
+    pub(crate) fn scan_range<T: Document>(
+        &mut self, index: &'static Index, lo: &[u8], hi: &[u8], order: Order, limit: usize,
+    ) -> Result<Vec<(Vec<u8>, T)>, Error> {
+        let rows = self.connection.scan(T::TABLE, index, lo, hi, order, limit)?;
+        self.count_rows(rows.len())?;
+        let range = KeyRange { index: (T::TABLE.name, index.name), lo: lo.to_vec(), hi: hi.to_vec() };
+        let last = (rows.len() == limit).then(|| rows.last().map(|(key, _)| key.as_slice())).flatten();
+        self.reads.ranges.push(seen(range, order, last));
+        rows.into_iter().map(|(key, text)| Ok((key, decode(&text)?))).collect()
+    }
+
+    pub(crate) fn count_range<T: Document>(
+        &mut self, index: &'static Index, lo: &[u8], hi: &[u8],
+    ) -> Result<u64, Error> {
+        let range = KeyRange { index: (T::TABLE.name, index.name), lo: lo.to_vec(), hi: hi.to_vec() };
+        self.reads.ranges.push(range);
+        self.connection.count(T::TABLE, index, lo, hi)
+    }
+
+    fn count_rows(&mut self, rows: usize) -> Result<(), Error> {
+        self.rows_read += rows;
+        if self.rows_read > limits::SCAN_ROWS + 1 {
+            return Err(Error::new(Code::TooLarge, "the function reads too many rows").with("limit", limits::SCAN_ROWS));
+        }
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<(), Error> {
+        if self.writable { Ok(()) } else { Err(Error::internal("a query tried to write")) }
+    }
+}
+
+pub(crate) fn log_sealed() -> Error {
+    Error::new(Code::LogSealed, "the log is sealed: its generation is over")
+}
+
+fn decode<T: Document>(text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|e| Error::internal(format!("stored document of {}: {e}", T::TABLE.name)))
+}
+
+/// The key of a document in an index. The id makes it unique; a unique index leaves it out, except
+/// where a field is null, because null equals nothing.
+pub(crate) fn index_key(index: &Index, document: &Value, id: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    let mut any_null = false;
+    for field in index.fields {
+        let part = Part::of(document.get(field));
+        any_null |= part == Part::Null;
+        key::push(&mut key, &part);
+    }
+    if !index.unique || any_null {
+        key::push(&mut key, &Part::from(id));
+    }
+    key
+}
