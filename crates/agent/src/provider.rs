@@ -1,0 +1,160 @@
+//! What every model provider looks like from inside: a request goes in, a stream of events comes out.
+//!
+//! Owns the vocabulary and the two promises that hold for every provider (see [`checked`]). Must never
+//! hold settings outside a provider's own value: two providers with two keys live in one process
+//! (AG-07), so nothing here reads the environment.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use spool_protocol::Usage;
+
+pub mod anthropic;
+pub mod demo;
+mod failure;
+mod http;
+pub mod openai;
+
+pub use failure::Failure;
+pub use http::{ApiKey, CONNECT_TIMEOUT, IDLE_TIMEOUT, client};
+
+/// One answer on its way. Dropping it cancels the call upstream.
+///
+/// It ends after the first [`ProviderEvent::Finish`] or after the first error, whichever comes first,
+/// and never without one of the two.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<ProviderEvent, Failure>> + Send>>;
+
+/// A source of answers. Cheap to share; holds its own settings.
+pub trait Provider: Send + Sync {
+    /// Starts an answer. Nothing is sent before the stream is first polled.
+    fn stream(&self, request: Request) -> EventStream;
+}
+
+/// Who says a message of the prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+impl Role {
+    /// The word that the chat-completions and the messages API both use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        }
+    }
+}
+
+/// One message of the prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptMessage {
+    pub role: Role,
+    pub text: String,
+}
+
+impl PromptMessage {
+    pub fn new(role: Role, text: impl Into<String>) -> Self {
+        Self { role, text: text.into() }
+    }
+}
+
+/// What a model is asked. Everything that may differ between two answers is here.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Request {
+    /// The model as its provider names it.
+    pub model: String,
+    /// Instructions that stand before the conversation.
+    pub system: Option<String>,
+    /// The conversation, oldest first. Providers refuse an empty one.
+    pub messages: Vec<PromptMessage>,
+    /// The most tokens the answer may have. `None` leaves it to the provider.
+    pub max_output_tokens: Option<u32>,
+    /// 0.0 to 2.0 (Anthropic: to 1.0). `None` leaves it to the model; some models refuse any value.
+    pub temperature: Option<f64>,
+}
+
+/// One piece of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ProviderEvent {
+    Text(String),
+    Reasoning(String),
+    /// A complete call. `input` is the arguments as JSON; arguments that are no JSON (an answer cut off
+    /// by its length) are kept as one string. The id is not empty and unique within the answer.
+    ToolCall {
+        id: String,
+        tool: String,
+        input: Value,
+    },
+    /// The result of a call that the provider itself executed.
+    ToolResult {
+        id: String,
+        output: Option<Value>,
+        error: Option<String>,
+    },
+    Source {
+        title: String,
+        url: String,
+        snippet: Option<String>,
+    },
+    /// Tokens so far. The latest replaces the earlier ones. Input counts cached tokens, output counts
+    /// reasoning tokens, whatever the provider's own habit is.
+    Usage(Usage),
+    /// The answer is complete. `reason` is `stop`, `length`, `tool_calls` or `content_filter`, or the
+    /// provider's own word where none of these fits.
+    Finish {
+        reason: String,
+    },
+}
+
+/// Makes any stream keep the promises of [`EventStream`]: nothing follows the first `Finish` or error,
+/// and an end without `Finish` becomes a `provider_cut` failure. A connection that closes early looks
+/// like a complete answer to every HTTP library, so this is the one place that tells them apart.
+pub fn checked(events: impl Stream<Item = Result<ProviderEvent, Failure>> + Send + 'static) -> EventStream {
+    // Dropping the inner stream at the end, rather than with the outer one, frees the connection early.
+    Box::pin(stream::unfold(Some(Box::pin(events)), |events| async move {
+        let mut events = events?;
+        let next = events.next().await.unwrap_or_else(|| Err(Failure::cut()));
+        let over = matches!(next, Err(_) | Ok(ProviderEvent::Finish { .. }));
+        Some((next, (!over).then_some(events)))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use spool_protocol::Code;
+
+    use super::*;
+
+    fn text(text: &str) -> Result<ProviderEvent, Failure> {
+        Ok(ProviderEvent::Text(text.into()))
+    }
+
+    fn finish() -> Result<ProviderEvent, Failure> {
+        Ok(ProviderEvent::Finish { reason: "stop".into() })
+    }
+
+    async fn run(events: Vec<Result<ProviderEvent, Failure>>) -> Vec<Result<ProviderEvent, Failure>> {
+        checked(stream::iter(events)).collect().await
+    }
+
+    #[tokio::test]
+    async fn st_09_an_end_without_finish_is_a_cut() {
+        let events = run(vec![text("a")]).await;
+        assert_eq!(events.len(), 2);
+        assert_eq!(events[1].as_ref().unwrap_err().code, Code::ProviderCut);
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_finish_or_the_first_error() {
+        assert_eq!(run(vec![text("a"), finish(), text("b")]).await, [text("a"), finish()]);
+        let failed = || Err(Failure::error("no", true));
+        assert_eq!(run(vec![failed(), text("b"), failed()]).await, [failed()]);
+    }
+}

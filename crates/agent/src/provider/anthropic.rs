@@ -1,0 +1,257 @@
+//! Anthropic's messages API.
+//!
+//! Owns the request body and the meaning of its events. Must never read settings from anywhere but its
+//! [`AnthropicOptions`], and never pass on a signature or an encrypted block: they mean nothing to a
+//! reader.
+
+use std::collections::BTreeMap;
+
+use reqwest::Url;
+use serde_json::{Value, json};
+use spool_protocol::Usage;
+
+use super::http::{self, Decode, unreadable};
+use super::openai::arguments;
+use super::{ApiKey, EventStream, Failure, Provider, ProviderEvent, Request, Role};
+
+/// Where Anthropic itself is.
+pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
+/// The version of the API whose events are read here.
+const API_VERSION: &str = "2023-06-01";
+/// The API demands a limit, and refuses one above the model's own. Every current model accepts this one.
+const DEFAULT_MAX_TOKENS: u32 = 8192;
+
+/// Which server, as whom.
+#[derive(Debug, Clone)]
+pub struct AnthropicOptions {
+    /// The part before `/v1/messages`.
+    pub base_url: String,
+    /// `None` sends no `x-api-key`; a gateway may add its own.
+    pub key: Option<ApiKey>,
+}
+
+impl Default for AnthropicOptions {
+    fn default() -> Self {
+        Self { base_url: DEFAULT_BASE_URL.to_owned(), key: None }
+    }
+}
+
+/// A provider that speaks the messages API.
+#[derive(Debug, Clone)]
+pub struct Anthropic {
+    client: reqwest::Client,
+    endpoint: Url,
+    key: Option<ApiKey>,
+}
+
+impl Anthropic {
+    /// # Errors
+    /// If the base URL is none. No connection is made.
+    pub fn new(client: reqwest::Client, options: AnthropicOptions) -> Result<Self, Failure> {
+        let base = options.base_url.trim().trim_end_matches('/').trim_end_matches("/v1");
+        let endpoint = http::endpoint(base, "/v1/messages")?;
+        Ok(Self { client, endpoint, key: options.key })
+    }
+}
+
+impl Provider for Anthropic {
+    fn stream(&self, request: Request) -> EventStream {
+        let mut call =
+            self.client.post(self.endpoint.clone()).header("anthropic-version", API_VERSION).json(&body(&request));
+        if let Some(key) = &self.key {
+            match key.header("") {
+                Ok(header) => call = call.header("x-api-key", header),
+                Err(failure) => return super::checked(futures_util::stream::iter([Err(failure)])),
+            }
+        }
+        http::stream(call, Decoder { key: self.key.clone(), ..Decoder::default() }, self.key.clone())
+    }
+}
+
+fn body(request: &Request) -> Value {
+    let (system, messages): (Vec<_>, Vec<_>) =
+        request.messages.iter().partition(|message| message.role == Role::System);
+    let messages: Vec<_> =
+        messages.into_iter().map(|message| json!({"role": message.role.as_str(), "content": message.text})).collect();
+    let mut body = json!({
+        "model": request.model,
+        "messages": messages,
+        "max_tokens": request.max_output_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
+        "stream": true,
+    });
+    // The API has one place for instructions, and it is not among the messages.
+    let system: Vec<&str> =
+        request.system.as_deref().into_iter().chain(system.iter().map(|message| message.text.as_str())).collect();
+    if !system.is_empty() {
+        body["system"] = system.join("\n\n").into();
+    }
+    if let Some(temperature) = request.temperature {
+        body["temperature"] = temperature.into();
+    }
+    body
+}
+
+/// A tool call while its input arrives.
+struct Call {
+    id: String,
+    tool: String,
+    input: Value,
+    json: String,
+}
+
+#[derive(Default)]
+struct Decoder {
+    key: Option<ApiKey>,
+    /// Open calls by the index of their block.
+    calls: BTreeMap<u64, Call>,
+    tokens: Tokens,
+    cited: Vec<String>,
+    reason: Option<String>,
+}
+
+impl Decode for Decoder {
+    fn frame(&mut self, data: &str, events: &mut Vec<ProviderEvent>) -> Result<(), Failure> {
+        let event: Value = serde_json::from_str(data).map_err(|_| unreadable())?;
+        let block = event["index"].as_u64().unwrap_or_default();
+        match event["type"].as_str().unwrap_or_default() {
+            "message_start" => self.count(&event["message"]["usage"], events),
+            "content_block_start" => self.start(block, &event["content_block"], events),
+            "content_block_delta" => self.delta(block, &event["delta"], events),
+            "content_block_stop" => self.stop(block, events),
+            "message_delta" => {
+                self.count(&event["usage"], events);
+                if let Some(reason) = event["delta"]["stop_reason"].as_str() {
+                    self.reason = Some(common_reason(reason).to_owned());
+                }
+            }
+            "message_stop" => {
+                self.reason.get_or_insert_with(|| "stop".to_owned());
+                self.close(events);
+            }
+            "error" => return Err(Failure::reported(&event, self.key.as_ref())),
+            // `ping`, and what the API may add: its versioning policy asks clients to ignore it.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, events: &mut Vec<ProviderEvent>) {
+        if let Some(reason) = self.reason.take() {
+            events.push(ProviderEvent::Finish { reason });
+        }
+    }
+}
+
+impl Decoder {
+    fn start(&mut self, index: u64, block: &Value, events: &mut Vec<ProviderEvent>) {
+        let kind = block["type"].as_str().unwrap_or_default();
+        if kind.ends_with("tool_use") {
+            let text = |name: &str| block[name].as_str().unwrap_or_default().to_owned();
+            let call = Call { id: text("id"), tool: text("name"), input: block["input"].clone(), json: String::new() };
+            self.calls.insert(index, call);
+        } else if kind.ends_with("tool_result") {
+            events.push(result(block));
+        } else if let Some(text) = block["text"].as_str().filter(|text| !text.is_empty()) {
+            events.push(ProviderEvent::Text(text.to_owned()));
+        }
+    }
+
+    fn delta(&mut self, index: u64, delta: &Value, events: &mut Vec<ProviderEvent>) {
+        let text = |name: &str| delta[name].as_str().unwrap_or_default().to_owned();
+        match delta["type"].as_str().unwrap_or_default() {
+            "text_delta" => events.push(ProviderEvent::Text(text("text"))),
+            "thinking_delta" => events.push(ProviderEvent::Reasoning(text("thinking"))),
+            "input_json_delta" => {
+                if let Some(call) = self.calls.get_mut(&index) {
+                    call.json.push_str(&text("partial_json"));
+                }
+            }
+            "citations_delta" => self.cite(&delta["citation"], events),
+            _ => {}
+        }
+    }
+
+    fn stop(&mut self, index: u64, events: &mut Vec<ProviderEvent>) {
+        let Some(call) = self.calls.remove(&index) else { return };
+        // Calls without arguments, and some gateways, put the whole input into the start of the block.
+        let input = if call.json.is_empty() && call.input.is_object() { call.input } else { arguments(call.json) };
+        events.push(ProviderEvent::ToolCall { id: call.id, tool: call.tool, input });
+    }
+
+    fn cite(&mut self, citation: &Value, events: &mut Vec<ProviderEvent>) {
+        let Some(url) = citation["url"].as_str() else { return };
+        if self.cited.iter().any(|cited| cited == url) {
+            return;
+        }
+        self.cited.push(url.to_owned());
+        events.push(ProviderEvent::Source {
+            title: citation["title"].as_str().unwrap_or(url).to_owned(),
+            url: url.to_owned(),
+            snippet: citation["cited_text"].as_str().map(str::to_owned),
+        });
+    }
+
+    fn count(&mut self, usage: &Value, events: &mut Vec<ProviderEvent>) {
+        if usage.is_object() {
+            self.tokens.read(usage);
+            events.push(ProviderEvent::Usage(self.tokens.usage()));
+        }
+    }
+}
+
+/// The running counts. Each event repeats only some of them, and a repeated one replaces the earlier.
+#[derive(Default)]
+struct Tokens {
+    fresh: u64,
+    cache_read: Option<u64>,
+    cache_written: u64,
+    output: u64,
+}
+
+impl Tokens {
+    fn read(&mut self, usage: &Value) {
+        let count = |name: &str| usage[name].as_u64();
+        self.fresh = count("input_tokens").unwrap_or(self.fresh);
+        self.cache_read = count("cache_read_input_tokens").or(self.cache_read);
+        self.cache_written = count("cache_creation_input_tokens").unwrap_or(self.cache_written);
+        self.output = count("output_tokens").unwrap_or(self.output);
+    }
+
+    /// Anthropic counts cached input apart; everywhere else it is a part of the input.
+    fn usage(&self) -> Usage {
+        Usage {
+            input_tokens: self.fresh + self.cache_read.unwrap_or_default() + self.cache_written,
+            output_tokens: self.output,
+            reasoning_tokens: None,
+            cached_tokens: self.cache_read,
+        }
+    }
+}
+
+/// The result of a tool that Anthropic ran.
+fn result(block: &Value) -> ProviderEvent {
+    let id = block["tool_use_id"].as_str().unwrap_or_default().to_owned();
+    let content = &block["content"];
+    let failed = content["type"].as_str().is_some_and(|kind| kind.ends_with("_error"));
+    if failed || block["is_error"] == true {
+        let error = content["error_code"].as_str().or(content[0]["text"].as_str()).unwrap_or("failed");
+        return ProviderEvent::ToolResult { id, output: None, error: Some(error.to_owned()) };
+    }
+    let mut output = content.clone();
+    for item in output.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        // Kilobytes per hit that only Anthropic can read.
+        item.remove("encrypted_content");
+    }
+    ProviderEvent::ToolResult { id, output: Some(output), error: None }
+}
+
+/// One vocabulary of reasons for all providers; see [`ProviderEvent::Finish`].
+fn common_reason(reason: &str) -> &str {
+    match reason {
+        "end_turn" | "stop_sequence" => "stop",
+        "max_tokens" => "length",
+        "tool_use" => "tool_calls",
+        "refusal" => "content_filter",
+        other => other,
+    }
+}

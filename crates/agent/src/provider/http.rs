@@ -1,0 +1,216 @@
+//! The way to a provider over HTTP: one shared client, one request, one stream of frames.
+//!
+//! Owns connections, timeouts and the reading of server-sent events. Must never know what a frame
+//! means (that is [`Decode`]'s), and must never hold a setting of any one provider.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use eventsource_stream::{EventStreamError, Eventsource};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{RequestBuilder, Response, Url};
+use serde_json::Value;
+
+use super::{EventStream, Failure, ProviderEvent, checked};
+
+/// The longest a connection may take to open.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest a provider may send nothing at all, from the request on. There is no limit on the whole
+/// answer: reasoning models work for many minutes.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The most bytes between two events. A server that never ends its event must not fill the memory.
+const MAX_FRAME_BYTES: usize = 8 << 20;
+/// The most bytes of an error's body that are read.
+const MAX_ERROR_BYTES: usize = 64 << 10;
+
+/// The HTTP client that all providers of a process share: one pool of connections, no settings.
+///
+/// # Errors
+/// Where the TLS roots of the system cannot be read.
+pub fn client() -> Result<reqwest::Client, Failure> {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(IDLE_TIMEOUT)
+        // A redirect would carry `x-api-key` to another host; a POST does not survive most of them anyway.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("spool/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| Failure::transport(&error, None))
+}
+
+/// A secret that authenticates at one provider. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// `None` for a blank text, which is how an unset key arrives from many environments.
+    pub fn new(key: impl AsRef<str>) -> Option<Self> {
+        let key = key.as_ref().trim();
+        (!key.is_empty()).then(|| Self(key.to_owned()))
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// A header of `prefix` and the key, marked so that no HTTP layer prints it.
+    pub(super) fn header(&self, prefix: &str) -> Result<HeaderValue, Failure> {
+        let mut value = HeaderValue::from_str(&format!("{prefix}{}", self.0))
+            .map_err(|_| Failure::error("The provider's API key has characters that no header can carry.", false))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+/// `base` with `path` behind it, whether or not `base` ends in a slash.
+///
+/// # Errors
+/// If `base` is no `http` or `https` URL.
+pub(super) fn endpoint(base: &str, path: &str) -> Result<Url, Failure> {
+    Url::parse(&format!("{}{path}", base.trim().trim_end_matches('/')))
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"))
+        .ok_or_else(|| Failure::error("The provider's base URL is not an http or https URL.", false))
+}
+
+/// What the frames of one provider mean.
+pub(super) trait Decode: Send + 'static {
+    /// Reads the data of one event and adds what it says.
+    fn frame(&mut self, data: &str, events: &mut Vec<ProviderEvent>) -> Result<(), Failure>;
+
+    /// The stream is over. Adds the `Finish` if the provider had named a reason; many servers close
+    /// without their end marker. Adding nothing means that the answer is cut.
+    fn close(&mut self, events: &mut Vec<ProviderEvent>);
+}
+
+/// Sends `request` at the first poll and reads its answer through `decoder`.
+pub(super) fn stream(request: RequestBuilder, decoder: impl Decode, key: Option<ApiKey>) -> EventStream {
+    let opened = stream::once(async move {
+        let response = open(request, key.as_ref()).await?;
+        Ok(events(response, decoder, key))
+    });
+    checked(opened.try_flatten())
+}
+
+async fn open(request: RequestBuilder, key: Option<&ApiKey>) -> Result<Response, Failure> {
+    let response =
+        request.header(ACCEPT, "text/event-stream").send().await.map_err(|error| Failure::transport(&error, key))?;
+    let status = response.status();
+    if !status.is_success() {
+        let body = error_body(response).await;
+        return Err(Failure::answered(status.as_u16(), &body, key));
+    }
+    // Some servers leave the type out, so only a type that cannot be a stream is refused.
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("application/json") || kind.starts_with("text/html") {
+        let body = error_body(response).await;
+        return Err(match serde_json::from_str::<Value>(&body) {
+            Ok(json) if json.get("error").is_some() => Failure::reported(&json, key),
+            _ => Failure::error("The model provider did not answer with a stream; check its base URL.", false),
+        });
+    }
+    Ok(response)
+}
+
+/// As much of a body as an excerpt can need. An error while reading it is no news: the status is.
+async fn error_body(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() >= MAX_ERROR_BYTES {
+            break;
+        }
+    }
+    body.truncate(MAX_ERROR_BYTES);
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+enum ReadError {
+    Transport(reqwest::Error),
+    FrameTooLarge,
+}
+
+type Frames = Pin<Box<dyn Stream<Item = Result<eventsource_stream::Event, EventStreamError<ReadError>>> + Send>>;
+
+/// Everything that one answer needs while it is read.
+struct Reading<D> {
+    frames: Frames,
+    /// Bytes since the last event.
+    since_event: Arc<AtomicUsize>,
+    decoder: D,
+    key: Option<ApiKey>,
+    ready: VecDeque<Result<ProviderEvent, Failure>>,
+    open: bool,
+}
+
+fn events<D: Decode>(
+    response: Response, decoder: D, key: Option<ApiKey>,
+) -> impl Stream<Item = Result<ProviderEvent, Failure>> + Send {
+    let since_event = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&since_event);
+    let bytes = response.bytes_stream().map(move |chunk| {
+        let chunk = chunk.map_err(ReadError::Transport)?;
+        let before = counted.fetch_add(chunk.len(), Ordering::Relaxed);
+        if before + chunk.len() > MAX_FRAME_BYTES { Err(ReadError::FrameTooLarge) } else { Ok(chunk) }
+    });
+    let frames = Box::pin(bytes.eventsource());
+    let reading = Reading { frames, since_event, decoder, key, ready: VecDeque::new(), open: true };
+    stream::unfold(reading, |mut reading| async move {
+        loop {
+            if let Some(event) = reading.ready.pop_front() {
+                return Some((event, reading));
+            }
+            if !reading.open {
+                return None;
+            }
+            reading.read().await;
+        }
+    })
+}
+
+impl<D: Decode> Reading<D> {
+    /// Reads one frame, or the end.
+    async fn read(&mut self) {
+        let mut events = Vec::new();
+        let failure = match self.frames.next().await {
+            Some(Ok(frame)) => {
+                self.since_event.store(0, Ordering::Relaxed);
+                self.decoder.frame(&frame.data, &mut events).err()
+            }
+            end => {
+                self.open = false;
+                self.decoder.close(&mut events);
+                // A connection that breaks after the provider named its reason has lost nothing.
+                end.and_then(Result::err).filter(|_| events.is_empty()).map(|error| self.broken(error))
+            }
+        };
+        self.ready.extend(events.into_iter().map(Ok));
+        self.ready.extend(failure.map(Err));
+    }
+
+    fn broken(&self, error: EventStreamError<ReadError>) -> Failure {
+        match error {
+            EventStreamError::Transport(ReadError::Transport(error)) => Failure::transport(&error, self.key.as_ref()),
+            EventStreamError::Transport(ReadError::FrameTooLarge) => {
+                Failure::error("The model provider sent an event that is too large.", false)
+            }
+            EventStreamError::Utf8(_) | EventStreamError::Parser(_) => unreadable(),
+        }
+    }
+}
+
+/// The failure for a frame that is not what the protocol says.
+pub(super) fn unreadable() -> Failure {
+    Failure::error("The model provider sent something that is not in its protocol.", true)
+}

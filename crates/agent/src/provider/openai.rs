@@ -1,0 +1,226 @@
+//! Any server that speaks OpenAI's chat completions: OpenAI, OpenRouter, vLLM, Ollama, LM Studio, …
+//!
+//! Owns the request body and the meaning of its chunks, with the habits of the servers that people
+//! really use. Must never read settings from anywhere but its [`OpenAiOptions`].
+
+use reqwest::Url;
+use reqwest::header::AUTHORIZATION;
+use serde_json::{Map, Value, json};
+use spool_protocol::Usage;
+
+use super::http::{self, Decode, unreadable};
+use super::{ApiKey, EventStream, Failure, Provider, ProviderEvent, Request};
+
+/// Where OpenAI itself is.
+pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
+
+/// Which server, as whom.
+#[derive(Debug, Clone)]
+pub struct OpenAiOptions {
+    /// The part before `/chat/completions`.
+    pub base_url: String,
+    /// `None` sends no `Authorization`; local servers need none.
+    pub key: Option<ApiKey>,
+}
+
+impl Default for OpenAiOptions {
+    fn default() -> Self {
+        Self { base_url: DEFAULT_BASE_URL.to_owned(), key: None }
+    }
+}
+
+/// A provider that speaks chat completions.
+#[derive(Debug, Clone)]
+pub struct OpenAi {
+    client: reqwest::Client,
+    endpoint: Url,
+    key: Option<ApiKey>,
+}
+
+impl OpenAi {
+    /// # Errors
+    /// If the base URL is none. No connection is made.
+    pub fn new(client: reqwest::Client, options: OpenAiOptions) -> Result<Self, Failure> {
+        let base = options.base_url.trim().trim_end_matches('/').trim_end_matches("/chat/completions");
+        let endpoint = http::endpoint(base, "/chat/completions")?;
+        Ok(Self { client, endpoint, key: options.key })
+    }
+
+    fn body(&self, request: &Request) -> Value {
+        let system = request.system.iter().map(|text| json!({"role": "system", "content": text}));
+        let messages =
+            request.messages.iter().map(|message| json!({"role": message.role.as_str(), "content": message.text}));
+        let mut body = json!({
+            "model": request.model,
+            "messages": system.chain(messages).collect::<Vec<_>>(),
+            "stream": true,
+            "stream_options": {"include_usage": true},
+        });
+        if let Some(limit) = request.max_output_tokens {
+            // OpenAI's reasoning models refuse the old name; most other servers know only the old one.
+            let openai = self.endpoint.host_str() == Some("api.openai.com");
+            body[if openai { "max_completion_tokens" } else { "max_tokens" }] = limit.into();
+        }
+        if let Some(temperature) = request.temperature {
+            body["temperature"] = temperature.into();
+        }
+        body
+    }
+}
+
+impl Provider for OpenAi {
+    fn stream(&self, request: Request) -> EventStream {
+        let mut call = self.client.post(self.endpoint.clone()).json(&self.body(&request));
+        if let Some(key) = &self.key {
+            match key.header("Bearer ") {
+                Ok(header) => call = call.header(AUTHORIZATION, header),
+                Err(failure) => return super::checked(futures_util::stream::iter([Err(failure)])),
+            }
+        }
+        http::stream(call, Decoder { key: self.key.clone(), ..Decoder::default() }, self.key.clone())
+    }
+}
+
+/// A tool call while its arguments arrive.
+struct Call {
+    index: Option<u64>,
+    id: String,
+    tool: String,
+    arguments: String,
+}
+
+#[derive(Default)]
+struct Decoder {
+    key: Option<ApiKey>,
+    calls: Vec<Call>,
+    usage: Usage,
+    cited: Vec<String>,
+    reason: Option<String>,
+}
+
+impl Decode for Decoder {
+    fn frame(&mut self, data: &str, events: &mut Vec<ProviderEvent>) -> Result<(), Failure> {
+        if data.trim() == "[DONE]" {
+            self.close(events);
+            // An end without a reason is no end: proxies send it when their upstream died.
+            return if events.is_empty() { Err(Failure::cut()) } else { Ok(()) };
+        }
+        let chunk: Value = serde_json::from_str(data).map_err(|_| unreadable())?;
+        if chunk.get("error").is_some_and(|error| !error.is_null()) || chunk["object"] == "error" {
+            return Err(Failure::reported(&chunk, self.key.as_ref()));
+        }
+        let choice = &chunk["choices"][0];
+        self.delta(&choice["delta"], events);
+        if let Some(usage) = usage(&chunk["usage"]).filter(|usage| *usage != self.usage) {
+            self.usage = usage;
+            events.push(ProviderEvent::Usage(usage));
+        }
+        if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty()) {
+            if reason == "error" {
+                return Err(Failure::reported(choice, self.key.as_ref()));
+            }
+            self.reason = Some(reason.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The usage comes after the reason, so the end is told here and not with the reason.
+    fn close(&mut self, events: &mut Vec<ProviderEvent>) {
+        let Some(reason) = self.reason.take() else { return };
+        for call in std::mem::take(&mut self.calls) {
+            events.push(ProviderEvent::ToolCall { id: call.id, tool: call.tool, input: arguments(call.arguments) });
+        }
+        events.push(ProviderEvent::Finish { reason });
+    }
+}
+
+impl Decoder {
+    fn delta(&mut self, delta: &Value, events: &mut Vec<ProviderEvent>) {
+        // Servers that know both spellings send the same text twice.
+        let reasoning = [&delta["reasoning_content"], &delta["reasoning"]].into_iter().find_map(Value::as_str);
+        if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
+            events.push(ProviderEvent::Reasoning(text.to_owned()));
+        }
+        for text in [&delta["content"], &delta["refusal"]].into_iter().filter_map(Value::as_str) {
+            if !text.is_empty() {
+                events.push(ProviderEvent::Text(text.to_owned()));
+            }
+        }
+        for call in delta["tool_calls"].as_array().into_iter().flatten() {
+            self.call(call);
+        }
+        for annotation in delta["annotations"].as_array().into_iter().flatten() {
+            self.cite(&annotation["url_citation"], events);
+        }
+    }
+
+    /// Adds a piece of a tool call to its call. Pieces belong together by index; a new id at the same
+    /// index is a new call, because some servers number every call 0 and some number none.
+    fn call(&mut self, piece: &Value) {
+        let index = piece["index"].as_u64();
+        let id = piece["id"].as_str().filter(|id| !id.is_empty());
+        let known = self.calls.iter().rposition(|call| match (index, id) {
+            (Some(_), Some(id)) => call.index == index && call.id == id,
+            (Some(_), None) => call.index == index,
+            (None, Some(id)) => call.id == id,
+            (None, None) => true,
+        });
+        let at = known.unwrap_or_else(|| {
+            let id = self.fresh_id(id);
+            self.calls.push(Call { index, id, tool: String::new(), arguments: String::new() });
+            self.calls.len() - 1
+        });
+        let Some(call) = self.calls.get_mut(at) else { return };
+        // The name comes whole, and from some servers with every piece.
+        if let Some(name) = piece["function"]["name"].as_str().filter(|_| call.tool.is_empty()) {
+            call.tool = name.to_owned();
+        }
+        match &piece["function"]["arguments"] {
+            Value::String(text) => call.arguments.push_str(text),
+            Value::Null => {}
+            whole => call.arguments = whole.to_string(),
+        }
+    }
+
+    fn fresh_id(&self, id: Option<&str>) -> String {
+        let number = self.calls.len();
+        match id {
+            Some(id) if self.calls.iter().all(|call| call.id != id) => id.to_owned(),
+            Some(id) => format!("{id}_{number}"),
+            None => format!("call_{number}"),
+        }
+    }
+
+    fn cite(&mut self, citation: &Value, events: &mut Vec<ProviderEvent>) {
+        let Some(url) = citation["url"].as_str() else { return };
+        if self.cited.iter().any(|cited| cited == url) {
+            return;
+        }
+        self.cited.push(url.to_owned());
+        events.push(ProviderEvent::Source {
+            title: citation["title"].as_str().unwrap_or(url).to_owned(),
+            url: url.to_owned(),
+            snippet: citation["content"].as_str().map(str::to_owned),
+        });
+    }
+}
+
+/// Arguments as JSON; none are an empty object, and a torn text stays a text.
+pub(super) fn arguments(text: String) -> Value {
+    if text.trim().is_empty() {
+        return Value::Object(Map::new());
+    }
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
+}
+
+fn usage(usage: &Value) -> Option<Usage> {
+    usage.as_object()?;
+    Some(Usage {
+        input_tokens: usage["prompt_tokens"].as_u64().unwrap_or_default(),
+        output_tokens: usage["completion_tokens"].as_u64().unwrap_or_default(),
+        reasoning_tokens: usage["completion_tokens_details"]["reasoning_tokens"].as_u64(),
+        cached_tokens: usage["prompt_tokens_details"]["cached_tokens"]
+            .as_u64()
+            .or_else(|| usage["prompt_cache_hit_tokens"].as_u64()),
+    })
+}
