@@ -8,4 +8,4 @@ pub mod error;
 pub mod event;
 
 pub use error::{Code, Error, Result};
-pub use event::{Event, FinalStatus, Usage};
+pub use event::{Event, Failure, FinalStatus, Usage};

@@ -1,1 +1,17 @@
-//! server
+//! The server: wires, identity, turn driver, jobs, UI. Everything that has a socket or a clock.
+//!
+//! [`app::serve`] is the whole of it; `main.rs` only reads the command line.
+
+pub mod actions;
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod data_dir;
+pub mod functions;
+pub mod metrics;
+pub mod providers;
+
+mod driver;
+mod http;
+mod jobs;
+mod sync;

@@ -1,1 +1,226 @@
-fn main() {}
+//! The command line: `spool serve`, and the tools of the operator.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Value, json};
+use spool_server::app;
+use spool_server::auth::new_service_key;
+use spool_server::config::Config;
+use spool_server::data_dir::{AdminAccess, DataDir, OpenError};
+use spool_server::functions::Functions;
+use spool_store::SystemClock;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A live, durable backend for AI conversations.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve {
+        /// Address and port; port 0 takes a free one.
+        #[arg(long, env = "SPOOL_LISTEN")]
+        listen: Option<SocketAddr>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Service keys for backends.
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Check every invariant of the stored data. Exits with 1 if one is broken.
+    Doctor {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the OpenAPI document of all public functions.
+    Openapi,
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Make a key and print it, once.
+    Create {
+        /// What it may call: `artifacts:*`, `threads:get`, `*`. May be repeated.
+        #[arg(long, required = true)]
+        scope: Vec<String>,
+        /// A name to recognise it by.
+        #[arg(long)]
+        label: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Args)]
+struct Place {
+    /// Data directory.
+    #[arg(long, env = "SPOOL_DATA")]
+    data: Option<PathBuf>,
+    /// Configuration file (TOML).
+    #[arg(long, env = "SPOOL_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Place {
+    fn config(&self) -> Result<Config> {
+        let mut config = Config::load(self.config.as_deref(), &|name| std::env::var(name).ok())?;
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        Ok(config)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            let message = format!("spool: {error:#}\n");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), message.as_bytes());
+            ExitCode::from(1)
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Serve { listen, place } => serve(listen, &place).await,
+        Command::Key { command: KeyCommand::Create { scope, label, place } } => create_key(&scope, label, &place).await,
+        Command::Doctor { place } => doctor(&place).await,
+        Command::Openapi => {
+            print(&serde_json::to_string_pretty(&spool_chat::openapi::document())?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn serve(listen: Option<SocketAddr>, place: &Place) -> Result<ExitCode> {
+    let filter = EnvFilter::try_from_env("SPOOL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let mut config = place.config()?;
+    if let Some(listen) = listen {
+        config.listen = listen;
+    }
+    let dir = DataDir::own(&config.data)?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    print(&format!("Spool is at http://{address}\n"))?;
+    let shutdown = CancellationToken::new();
+    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    app::serve(config, listener, dir, Arc::new(SystemClock), shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn cancel_on_signal(shutdown: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    shutdown.cancel();
+}
+
+/// A way to call internal functions: in this process if nobody has the data, else through the server that
+/// has it.
+enum Operator {
+    Here(Functions),
+    There(AdminAccess, reqwest::Client),
+}
+
+impl Operator {
+    fn of(config: &Config) -> Result<Self> {
+        match DataDir::open(&config.data) {
+            Ok(dir) => {
+                let store = app::open_store(&dir, config.synchronous, Arc::new(SystemClock))?;
+                // The lock must outlive the store, and both last as long as this short process.
+                std::mem::forget(dir);
+                Ok(Self::Here(Functions::new(store, Arc::default(), Arc::default())))
+            }
+            Err(OpenError::InUse) => Ok(Self::There(AdminAccess::of(&config.data)?, reqwest::Client::new())),
+            Err(OpenError::Other(error)) => Err(error),
+        }
+    }
+
+    async fn query(&self, path: &str, args: Value) -> Result<Value> {
+        match self {
+            Self::Here(functions) => Ok(serde_json::from_str(&functions.query_as_system(path, args).await?.1)?),
+            Self::There(access, client) => call(access, client, "query", path, args).await,
+        }
+    }
+
+    async fn mutate(&self, path: &str, args: Value) -> Result<Value> {
+        match self {
+            Self::Here(functions) => Ok(serde_json::from_str(&functions.mutate_as_system(path, args).await?)?),
+            Self::There(access, client) => call(access, client, "mutation", path, args).await,
+        }
+    }
+}
+
+async fn call(access: &AdminAccess, client: &reqwest::Client, kind: &str, path: &str, args: Value) -> Result<Value> {
+    let url = format!("http://{}/api/{kind}", access.address);
+    let request = client.post(url).bearer_auth(&access.token).json(&json!({ "path": path, "args": args }));
+    let mut answer: Value = request.send().await.context("asking the running server")?.json().await?;
+    if answer["status"] == "success" {
+        return Ok(answer["value"].take());
+    }
+    let message = answer["errorMessage"].as_str().or_else(|| answer["message"].as_str());
+    bail!("{path}: {}", message.unwrap_or("the running server refused"))
+}
+
+async fn create_key(scopes: &[String], label: Option<String>, place: &Place) -> Result<ExitCode> {
+    let operator = Operator::of(&place.config()?)?;
+    let (key, hash) = new_service_key();
+    let mut args = json!({ "scopes": scopes, "secretHash": hash });
+    if let Some(label) = label {
+        args["label"] = label.into();
+    }
+    operator.mutate("keys:create", args).await?;
+    print(&format!("{key}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn doctor(place: &Place) -> Result<ExitCode> {
+    let operator = Operator::of(&place.config()?)?;
+    let (mut cursor, mut checked, mut broken) = (Value::Null, 0_u64, 0_usize);
+    loop {
+        let page = operator.query("doctor:check", json!({ "cursor": cursor })).await?;
+        checked += page["checked"].as_u64().unwrap_or(0);
+        for violation in page["violations"].as_array().into_iter().flatten() {
+            broken += 1;
+            print(&format!("{violation}\n"))?;
+        }
+        cursor = page["cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    print(&format!("{checked} threads checked, {broken} violations\n"))?;
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn print(text: &str) -> Result<()> {
+    Ok(std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())?)
+}

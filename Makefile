@@ -1,0 +1,81 @@
+# make run    a working chat at http://127.0.0.1:3210
+# make test   everything that CI checks
+# make bench  the measurements of docs/benchmarks.md
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+NPM_CI := npm ci --no-audit --no-fund --loglevel=error
+WEB_SOURCES := $(shell find web/src web/public clients/typescript/src web/index.html web/vite.config.ts web/package-lock.json -type f 2>/dev/null)
+
+.PHONY: help run build release test check unit web-test e2e crash bench generate clean chromium
+
+help:
+	@sed -n 's/^# //p' Makefile | head -3
+
+## Running
+
+run: build
+	./target/debug/spool serve
+
+build: web/dist/index.html
+	cargo build --locked --bin spool
+
+release: web/dist/index.html
+	cargo build --locked --release --bin spool
+	@ls -lh target/release/spool
+
+web/node_modules: web/package-lock.json
+	cd web && $(NPM_CI)
+	@touch $@
+
+web/dist/index.html: web/node_modules $(WEB_SOURCES)
+	cd web && npm run build
+
+## Testing
+
+test: check build unit web-test e2e
+	@echo "All tests passed."
+
+# Formatting, lints, generated files.
+check: web/node_modules web/dist/index.html
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cd web && npm run check:generated
+
+unit: web/dist/index.html
+	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked --workspace; else cargo test --locked --workspace --lib --bins --tests; fi
+	cargo test --locked --workspace --doc
+
+web-test: web/node_modules
+	cd web && npm test
+
+tests/node_modules: tests/package-lock.json
+	cd tests && $(NPM_CI)
+	@touch $@
+
+# Real clients and a real browser against the real binary.
+e2e: build tests/node_modules chromium
+	cd tests && SPOOL_BIN=../target/debug/spool npm test
+
+chromium:
+	@command -v chromium >/dev/null || { echo "Installing Debian's chromium for the browser tests"; apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
+
+## Long runs, on demand
+
+# 200 random kill -9 under load; KILLS=1000 for more.
+crash: build tests/node_modules
+	cd tests && SPOOL_BIN=../target/debug/spool node crash.mjs --kills $${KILLS:-200}
+
+bench: web/dist/index.html
+	cargo run --locked --release -p spool-bench
+
+## Generated files
+
+# The function table becomes openapi.json, and that becomes the TypeScript types.
+generate: web/node_modules
+	SPOOL_UPDATE=1 cargo test --locked -p spool-chat openapi
+	cd web && npm run generate
+
+clean:
+	rm -rf target web/dist web/node_modules tests/node_modules

@@ -1,0 +1,121 @@
+//! What every handler and task shares, and how the server starts and stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use spool_chat::Settings;
+use spool_store::backend::sqlite::{self, SqliteBackend};
+use spool_store::{Clock, Store, StoreOptions};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::actions::Actions;
+use crate::auth::tokens::{Tokens, generate_key};
+use crate::auth::{Auth, random_token};
+use crate::config::{Config, Synchronous};
+use crate::data_dir::{AdminAccess, DataDir};
+use crate::functions::Functions;
+use crate::metrics::Metrics;
+use crate::providers::Providers;
+use crate::{driver, http, jobs};
+
+/// How long open connections and running turns get to end by themselves.
+const DRAIN: Duration = Duration::from_secs(10);
+
+pub struct App {
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+    pub functions: Functions,
+    pub actions: Actions,
+    pub auth: Auth,
+    pub providers: Arc<Providers>,
+    pub shutdown: CancellationToken,
+    /// Connections and turns: what a graceful stop waits for.
+    pub tasks: TaskTracker,
+}
+
+/// Opens the store in a data directory that this process owns.
+pub fn open_store(dir: &DataDir, synchronous: Synchronous, clock: Arc<dyn Clock>) -> Result<Store> {
+    let synchronous = match synchronous {
+        Synchronous::Full => sqlite::Synchronous::Full,
+        Synchronous::Normal => sqlite::Synchronous::Normal,
+    };
+    let backend = SqliteBackend::open(&dir.database(), spool_chat::SCHEMA, synchronous)?;
+    Ok(Store::open(&backend, StoreOptions { clock, ..StoreOptions::default() })?)
+}
+
+/// Serves until `shutdown`, then drains. The listener is handed in, so that tests and main start alike.
+pub async fn serve(
+    config: Config, listener: TcpListener, dir: DataDir, clock: Arc<dyn Clock>, shutdown: CancellationToken,
+) -> Result<()> {
+    let address = listener.local_addr()?;
+    let store = open_store(&dir, config.synchronous, Arc::clone(&clock))?;
+    let app = Arc::new(App::new(config, address, &dir, store, clock, shutdown.clone())?);
+
+    let driver = tokio::spawn(driver::run(Arc::clone(&app)));
+    let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
+    tracing::info!(%address, "ready");
+    axum::serve(listener, http::router(&app))
+        .with_graceful_shutdown(async move { shutdown.cancelled().await })
+        .into_future()
+        .await
+        .context("serving")?;
+
+    app.tasks.close();
+    if tokio::time::timeout(DRAIN, app.tasks.wait()).await.is_err() {
+        tracing::warn!("connections or turns did not end in time; their state is in the store");
+    }
+    driver.abort();
+    jobs.abort();
+    Ok(())
+}
+
+impl App {
+    fn new(
+        config: Config, address: SocketAddr, dir: &DataDir, store: Store, clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> Result<Self> {
+        let tokens = Tokens::new(&dir.signing_key(generate_key)?, Arc::clone(&clock))?;
+        let admin = AdminAccess { address, token: random_token() };
+        dir.publish_admin(&admin)?;
+        let providers = Arc::new(Providers::new(&config)?);
+        let settings = Arc::new(settings(&config, &providers));
+        let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
+        Ok(Self {
+            auth: Auth::new(tokens, functions.clone(), admin.token),
+            actions: Actions::new(functions.clone()),
+            functions,
+            providers,
+            config,
+            clock,
+            shutdown,
+            tasks: TaskTracker::new(),
+        })
+    }
+}
+
+/// What functions may know of the configuration.
+pub fn settings(config: &Config, providers: &Providers) -> Settings {
+    let default = providers.default_model();
+    Settings {
+        default_title: config.default_title.clone(),
+        default_model: default.id.clone(),
+        default_provider: Some(default.provider.clone()),
+        lease_ms: config.turns.lease_seconds * 1000,
+        when_busy: match config.turns.when_busy {
+            crate::config::WhenBusy::Refuse => spool_chat::WhenBusy::Refuse,
+            crate::config::WhenBusy::Queue => spool_chat::WhenBusy::Queue,
+        },
+        allow_client_roles: config.turns.allow_client_roles,
+        info: spool_chat::ServerInfo {
+            name: "Spool".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            models: providers.models(),
+            demo: providers.is_demo_only(),
+        },
+        ..Settings::default()
+    }
+}

@@ -1,0 +1,158 @@
+//! From credentials to a principal. The only place that reads tokens and keys.
+//!
+//! In this version two kinds are taken: tokens that this server signed (guests), and service keys. A
+//! refused credential is never treated as none.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use spool_chat::Principal;
+use spool_chat::tables::{Credential, User};
+use spool_protocol::{Code, Error};
+use spool_store::Id;
+
+use crate::functions::Functions;
+
+pub mod tokens;
+
+use tokens::Tokens;
+
+/// What `credentials:find` answers.
+#[derive(Deserialize)]
+struct Found {
+    key: Id<Credential>,
+    user: Id<User>,
+    scopes: Vec<String>,
+}
+
+/// A verified caller, and until when.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub principal: Arc<Principal>,
+    /// The subject of a token that this server signed.
+    pub subject: Option<String>,
+    /// Unix time in seconds; `None` for credentials that do not expire by themselves.
+    pub expires_at: Option<u64>,
+}
+
+impl Identity {
+    fn lasting(principal: Principal) -> Self {
+        Self { principal: Arc::new(principal), subject: None, expires_at: None }
+    }
+
+    pub fn anonymous() -> Self {
+        Self::lasting(Principal::Anonymous)
+    }
+}
+
+pub struct Auth {
+    tokens: Tokens,
+    functions: Functions,
+    /// (issuer, subject) → user. Only a memo of rows that never change.
+    users: Mutex<HashMap<(String, String), Id<User>>>,
+    admin_token: String,
+}
+
+/// More people than this between two restarts start the memo anew.
+const USERS_REMEMBERED: usize = 100_000;
+/// Prefix of service keys, so that they are recognised in headers and in leaked text.
+const KEY_PREFIX: &str = "spk_";
+
+impl Auth {
+    pub fn new(tokens: Tokens, functions: Functions, admin_token: String) -> Self {
+        Self { tokens, functions, users: Mutex::default(), admin_token }
+    }
+
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// The `Authorization` header: `Bearer <token or key>`, `Convex <key>`, or none.
+    pub async fn from_header(&self, header: Option<&str>) -> Result<Identity, Error> {
+        let Some(header) = header else { return Ok(Identity::anonymous()) };
+        let (scheme, credential) = header.split_once(' ').unwrap_or((header, ""));
+        if scheme.eq_ignore_ascii_case("bearer") {
+            self.from_token(credential.trim()).await
+        } else if scheme.eq_ignore_ascii_case("convex") {
+            self.from_key(credential.trim()).await
+        } else {
+            Err(refused("scheme", "the Authorization header must say Bearer or Convex"))
+        }
+    }
+
+    /// A user's token, or a service key where a client can only send tokens.
+    pub async fn from_token(&self, token: &str) -> Result<Identity, Error> {
+        if token.starts_with(KEY_PREFIX) {
+            return self.from_key(token).await;
+        }
+        if token == self.admin_token {
+            return Ok(Identity::lasting(Principal::System));
+        }
+        let claims = self.tokens.verify(token)?;
+        let user = self.user(&claims.iss, &claims.sub).await?;
+        let principal = Arc::new(Principal::User { user });
+        Ok(Identity { principal, subject: Some(claims.sub), expires_at: Some(claims.exp) })
+    }
+
+    /// A service key. Deploy keys of Convex tools carry a `name|` in front.
+    pub async fn from_key(&self, key: &str) -> Result<Identity, Error> {
+        let key = key.rsplit('|').next().unwrap_or(key);
+        let args = json!({ "secretHash": hash(key) });
+        let (_, found) = self.functions.query_as_system("credentials:find", args).await?;
+        let found: Option<Found> = serde_json::from_str(&found).map_err(|e| Error::internal(format!("credentials:find: {e}")))?;
+        let Found { key, user, scopes } =
+            found.ok_or_else(|| refused("unknown_key", "the service key is unknown, expired or revoked"))?;
+        let principal = Principal::Service { key, user, scopes };
+        Ok(Identity::lasting(principal))
+    }
+
+    /// A new anonymous user, or the same one again with a fresh token. Returns (token, user id).
+    pub async fn guest(&self, known: &Identity) -> Result<(String, Id<User>), Error> {
+        let subject = known.subject.clone().unwrap_or_else(|| format!("guest_{}", uuid::Uuid::new_v4().simple()));
+        let user = self.user(self.tokens.issuer(), &subject).await?;
+        Ok((self.tokens.issue(&subject)?, user))
+    }
+
+    async fn user(&self, issuer: &str, subject: &str) -> Result<Id<User>, Error> {
+        let key = (issuer.to_owned(), subject.to_owned());
+        if let Some(user) = self.users.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(user.clone());
+        }
+        let kind = if issuer == self.tokens.issuer() { "anonymous" } else { "full" };
+        let args = json!({ "issuer": issuer, "subject": subject, "kind": kind });
+        let user = self.functions.mutate_as_system("users:provision", args).await?;
+        let user: Id<User> = serde_json::from_str(&user).map_err(|e| Error::internal(format!("users:provision: {e}")))?;
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if users.len() >= USERS_REMEMBERED {
+            users.clear();
+        }
+        users.insert(key, user.clone());
+        Ok(user)
+    }
+}
+
+/// A new service key and the hash under which it is stored.
+pub fn new_service_key() -> (String, String) {
+    let key = format!("{KEY_PREFIX}{}", random_token());
+    let stored = hash(&key);
+    (key, stored)
+}
+
+/// 256 random bits as text.
+pub fn random_token() -> String {
+    use base64::Engine as _;
+    let bytes: [u8; 32] = rand::random();
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A fast hash is right for secrets of 256 random bits; passwords need another.
+fn hash(secret: &str) -> String {
+    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn refused(reason: &str, message: &str) -> Error {
+    Error::new(Code::InvalidToken, message).with("reason", reason)
+}

@@ -1,0 +1,119 @@
+//! Tokens that this server signs itself: ES256, its own key pair, published as a JWKS.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use spool_protocol::{Code, Error};
+use spool_store::Clock;
+
+/// Days that a guest's token lives. The UI renews it at every visit.
+const GUEST_DAYS: u64 = 30;
+/// Tokens above this size are refused unread.
+const TOKEN_BYTES: usize = 16 << 10;
+const AUDIENCE: &str = "spool";
+/// Seconds of tolerance for clocks that differ.
+const LEEWAY_SECONDS: u64 = 5;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claims {
+    pub iss: String,
+    pub sub: String,
+    pub aud: String,
+    /// Unix seconds. Clients need both to know when to renew.
+    pub iat: u64,
+    pub exp: u64,
+}
+
+pub struct Tokens {
+    issuer: String,
+    key_id: String,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    public: (String, String),
+    clock: Arc<dyn Clock>,
+}
+
+/// A fresh P-256 key in PKCS #8.
+pub fn generate_key() -> anyhow::Result<Vec<u8>> {
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+        .map_err(|_| anyhow::anyhow!("the system gives no randomness for a signing key"))?;
+    Ok(document.as_ref().to_vec())
+}
+
+impl Tokens {
+    pub fn new(key: &[u8], clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key)
+            .map_err(|e| anyhow::anyhow!("the signing key in the data directory is damaged: {e}"))?;
+        // An uncompressed point: 0x04, then x and y of 32 bytes each (SEC 1, 2.3.3).
+        let point = pair.public_key().as_ref();
+        let (x, y) = (BASE64.encode(&point[1..33]), BASE64.encode(&point[33..65]));
+        let key_id = BASE64.encode(&Sha256::digest(point)[..12]);
+        Ok(Self {
+            // The key is the identity of the installation: addresses change, it does not.
+            issuer: format!("spool:{key_id}"),
+            key_id,
+            encoding: EncodingKey::from_ec_der(key),
+            decoding: DecodingKey::from_ec_components(&x, &y)?,
+            public: (x, y),
+            clock,
+        })
+    }
+
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The public key, as served at `/.well-known/jwks.json` (RFC 7517).
+    pub fn jwks(&self) -> Value {
+        let (x, y) = &self.public;
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.key_id, "x": x, "y": y }] })
+    }
+
+    pub fn issue(&self, subject: &str) -> Result<String, Error> {
+        let iat = self.clock.now_ms() / 1000;
+        let exp = iat + GUEST_DAYS * 24 * 3600;
+        let claims = Claims { iss: self.issuer.clone(), sub: subject.to_owned(), aud: AUDIENCE.into(), iat, exp };
+        let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, &claims, &self.encoding).map_err(|e| Error::internal(format!("signing a token: {e}")))
+    }
+
+    /// Checks a token of our own. The algorithm comes from us, never from the token.
+    pub fn verify(&self, token: &str) -> Result<Claims, Error> {
+        if token.len() > TOKEN_BYTES {
+            return Err(refused("oversized", "the token is too large"));
+        }
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
+        jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation).map(|data| data.claims).map_err(|error| {
+            let (reason, message) = match error.kind() {
+                ErrorKind::ExpiredSignature => ("expired", "the token has expired"),
+                ErrorKind::ImmatureSignature => ("not_yet_valid", "the token is not valid yet"),
+                ErrorKind::InvalidAudience => ("wrong_audience", "the token is for another audience"),
+                ErrorKind::InvalidIssuer => ("wrong_issuer", "the token is from an issuer that is not configured here"),
+                ErrorKind::InvalidSignature => ("bad_signature", "the token's signature is wrong"),
+                ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+                    ("wrong_algorithm", "the token is signed with an algorithm that is not accepted")
+                }
+                ErrorKind::MissingRequiredClaim(_) => ("missing_claim", "the token lacks a required claim"),
+                _ => ("malformed", "the token is not a valid JWT"),
+            };
+            refused(reason, message)
+        })
+    }
+}
+
+fn refused(reason: &str, message: &str) -> Error {
+    Error::new(Code::InvalidToken, message).with("reason", reason)
+}

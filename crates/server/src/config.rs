@@ -1,0 +1,256 @@
+//! Everything that can be set, checked at start. A mistake is named with its key.
+//!
+//! Sources, later ones win: defaults, the TOML file, environment variables, command line. The documentation
+//! of each option is its comment here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// The configuration file, `spool.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to listen on (`SPOOL_LISTEN`). Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Directory for the database, the signing key and the lock (`SPOOL_DATA`).
+    pub data: PathBuf,
+    /// `full` (default): every acknowledgement is fsynced. `normal`: a power cut may lose the last commits.
+    pub synchronous: Synchronous,
+    /// Title of a thread that nobody has named yet.
+    pub default_title: String,
+    /// The model that answers unless a thread or message names another (`SPOOL_MODEL`). As `provider/model`
+    /// or just the model's name.
+    pub model: Option<String>,
+    /// Instructions that stand before every conversation.
+    pub instructions: Option<String>,
+    pub guests: Guests,
+    pub turns: Turns,
+    /// Model providers by name. Those of the environment are added as `openai` and `anthropic`.
+    pub providers: BTreeMap<String, Provider>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Synchronous {
+    #[default]
+    Full,
+    Normal,
+}
+
+/// People without an account.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guests {
+    /// `server`: anyone gets an anonymous user. `off`: nobody does. Default: `server` on loopback, else `off`.
+    pub policy: Option<GuestPolicy>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuestPolicy {
+    Off,
+    Server,
+}
+
+/// How turns run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Turns {
+    /// What a message does that arrives while an answer is being written: `refuse` or `queue`.
+    pub when_busy: WhenBusy,
+    /// Seconds after which a turn whose runner is silent counts as interrupted, 3 to 300.
+    pub lease_seconds: u64,
+    /// Milliseconds that tokens are gathered before they are stored, 0 to 1000. The first is never delayed.
+    pub flush_ms: u64,
+    /// Bytes of tokens that are stored at once even before the time is up.
+    pub flush_bytes: usize,
+    /// Turns that run at the same time in this process.
+    pub concurrency: usize,
+    /// Messages of a thread that the model sees, the newest.
+    pub history_messages: usize,
+    /// Bytes of history that the model sees at most.
+    pub history_bytes: usize,
+    /// Lets ordinary users write assistant and system messages, for old front ends that store answers
+    /// themselves. Such messages are marked `origin: "client"`.
+    pub allow_client_roles: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenBusy {
+    #[default]
+    Refuse,
+    Queue,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            when_busy: WhenBusy::Refuse,
+            lease_seconds: 15,
+            flush_ms: 25,
+            flush_bytes: 4096,
+            concurrency: 4096,
+            history_messages: 40,
+            history_bytes: 256 << 10,
+            allow_client_roles: false,
+        }
+    }
+}
+
+/// One place that answers prompts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    pub kind: ProviderKind,
+    /// Where its API begins, for example `http://127.0.0.1:11434/v1`. Default: the vendor's own.
+    pub base_url: Option<String>,
+    /// The key, or `${NAME}` to take it from the environment.
+    pub api_key: Option<String>,
+    /// Models offered in the UI; the first is the default.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Words per second of the demo model; 0 writes without pauses.
+    pub words_per_second: Option<f32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderKind {
+    /// Anything that speaks chat completions: OpenAI, Ollama, vLLM, llama.cpp, OpenRouter.
+    OpenAi,
+    Anthropic,
+    Demo,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3210)),
+            data: PathBuf::from(".spool"),
+            synchronous: Synchronous::Full,
+            default_title: "New Conversation".into(),
+            model: None,
+            instructions: None,
+            guests: Guests::default(),
+            turns: Turns::default(),
+            providers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file (if any), then the environment through `variable`.
+    pub fn load(file: Option<&Path>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut config = match file {
+            Some(file) => {
+                let text = std::fs::read_to_string(file).with_context(|| format!("config file {}", file.display()))?;
+                toml::from_str(&text).with_context(|| format!("config file {}", file.display()))?
+            }
+            None => Self::default(),
+        };
+        let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        if set("SPOOL_DATABASE_URL").is_some() {
+            bail!("SPOOL_DATABASE_URL: this version stores in SQLite only; unset it and use SPOOL_DATA");
+        }
+        if let Some(model) = set("SPOOL_MODEL") {
+            config.model = Some(model);
+        }
+        config.add_provider("openai", ProviderKind::OpenAi, set("OPENAI_BASE_URL"), set("OPENAI_API_KEY"));
+        config.add_provider("anthropic", ProviderKind::Anthropic, set("ANTHROPIC_BASE_URL"), set("ANTHROPIC_API_KEY"));
+        for (name, provider) in &mut config.providers {
+            provider.resolve_key(name, variable)?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn add_provider(&mut self, name: &str, kind: ProviderKind, base_url: Option<String>, api_key: Option<String>) {
+        let wanted = api_key.is_some() || (kind == ProviderKind::OpenAi && base_url.is_some());
+        if wanted && !self.providers.contains_key(name) {
+            let provider = Provider { kind, base_url, api_key, models: Vec::new(), words_per_second: None };
+            self.providers.insert(name.to_owned(), provider);
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let turns = &self.turns;
+        let checks = [
+            ("turns.lease_seconds", (3..=300).contains(&turns.lease_seconds), "3 to 300"),
+            ("turns.flush_ms", turns.flush_ms <= 1000, "0 to 1000"),
+            ("turns.flush_bytes", (1..=1 << 20).contains(&turns.flush_bytes), "1 to 1048576"),
+            ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
+            ("turns.history_messages", (1..=1000).contains(&turns.history_messages), "1 to 1000"),
+            ("default_title", !self.default_title.trim().is_empty(), "a text that is not blank"),
+        ];
+        for (key, valid, range) in checks {
+            if !valid {
+                bail!("{key}: must be {range}");
+            }
+        }
+        Ok(())
+    }
+
+    /// The guest policy in force.
+    pub fn guest_policy(&self) -> GuestPolicy {
+        let default = if self.listen.ip().is_loopback() { GuestPolicy::Server } else { GuestPolicy::Off };
+        self.guests.policy.unwrap_or(default)
+    }
+}
+
+impl Provider {
+    fn resolve_key(&mut self, name: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+        let reference = self.api_key.as_deref().and_then(|key| key.strip_prefix("${")?.strip_suffix('}'));
+        if let Some(reference) = reference {
+            let value = variable(reference)
+                .with_context(|| format!("providers.{name}.api_key: the environment variable {reference} is not set"))?;
+            self.api_key = Some(value);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), text)?;
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::load(Some(file.path()), &find)
+    }
+
+    #[test]
+    fn op_09_each_mistake_is_named_with_its_key() {
+        for (text, names) in [
+            ("lissten = \"127.0.0.1:1\"", "lissten"),
+            ("listen = \"nowhere\"", "listen"),
+            ("[turns]\nlease_seconds = 1", "turns.lease_seconds"),
+            ("[turns]\nwhen_busy = \"explode\"", "explode"),
+            ("[providers.x]\nkind = \"openai\"\napi_key = \"${NOT_SET}\"", "providers.x.api_key"),
+        ] {
+            let error = format!("{:#}", load(text, &[]).unwrap_err());
+            assert!(error.contains(names), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_adds_providers_and_the_file_is_never_overruled_by_an_empty_variable() {
+        let config = load("model = \"x\"", &[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), ("SPOOL_MODEL", "")]).unwrap();
+        assert_eq!(config.model.as_deref(), Some("x"));
+        assert_eq!(config.providers["openai"].kind, ProviderKind::OpenAi);
+        assert!(load("", &[("SPOOL_DATABASE_URL", "postgres://x")]).is_err());
+    }
+
+    #[test]
+    fn guests_are_for_loopback_unless_configured() {
+        assert_eq!(Config::default().guest_policy(), GuestPolicy::Server);
+        let open = load("listen = \"0.0.0.0:1\"", &[]).unwrap();
+        assert_eq!(open.guest_policy(), GuestPolicy::Off);
+    }
+}

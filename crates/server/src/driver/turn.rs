@@ -1,0 +1,206 @@
+//! Runs one claimed turn: feeds the pure machine with what happens, performs what it asks for.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use spool_agent::{Effect, EventStream, FlushPolicy, Input, Outcome, PromptLimits, Provider, Request, Turn, assemble};
+use spool_protocol::event::Failure;
+use spool_protocol::{Code, Error, Event, FinalStatus};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Claim;
+use crate::app::App;
+
+/// How long a running turn may go on after the server was asked to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+struct Run<'app> {
+    app: &'app App,
+    owner: &'app str,
+    generation: &'app str,
+    epoch: u64,
+    provider: Arc<dyn Provider>,
+    provider_name: String,
+    model: String,
+    stream: Option<EventStream>,
+    /// Where the log ends, as this runner knows it.
+    offset: u64,
+    started: bool,
+    outcome: Option<Outcome>,
+    begun: Instant,
+    tick: Option<Pin<Box<Sleep>>>,
+}
+
+pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Result<(), Error> {
+    let (provider_name, provider, model) = app.providers.find(&claim.model);
+    let turns = &app.config.turns;
+    let limits = PromptLimits { max_messages: turns.history_messages, max_bytes: turns.history_bytes };
+    let (system, messages) = assemble(app.config.instructions.as_deref(), &claim.history, limits);
+    let request = Request { model: model.clone(), system, messages, ..Request::default() };
+    let mut turn = Turn::new(FlushPolicy { interval_ms: turns.flush_ms, max_bytes: turns.flush_bytes });
+    let mut run = Run {
+        app,
+        owner,
+        generation,
+        epoch: claim.epoch,
+        provider,
+        provider_name,
+        model,
+        stream: None,
+        offset: 0,
+        started: false,
+        outcome: None,
+        begun: Instant::now(),
+        tick: None,
+    };
+    run.perform(turn.handle(Input::Start { request }, 0)).await?;
+
+    let wake = Arc::new(Notify::new());
+    let system = Arc::new(spool_chat::Principal::System);
+    let watch = app.functions.subscribe("driver:watch", &system, json!({ "generationId": generation }), None, &wake)?;
+    let mut seen = None;
+    let mut renew = tokio::time::interval(Duration::from_secs(turns.lease_seconds) / 3);
+    renew.tick().await; // the first is immediate, and the claim is fresh
+    let drained = async {
+        app.shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::pin!(drained);
+
+    while run.outcome.is_none() {
+        let input = tokio::select! {
+            event = next_event(&mut run.stream) => match event {
+                Some(Ok(event)) => Input::Provider(event),
+                Some(Err(failure)) => Input::ProviderFailed(failure),
+                None => Input::ProviderEnded,
+            },
+            output = app.functions.store().changed(&watch, &wake, seen.as_ref()) => {
+                let output = output?;
+                let row: Value = serde_json::from_str(output.value.as_deref().unwrap_or("null")).unwrap_or_default();
+                seen = Some(output);
+                if row["leaseEpoch"].as_u64() != Some(run.epoch) || row["status"].as_str().is_none_or(is_terminal) {
+                    Input::LeaseLost
+                } else if !row["stopRequestedAt"].is_null() {
+                    Input::StopRequested
+                } else {
+                    continue;
+                }
+            }
+            () = tick(&mut run.tick) => { run.tick = None; Input::Tick }
+            _ = renew.tick() => {
+                if run.renew().await? { continue }
+                Input::LeaseLost
+            }
+            () = &mut drained => {
+                run.outcome = Some(interrupted());
+                break;
+            }
+        };
+        let lost = matches!(input, Input::LeaseLost);
+        let now = run.now();
+        match run.perform(turn.handle(input, now)).await {
+            Ok(()) if lost => return Ok(()),
+            Ok(()) => {}
+            // The log was sealed by somebody else (a stop, an expiry): the rows say how it ended.
+            Err(error) if matches!(error.code, Code::LogSealed | Code::OffsetMismatch) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    run.finish().await
+}
+
+async fn next_event(
+    stream: &mut Option<EventStream>,
+) -> Option<Result<spool_agent::ProviderEvent, spool_agent::Failure>> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn tick(sleep: &mut Option<Pin<Box<Sleep>>>) {
+    match sleep {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn is_terminal(status: &str) -> bool {
+    matches!(status, "complete" | "error" | "stopped" | "interrupted")
+}
+
+fn interrupted() -> Outcome {
+    let message = "The server was stopped while the answer was being written.".to_owned();
+    let error = Failure { code: Code::Interrupted.as_str().into(), message, retryable: true };
+    Outcome { status: FinalStatus::Interrupted, error: Some(error), usage: None, finish_reason: None }
+}
+
+impl Run<'_> {
+    /// Milliseconds since the turn began: the machine's only clock.
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn perform(&mut self, effects: Vec<Effect>) -> Result<(), Error> {
+        for effect in effects {
+            match effect {
+                Effect::CallProvider(request) => self.stream = Some(self.provider.stream(request)),
+                Effect::CancelProvider => self.stream = None,
+                Effect::Append(events) => self.append(&events).await?,
+                Effect::WakeAt(at) => {
+                    self.tick = Some(Box::pin(sleep_until(self.begun + Duration::from_millis(at))));
+                }
+                Effect::Finish(outcome) => self.outcome = Some(outcome),
+            }
+        }
+        Ok(())
+    }
+
+    /// Durable before anybody sees it. The first append is preceded by the mark that work has begun:
+    /// from then on the turn is never silently run again.
+    async fn append(&mut self, events: &[Event]) -> Result<(), Error> {
+        if !self.started {
+            self.app.functions.mutate_as_system("driver:started", self.lease()).await?;
+            self.started = true;
+        }
+        let units = events.iter().map(Event::units).sum();
+        let data = serde_json::to_string(events).map_err(|e| Error::internal(format!("encoding events: {e}")))?;
+        self.offset = self.app.functions.store().append(self.generation, self.offset, units, data).await?;
+        self.app.functions.metrics().tokens_appended.inc();
+        Ok(())
+    }
+
+    fn lease(&self) -> Value {
+        json!({ "generationId": self.generation, "owner": self.owner, "epoch": self.epoch })
+    }
+
+    async fn renew(&self) -> Result<bool, Error> {
+        Ok(self.app.functions.mutate_as_system("driver:renew", self.lease()).await? == "true")
+    }
+
+    async fn finish(&mut self) -> Result<(), Error> {
+        self.stream = None;
+        let Some(outcome) = self.outcome.take() else { return Ok(()) };
+        let mut args = self.lease();
+        args["status"] = json!(outcome.status);
+        args["provider"] = json!(self.provider_name);
+        args["model"] = json!(self.model);
+        let optional = [
+            ("error", outcome.error.map(|error| json!(error))),
+            ("usage", outcome.usage.map(|usage| json!(usage))),
+            ("finishReason", outcome.finish_reason.map(|reason| json!(reason))),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                args[name] = value;
+            }
+        }
+        self.app.functions.mutate_as_system("driver:finish", args).await?;
+        self.app.functions.metrics().turns_finished.inc();
+        Ok(())
+    }
+}

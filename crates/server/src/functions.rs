@@ -1,0 +1,136 @@
+//! Calls of named functions: binds the function table to the store.
+//!
+//! Every wire and every task of the server comes through here, with a principal in hand. Failures that
+//! are the server's own get a request id, are logged once with it, and are shown without their cause.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use spool_chat::registry::{self, Function, Kind};
+use spool_chat::{CallContext, Principal, Settings};
+use spool_protocol::convex::value::check_result;
+use spool_protocol::{Code, Error};
+use spool_store::commit::MutationFn;
+use spool_store::live::{QueryFn, Subscription};
+use spool_store::{Committed, LedgerKey, Store, Timestamp};
+use tokio::sync::{Notify, oneshot};
+
+use crate::metrics::Metrics;
+
+/// A result above this size would break clients whose frame limit is 16 MiB.
+const RESULT_BYTES: usize = 15 << 20;
+
+#[derive(Clone)]
+pub struct Functions {
+    store: Store,
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+}
+
+impl Functions {
+    pub fn new(store: Store, settings: Arc<Settings>, metrics: Arc<Metrics>) -> Self {
+        Self { store, settings, metrics }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// A public function (or, for the server itself, any) of the wanted kind.
+    pub fn find(&self, path: &str, kind: Kind, principal: &Principal) -> Result<&'static Function, Error> {
+        let function = registry::find(path, principal)?;
+        if function.kind == kind {
+            return Ok(function);
+        }
+        let message = format!("{} is a {}, not a {}", function.path, function.kind.as_str(), kind.as_str());
+        Err(Error::new(Code::WrongKind, message).with("kind", function.kind.as_str()))
+    }
+
+    /// The function with its arguments, to be run inside a transaction, once or more often.
+    fn bind(&self, function: &'static Function, principal: &Arc<Principal>, args: Value) -> QueryFn {
+        let context = CallContext::new(Principal::clone(principal), Arc::clone(&self.settings));
+        let runs = self.metrics.runs_of(function.path);
+        Arc::new(move |tx| {
+            runs.inc();
+            let result = function.call(tx, &context, &args).and_then(checked);
+            result.map_err(|error| shown(function.path, error))
+        })
+    }
+
+    pub async fn query(&self, path: &str, principal: &Arc<Principal>, args: Value) -> Result<(Timestamp, String), Error> {
+        let function = self.find(path, Kind::Query, principal)?;
+        self.store.query(self.bind(function, principal, args)).await
+    }
+
+    /// A query as of a timestamp that was handed out lately.
+    pub async fn query_at(&self, ts: Timestamp, path: &str, principal: &Arc<Principal>, args: Value) -> Result<String, Error> {
+        let function = self.find(path, Kind::Query, principal)?;
+        self.store.query_at(ts, self.bind(function, principal, args)).await
+    }
+
+    pub async fn mutate(
+        &self, path: &str, principal: &Arc<Principal>, args: Value, ledger: Option<LedgerKey>,
+    ) -> Result<Committed, Error> {
+        self.submit(path, principal, args, ledger).await?.await.map_err(|_| gone())?
+    }
+
+    /// Takes a place in the order of mutations; the answer comes through the receiver.
+    pub async fn submit(
+        &self, path: &str, principal: &Arc<Principal>, args: Value, ledger: Option<LedgerKey>,
+    ) -> Result<oneshot::Receiver<Result<Committed, Error>>, Error> {
+        let function = self.find(path, Kind::Mutation, principal)?;
+        let run: MutationFn = self.bind(function, principal, args);
+        self.store.submit_mutation(run, ledger).await
+    }
+
+    /// Subscribes to a query. Equal path, arguments, principal and journal share one run.
+    pub fn subscribe(
+        &self, path: &str, principal: &Arc<Principal>, args: Value, journal: Option<&str>, wake: &Arc<Notify>,
+    ) -> Result<Subscription, Error> {
+        let function = self.find(path, Kind::Query, principal)?;
+        let key = format!("{}\n{}\n{}\n{}", function.path, principal.key(), args, journal.unwrap_or_default());
+        let run = self.bind(function, principal, args);
+        Ok(self.store.subscribe(key, journal.map(Arc::from), run, Arc::clone(wake)))
+    }
+
+    pub async fn query_as_system(&self, path: &str, args: Value) -> Result<(Timestamp, String), Error> {
+        self.query(path, &Arc::new(Principal::System), args).await
+    }
+
+    pub async fn mutate_as_system(&self, path: &str, args: Value) -> Result<String, Error> {
+        let committed = self.mutate(path, &Arc::new(Principal::System), args, None).await?;
+        Ok(committed.value.to_string())
+    }
+}
+
+fn checked(result: String) -> Result<String, Error> {
+    if result.len() > RESULT_BYTES {
+        let message = format!("the result has {} bytes: ask for a page", result.len());
+        return Err(Error::new(Code::TooLarge, message).with("limit", RESULT_BYTES));
+    }
+    check_result(&result)?;
+    Ok(result)
+}
+
+/// What a caller sees of a failure: everything, except the cause of a fault of ours.
+pub fn shown(place: &str, error: Error) -> Error {
+    if error.code != Code::Internal {
+        return error;
+    }
+    let request_id = request_id();
+    tracing::error!(place, request_id, cause = %error.message, "request failed");
+    Error::new(Code::Internal, format!("[Request ID: {request_id}] Server Error")).with("requestId", request_id)
+}
+
+/// 16 hexadecimal characters.
+pub fn request_id() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
+fn gone() -> Error {
+    Error::new(Code::Overloaded, "the server is shutting down")
+}

@@ -1,0 +1,127 @@
+//! The routes. Each wire has a file; this one is the table of contents.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderName, HeaderValue, Method};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use spool_protocol::{Code, Error};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use crate::app::App;
+use crate::auth::Identity;
+use crate::sync;
+
+mod account;
+mod functions;
+mod health;
+mod stream;
+mod ui;
+
+/// Arguments of 16 MiB and their envelope.
+const BODY_BYTES: usize = (16 << 20) + 2_000;
+
+pub fn router(app: &Arc<App>) -> Router {
+    let api = Router::new()
+        .route("/api/sync", get(sync::upgrade_other))
+        .route("/api/{version}/sync", get(sync::upgrade_npm))
+        .route("/api/query", get(functions::query_by_url).post(functions::query))
+        .route("/api/mutation", post(functions::mutation))
+        .route("/api/action", post(functions::action))
+        .route("/api/run/{*path}", post(functions::run))
+        .route("/api/query_batch", post(functions::query_batch))
+        .route("/api/query_ts", post(functions::query_ts))
+        .route("/api/query_at_ts", post(functions::query_at_ts))
+        .route("/api/debug_event", post(|| async {}))
+        .route("/api/auth/guest", post(account::guest))
+        .route("/api/stream/{generation}", get(stream::follow))
+        .route("/api/{*rest}", get(no_route).post(no_route))
+        .layer(middleware::from_fn(name_client_header_request));
+    Router::new()
+        .merge(api)
+        .route("/.well-known/jwks.json", get(account::jwks))
+        .route("/openapi.json", get(health::openapi))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/version", get(health::version))
+        .fallback(ui::page)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(CatchPanicLayer::custom(|_| Refusal(Error::internal("a handler panicked")).into_response()))
+        .layer(cors())
+        .with_state(Arc::clone(app))
+}
+
+/// Any site may call: credentials are tokens in a header, never cookies, so a foreign page has none.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS, Method::PATCH, Method::DELETE, Method::PUT])
+        .expose_headers([HeaderName::from_static("x-request-id")])
+        .allow_credentials(true)
+        .max_age(Duration::from_secs(86_400))
+}
+
+async fn no_route(request: Request) -> Refusal {
+    Refusal(Error::new(Code::NotFound, format!("there is no {} {}", request.method(), request.uri().path())))
+}
+
+/// Gives every answer a request id; the client's own is honoured.
+async fn name_client_header_request(request: Request, next: Next) -> Response {
+    let own = request.headers().get("convex-request-id").cloned().filter(|id| id.len() <= 64);
+    let mut response = next.run(request).await;
+    let id = own.or_else(|| HeaderValue::from_str(&crate::functions::request_id()).ok());
+    if let Some(id) = id {
+        response.headers_mut().entry("x-request-id").or_insert(id);
+    }
+    response
+}
+
+/// Who is calling. Refuses bad credentials; none at all is `Anonymous`.
+pub struct Caller(pub Identity);
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut ::http::request::Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let header = parts.headers.get(::http::header::AUTHORIZATION);
+        let header = header.map(|value| value.to_str()).transpose();
+        let header = header.map_err(|_| Refusal(Error::new(Code::InvalidToken, "the Authorization header is not ASCII")))?;
+        app.auth.from_header(header).await.map(Caller).map_err(Refusal)
+    }
+}
+
+/// A request that failed as a whole: `{code, message, …}` with the fitting status.
+pub struct Refusal(pub Error);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        use ::http::StatusCode;
+        let error = crate::functions::shown("http", self.0);
+        let status = match error.code {
+            Code::Unauthenticated | Code::InvalidToken => StatusCode::UNAUTHORIZED,
+            Code::Forbidden => StatusCode::FORBIDDEN,
+            Code::NotFound | Code::FunctionNotFound => StatusCode::NOT_FOUND,
+            Code::AlreadyExists | Code::ThreadBusy | Code::HistoryConflict | Code::InvalidTransition
+            | Code::CannotDeleteDefault | Code::OffsetMismatch | Code::LogSealed => StatusCode::CONFLICT,
+            Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::Overloaded | Code::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
+            Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {
+                StatusCode::BAD_REQUEST
+            }
+            Code::ProviderError | Code::ProviderCut => StatusCode::BAD_GATEWAY,
+            Code::Interrupted | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut response = (status, axum::Json(error.to_data())).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

@@ -1,0 +1,53 @@
+//! Work that nobody asks for: purging what was deleted, ending turns whose runner is gone, forgetting
+//! old answers. All of it is bounded, idempotent, and carries on from the rows after any restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use spool_protocol::Error;
+
+use crate::app::App;
+
+/// How often the server looks for something to clean.
+const EVERY: Duration = Duration::from_secs(2);
+/// Rows removed in one transaction, so that others never wait long.
+const PURGE_ROWS: u64 = 500;
+/// How long an answered request is remembered, in days. The protocol's own servers keep 14.
+const LEDGER_DAYS: u64 = 14;
+/// Rounds between two looks at the ledger.
+const LEDGER_EVERY: u64 = 300;
+
+pub async fn run(app: Arc<App>) {
+    let mut round: u64 = 0;
+    while !app.shutdown.is_cancelled() {
+        if let Err(error) = clean(&app, round).await {
+            tracing::error!(%error, "cleaning failed; it will be tried again");
+        }
+        round += 1;
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = app.shutdown.cancelled() => {}
+        }
+    }
+}
+
+async fn clean(app: &App, round: u64) -> Result<(), Error> {
+    // A look first: an idle server must not write.
+    let (_, due) = app.functions.query_as_system("driver:nextExpiry", json!({})).await?;
+    if serde_json::from_str::<Option<f64>>(&due).ok().flatten().is_some_and(|at| at <= app.clock.now_ms() as f64) {
+        app.functions.mutate_as_system("driver:expire", json!({})).await?;
+    }
+    let (_, waiting) = app.functions.query_as_system("threads:purgeable", json!({})).await?;
+    let mut more = waiting == "true";
+    while more && !app.shutdown.is_cancelled() {
+        let purged = app.functions.mutate_as_system("threads:purge", json!({ "limit": PURGE_ROWS })).await?;
+        let purged: Value = serde_json::from_str(&purged).unwrap_or_default();
+        more = purged["hasMore"] == true;
+    }
+    if round.is_multiple_of(LEDGER_EVERY) {
+        let before = app.clock.now_ms().saturating_sub(LEDGER_DAYS * 86_400_000);
+        app.functions.store().prune_ledger(before).await?;
+    }
+    Ok(())
+}

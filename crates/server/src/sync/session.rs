@@ -1,0 +1,214 @@
+//! What one client has asked for and been told: its query set, identity and versions.
+//!
+//! The rules are those of the protocol's invariants: versions chain, a Transition answers every `Add`,
+//! all results of a Transition are of one timestamp, nothing unchanged is sent again. Knows no socket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use spool_protocol::convex::client::{Add, Modification, ModifyQuerySet};
+use spool_protocol::convex::server::{self, Version};
+use spool_protocol::convex::value::decode_args;
+use spool_protocol::{Code, Error};
+use spool_store::live::{Output, Subscription};
+use tokio::sync::Notify;
+
+use crate::auth::Identity;
+use crate::functions::Functions;
+
+/// Live queries of one client. A page rarely has a hundred.
+const QUERIES: usize = 1_000;
+
+/// The message cannot be understood in the state that the connection is in: it must be closed, and the
+/// client starts again from nothing. Holds the reason.
+#[derive(Debug)]
+pub struct OutOfStep(pub String);
+
+pub struct Session {
+    functions: Functions,
+    pub identity: Identity,
+    /// Notified when a result may be stale.
+    pub wake: Arc<Notify>,
+    sent: Version,
+    query_set: u32,
+    identity_version: u32,
+    queries: BTreeMap<u32, Query>,
+    removed: Vec<u32>,
+    /// A Transition must be sent even if no result has changed.
+    owed: bool,
+    skew_ms: Option<i64>,
+}
+
+struct Query {
+    path: String,
+    args: Value,
+    journal: Option<Arc<str>>,
+    source: Source,
+    told: Option<Arc<Output>>,
+}
+
+enum Source {
+    Live(Subscription),
+    /// Could not even be subscribed: an unknown function, arguments that are no JSON.
+    Broken(Arc<Output>),
+}
+
+impl Source {
+    fn broken(error: Error) -> Self {
+        Self::Broken(Arc::new(Output { value: Err(error), journal: None }))
+    }
+}
+
+impl Session {
+    pub fn new(functions: Functions) -> Self {
+        Self {
+            functions,
+            identity: Identity::anonymous(),
+            wake: Arc::new(Notify::new()),
+            sent: Version::default(),
+            query_set: 0,
+            identity_version: 0,
+            queries: BTreeMap::new(),
+            removed: Vec::new(),
+            owed: false,
+            skew_ms: None,
+        }
+    }
+
+    /// The number of identities that the client has announced.
+    pub fn identity_version(&self) -> u32 {
+        self.identity_version
+    }
+
+    pub fn owes_transition(&self) -> bool {
+        self.owed
+    }
+
+    pub fn owe_transition(&mut self) {
+        self.owed = true;
+    }
+
+    /// Whether the first Transition of the connection is out.
+    pub fn has_begun(&self) -> bool {
+        self.sent != Version::default()
+    }
+
+    pub fn note_client_clock(&mut self, client_ms: f64, now_ms: u64) {
+        self.skew_ms = Some(client_ms as i64 - now_ms.cast_signed());
+    }
+
+    pub fn modify(&mut self, change: ModifyQuerySet) -> Result<(), OutOfStep> {
+        if change.base_version != self.query_set || change.new_version <= change.base_version {
+            let (base, ours) = (change.base_version, self.query_set);
+            return Err(OutOfStep(format!("QuerySetVersionMismatch: base {base}, server has {ours}")));
+        }
+        for modification in change.modifications {
+            match modification {
+                Modification::Add(add) => self.add(add)?,
+                Modification::Remove(id) => {
+                    if self.queries.remove(&id).is_none() {
+                        return Err(OutOfStep(format!("UnknownQueryId: {id}")));
+                    }
+                    self.removed.push(id);
+                }
+            }
+        }
+        self.query_set = change.new_version;
+        self.owed = true;
+        Ok(())
+    }
+
+    fn add(&mut self, add: Add) -> Result<(), OutOfStep> {
+        if self.queries.contains_key(&add.query_id) {
+            return Err(OutOfStep(format!("DuplicateQueryId: {}", add.query_id)));
+        }
+        let journal: Option<Arc<str>> = add.journal.map(Arc::from);
+        let (args, source) = match decode_args(&add.args) {
+            _ if add.component_path.is_some_and(|path| !path.is_empty()) => {
+                (Value::Null, Source::broken(Error::new(Code::FunctionNotFound, "there are no components here")))
+            }
+            _ if self.queries.len() >= QUERIES => {
+                let error = Error::new(Code::Overloaded, format!("one client may have {QUERIES} live queries"));
+                (Value::Null, Source::broken(error))
+            }
+            Ok(args) => (args.clone(), self.subscribe(&add.udf_path, args, journal.as_deref())),
+            Err(error) => (Value::Null, Source::broken(error)),
+        };
+        self.queries.insert(add.query_id, Query { path: add.udf_path, args, journal, source, told: None });
+        Ok(())
+    }
+
+    fn subscribe(&self, path: &str, args: Value, journal: Option<&str>) -> Source {
+        self.functions
+            .subscribe(path, &self.identity.principal, args, journal, &self.wake)
+            .map_or_else(Source::broken, Source::Live)
+    }
+
+    /// Takes on an identity. Only another principal makes queries run again; a renewed token does not.
+    pub fn authenticate(&mut self, base_version: u32, identity: Identity) -> Result<(), OutOfStep> {
+        if base_version != self.identity_version {
+            let ours = self.identity_version;
+            return Err(OutOfStep(format!("IdentityVersionMismatch: base {base_version}, server has {ours}")));
+        }
+        let same = identity.principal.key() == self.identity.principal.key();
+        self.identity = identity;
+        self.identity_version += 1;
+        self.owed = true;
+        if !same {
+            let mut queries = std::mem::take(&mut self.queries);
+            for query in queries.values_mut().filter(|query| !query.args.is_null()) {
+                query.source = self.subscribe(&query.path, query.args.clone(), query.journal.as_deref());
+            }
+            self.queries = queries;
+        }
+        Ok(())
+    }
+
+    /// Brings the client up to now: the Transition as text, or `None` if there is nothing to tell.
+    pub async fn transition(&mut self) -> Result<Option<String>, Error> {
+        let subscriptions: Vec<&Subscription> = self
+            .queries
+            .values()
+            .filter_map(|query| match &query.source {
+                Source::Live(subscription) => Some(subscription),
+                Source::Broken(_) => None,
+            })
+            .collect();
+        let store = self.functions.store();
+        let (ts, outputs) = store.evaluate(&subscriptions).await?;
+        let mut outputs = outputs.into_iter();
+        let mut changed = Vec::new();
+        for (id, query) in &mut self.queries {
+            let output = match &query.source {
+                Source::Live(_) => outputs.next(),
+                Source::Broken(output) => Some(Arc::clone(output)),
+            };
+            let Some(output) = output else { return Err(Error::internal("fewer results than queries")) };
+            // A run that came to the same result shares the old `Arc`; another principal's may be equal too.
+            if query.told.as_ref().is_none_or(|told| !Arc::ptr_eq(told, &output) && *told != output) {
+                query.journal.clone_from(&output.journal);
+                query.told = Some(Arc::clone(&output));
+                changed.push((*id, output));
+            }
+        }
+        if changed.is_empty() && self.removed.is_empty() && !self.owed {
+            return Ok(None);
+        }
+        let end = Version { query_set: self.query_set, identity: self.identity_version, ts: ts.max(self.sent.ts) };
+        let removed = self.removed.drain(..).map(|query_id| server::Modification::Removed { query_id });
+        let updated = changed.iter().map(|(query_id, output)| {
+            let (query_id, journal) = (*query_id, output.journal.as_deref());
+            match &output.value {
+                Ok(value) => server::Modification::Updated { query_id, value, journal },
+                Err(error) => server::Modification::Failed { query_id, error, journal },
+            }
+        });
+        let modifications: Vec<_> = removed.chain(updated).collect();
+        let clocks = self.skew_ms.map(|skew| (skew, store.clock().now_ns()));
+        let text = server::transition(self.sent, end, &modifications, clocks);
+        self.sent = end;
+        self.owed = false;
+        Ok(Some(text))
+    }
+}

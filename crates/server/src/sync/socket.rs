@@ -1,0 +1,443 @@
+//! The loop of one connection: frames in, frames out, time.
+//!
+//! One task does it all, so a slow socket simply stops the loop: meanwhile changes only set a flag, and
+//! nothing is queued. Mutations of a client run in their order of arrival; several may be on their way,
+//! but no Transition is built until all answers are out, because a client must hear its mutation's
+//! answer before it sees the effects.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use sha2::{Digest as _, Sha256};
+use spool_chat::Principal;
+use spool_protocol::convex::client::{Authenticate, Call, ClientMessage, Connect, TokenType};
+use spool_protocol::convex::value::decode_args;
+use spool_protocol::convex::{decode_ts, server};
+use spool_protocol::{Code, Error};
+use spool_store::{Committed, LedgerKey};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use super::Client;
+use super::session::{OutOfStep, Session};
+use crate::app::App;
+use crate::auth::Identity;
+
+/// Silence after which the client is pinged; npm gives up after 60 s, the Rust client after 30 s.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// Silence after which a client counts as gone; its pongs count.
+const CLIENT_SILENCE: Duration = Duration::from_secs(120);
+/// A client that does not take a frame for so long is dropped: it can resume at any time.
+const SEND_PATIENCE: Duration = Duration::from_secs(60);
+/// Mutations on their way to the store at the same time, for one client.
+const IN_FLIGHT: usize = 32;
+/// Mutations waiting behind them. The protocol's own limit.
+const WAITING: usize = 1_000;
+/// Actions running at the same time, for one client.
+const ACTIONS: usize = 100;
+/// Frames read before anything is answered: what a client sends in one burst belongs together.
+const BURST: usize = 256;
+/// Senseless frames after which a client is sent away.
+const SENSELESS: u32 = 16;
+/// Seconds that an expired token is still taken: the client renews ten seconds before.
+const EXPIRY_GRACE: Duration = Duration::from_secs(3);
+/// Text above this size goes to npm clients in chunks, to others in fragments of it.
+const CHUNK_BYTES: usize = 4 << 20;
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Answer = Result<Committed, Error>;
+type ActionDone = (u32, Result<String, Error>);
+
+/// Why the connection ends.
+enum End {
+    /// The client went away, or its network did.
+    Gone,
+    Close(CloseCode, String),
+}
+
+impl From<OutOfStep> for End {
+    fn from(OutOfStep(reason): OutOfStep) -> Self {
+        End::Close(CloseCode::Policy, reason)
+    }
+}
+
+struct Waiting {
+    call: Call,
+    principal: Arc<Principal>,
+}
+
+struct Connection<'app> {
+    app: &'app App,
+    client: Client,
+    socket: Socket,
+    session: Session,
+    session_id: Option<String>,
+    waiting: VecDeque<Waiting>,
+    in_flight: VecDeque<(u32, oneshot::Receiver<Answer>)>,
+    actions: FuturesUnordered<futures_util::future::BoxFuture<'static, ActionDone>>,
+    /// Failures that must not be the first thing a client hears on a new connection.
+    held: Vec<String>,
+    /// An answer is out, and its Transition is not.
+    answered: bool,
+    stale: bool,
+    senseless: u32,
+    heard_at: Instant,
+    spoke_at: Instant,
+}
+
+pub async fn serve(app: &App, socket: Socket, client: Client) {
+    let now = Instant::now();
+    let mut connection = Connection {
+        app,
+        client,
+        socket,
+        session: Session::new(app.functions.clone()),
+        session_id: None,
+        waiting: VecDeque::new(),
+        in_flight: VecDeque::new(),
+        actions: FuturesUnordered::new(),
+        held: Vec::new(),
+        answered: false,
+        stale: false,
+        senseless: 0,
+        heard_at: now,
+        spoke_at: now,
+    };
+    if let Err(End::Close(code, reason)) = connection.run().await {
+        let reason: String = reason.chars().filter(char::is_ascii).take(120).collect();
+        let frame = CloseFrame { code, reason: reason.into() };
+        // The close handshake is completed for the client's sake; it waits for it before it renews a token.
+        let _ = timeout(Duration::from_secs(2), async {
+            connection.socket.close(Some(frame)).await?;
+            while let Some(Ok(_)) = connection.socket.next().await {}
+            Ok::<(), tokio_tungstenite::tungstenite::Error>(())
+        })
+        .await;
+    }
+}
+
+impl Connection<'_> {
+    async fn run(&mut self) -> Result<(), End> {
+        let wake = Arc::clone(&self.session.wake);
+        loop {
+            let ping_at = self.spoke_at + PING_EVERY;
+            let expiry = self.expiry();
+            tokio::select! {
+                frame = self.socket.next() => {
+                    self.take(frame).await?;
+                    self.take_burst().await?;
+                }
+                () = wake.notified() => self.stale = true,
+                (request, answer) = first_answer(&mut self.in_flight) => self.answer_mutation(request, answer).await?,
+                Some((request, result)) = self.actions.next(), if !self.actions.is_empty() => {
+                    self.answer_action(request, result).await?;
+                }
+                () = sleep_until(ping_at) => self.ping().await?,
+                () = sleep_until(expiry.unwrap_or(ping_at)), if expiry.is_some() => return self.expire().await,
+                () = self.app.shutdown.cancelled() => {
+                    return Err(End::Close(CloseCode::Restart, "ServerShutdown".into()));
+                }
+            }
+            self.progress().await?;
+        }
+    }
+
+    fn expiry(&self) -> Option<Instant> {
+        let expires_at = self.session.identity.expires_at?;
+        let left = (expires_at * 1000).saturating_sub(self.app.clock.now_ms());
+        // Far deadlines would overflow the timer; a day is soon enough to look again.
+        Some(Instant::now() + Duration::from_millis(left.min(86_400_000)) + EXPIRY_GRACE).filter(|_| left < 86_400_000)
+    }
+
+    async fn expire(&mut self) -> Result<(), End> {
+        let error = Error::new(Code::InvalidToken, "the token has expired").with("reason", "expired");
+        let version = self.session.identity_version();
+        self.send(server::auth_error(&error, version, false)).await?;
+        Err(End::Close(CloseCode::Normal, "AuthExpired".into()))
+    }
+
+    async fn ping(&mut self) -> Result<(), End> {
+        if self.heard_at.elapsed() > CLIENT_SILENCE {
+            return Err(End::Gone);
+        }
+        self.feed(Message::Ping(Bytes::new())).await?;
+        self.send(server::PING.to_owned()).await
+    }
+
+    /// Reads what has already arrived, so that a reconnecting client's requests are known before it is
+    /// told anything.
+    async fn take_burst(&mut self) -> Result<(), End> {
+        for _ in 0..BURST {
+            match self.socket.next().now_or_never() {
+                Some(frame) => self.take(frame).await?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, frame: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Result<(), End> {
+        use tokio_tungstenite::tungstenite::Error as WsError;
+        self.heard_at = Instant::now();
+        match frame {
+            Some(Ok(Message::Text(text))) => self.take_text(&text).await,
+            Some(Ok(Message::Binary(_))) => self.senseless("binary frames are not part of the protocol").await,
+            Some(Ok(Message::Close(_))) | None | Some(Err(WsError::ConnectionClosed | WsError::Io(_))) => Err(End::Gone),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
+            Some(Err(WsError::Capacity(error))) => Err(End::Close(CloseCode::Size, format!("TooLarge: {error}"))),
+            Some(Err(error)) => Err(End::Close(CloseCode::Protocol, format!("BadFrame: {error}"))),
+        }
+    }
+
+    async fn take_text(&mut self, text: &str) -> Result<(), End> {
+        let message = match ClientMessage::parse(text) {
+            Ok(message) => message,
+            // A broken query set or identity cannot be skipped: every later version would be wrong.
+            Err(error) if ["ModifyQuerySet", "Authenticate", "Connect"].iter().any(|kind| error.message.starts_with(kind)) => {
+                return Err(End::Close(CloseCode::Policy, format!("BadMessage: {}", error.message)));
+            }
+            Err(error) => return self.answer_unreadable(text, error).await,
+        };
+        match message {
+            ClientMessage::Connect(connect) => self.connect(connect).await,
+            ClientMessage::ModifyQuerySet(change) => Ok(self.session.modify(change)?),
+            ClientMessage::Mutation(call) => self.queue_mutation(call),
+            ClientMessage::Action(call) => self.start_action(call).await,
+            ClientMessage::Authenticate(message) => self.authenticate(message).await,
+            ClientMessage::Event => Ok(()),
+        }
+    }
+
+    async fn connect(&mut self, connect: Connect) -> Result<(), End> {
+        if self.session_id.is_some() {
+            return Err(End::Close(CloseCode::Policy, "AlreadyConnected".into()));
+        }
+        let observed = connect.max_observed_timestamp.as_deref().and_then(decode_ts).unwrap_or(0);
+        if observed > self.app.functions.store().timestamp() {
+            // The client has seen a future of ours: this data is older than what it was shown.
+            return Err(End::Close(CloseCode::Error, "InternalServerError: timestamps went backwards".into()));
+        }
+        if let Some(client_ms) = connect.client_ts.filter(|_| self.client == Client::Npm) {
+            self.session.note_client_clock(client_ms, self.app.clock.now_ms());
+        }
+        self.session_id = Some(connect.session_id);
+        // Wakes the Rust client out of Nagle and delayed acknowledgement; others ignore it.
+        self.send(server::PING.to_owned()).await
+    }
+
+    fn queue_mutation(&mut self, call: Call) -> Result<(), End> {
+        if self.session_id.is_none() {
+            return Err(End::Close(CloseCode::Policy, "NotConnected: the first message must be Connect".into()));
+        }
+        if self.waiting.len() >= WAITING {
+            return Err(End::Close(CloseCode::Again, "TooManyConcurrentMutations".into()));
+        }
+        self.waiting.push_back(Waiting { call, principal: Arc::clone(&self.session.identity.principal) });
+        Ok(())
+    }
+
+    async fn start_action(&mut self, call: Call) -> Result<(), End> {
+        let request = call.request_id;
+        if self.actions.len() >= ACTIONS {
+            let error = Error::new(Code::Overloaded, format!("one client may run {ACTIONS} actions at a time"));
+            return self.answer_action(request, Err(error)).await;
+        }
+        let args = no_component(&call).and_then(|()| decode_args(&call.args));
+        let principal = Arc::clone(&self.session.identity.principal);
+        let actions = self.app.actions.clone();
+        self.actions.push(Box::pin(async move {
+            let result = match args {
+                Ok(args) => actions.run(&call.udf_path, &principal, args).await,
+                Err(error) => Err(error),
+            };
+            (request, result)
+        }));
+        Ok(())
+    }
+
+    async fn authenticate(&mut self, message: Authenticate) -> Result<(), End> {
+        let value = message.value.as_deref().unwrap_or_default();
+        let identity = match message.token_type {
+            TokenType::None => Ok(Identity::anonymous()),
+            TokenType::User => self.app.auth.from_token(value).await,
+            TokenType::Admin => self.app.auth.from_key(value).await,
+        };
+        match identity {
+            Ok(identity) => Ok(self.session.authenticate(message.base_version, identity)?),
+            Err(error) => {
+                // Nothing behind it in the burst may run, least of all as anonymous: stop reading.
+                self.waiting.clear();
+                self.send(server::auth_error(&error, message.base_version, true)).await?;
+                Err(End::Close(CloseCode::Normal, "AuthError".into()))
+            }
+        }
+    }
+
+    /// A frame that is no message. If it at least names a request, that request fails; the socket goes on.
+    async fn answer_unreadable(&mut self, text: &str, error: Error) -> Result<(), End> {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        let request = value["requestId"].as_u64().and_then(|id| u32::try_from(id).ok());
+        match (value["type"].as_str(), request) {
+            (Some("Mutation"), Some(request)) => self.answer_mutation(request, Err(error)).await,
+            (Some("Action"), Some(request)) => self.answer_action(request, Err(error)).await,
+            _ => self.senseless(&error.message).await,
+        }
+    }
+
+    async fn senseless(&mut self, what: &str) -> Result<(), End> {
+        self.senseless += 1;
+        if self.senseless > SENSELESS {
+            return Err(End::Close(CloseCode::Policy, format!("BadMessage: {what}")));
+        }
+        let error = serde_json::Value::from(format!("bad_request: {what}"));
+        self.send(format!(r#"{{"type":"FatalError","error":{error}}}"#)).await
+    }
+
+    /// Moves everything on that can move: submits mutations, brings the client up to date.
+    async fn progress(&mut self) -> Result<(), End> {
+        loop {
+            while self.in_flight.len() < IN_FLIGHT && !self.answered {
+                let Some(next) = self.waiting.pop_front() else { break };
+                let request = next.call.request_id;
+                let answer = self.submit(next).await;
+                self.in_flight.push_back((request, answer));
+            }
+            while let Some((request, answer)) = first_answer(&mut self.in_flight).now_or_never() {
+                self.answer_mutation(request, answer).await?;
+            }
+            if !self.in_flight.is_empty() || !(self.stale || self.session.owes_transition()) {
+                return self.flush().await;
+            }
+            self.stale = false;
+            match self.session.transition().await {
+                Ok(Some(text)) => self.send_transition(text).await?,
+                Ok(None) => {}
+                Err(error) => return Err(End::Close(CloseCode::Error, format!("InternalServerError: {}", error.code))),
+            }
+            self.answered = false;
+            for held in std::mem::take(&mut self.held) {
+                self.session.owe_transition();
+                self.feed(Message::text(held)).await?;
+            }
+        }
+    }
+
+    async fn submit(&self, Waiting { call, principal }: Waiting) -> oneshot::Receiver<Answer> {
+        let submitted = match no_component(&call).and_then(|()| decode_args(&call.args)) {
+            Ok(args) => {
+                let ledger = LedgerKey {
+                    session: self.session_id.clone().unwrap_or_default(),
+                    request: call.request_id.to_string(),
+                    principal: principal.key(),
+                };
+                self.app.functions.submit(&call.udf_path, &principal, args, Some(ledger)).await
+            }
+            Err(error) => Err(error),
+        };
+        submitted.unwrap_or_else(|error| {
+            let (reply, answer) = oneshot::channel();
+            let _ = reply.send(Err(error));
+            answer
+        })
+    }
+
+    async fn answer_mutation(&mut self, request: u32, answer: Answer) -> Result<(), End> {
+        self.answered = true;
+        self.session.owe_transition();
+        match answer {
+            Ok(done) => self.feed(Message::text(server::mutation_response(request, Ok((&done.value, done.ts))))).await,
+            Err(error) => {
+                let text = server::mutation_response(request, Err(&self.with_request_id(request, error)));
+                if self.session.has_begun() {
+                    self.feed(Message::text(text)).await
+                } else {
+                    self.held.push(text);
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    async fn answer_action(&mut self, request: u32, result: Result<String, Error>) -> Result<(), End> {
+        let result = result.map_err(|error| self.with_request_id(request, error));
+        self.feed(Message::text(server::action_response(request, result.as_deref()))).await?;
+        self.flush().await
+    }
+
+    /// The id that Convex clients derive themselves: a digest of session and request.
+    fn with_request_id(&self, request: u32, error: Error) -> Error {
+        if error.data.as_ref().is_some_and(|data| data.get("requestId").is_some()) {
+            return error;
+        }
+        let session = self.session_id.as_deref().unwrap_or_default();
+        let digest = Sha256::digest(format!("{session}|{request}"));
+        error.with("requestId", digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
+    async fn send_transition(&mut self, text: String) -> Result<(), End> {
+        if text.len() <= CHUNK_BYTES {
+            return self.feed(Message::text(text)).await;
+        }
+        if self.client == Client::Npm {
+            for chunk in server::chunks(&text, CHUNK_BYTES) {
+                self.feed(Message::text(chunk)).await?;
+            }
+            return Ok(());
+        }
+        let bytes = Bytes::from(text);
+        let pieces = bytes.len().div_ceil(CHUNK_BYTES);
+        for piece in 0..pieces {
+            let part = bytes.slice(piece * CHUNK_BYTES..bytes.len().min((piece + 1) * CHUNK_BYTES));
+            let kind = OpCode::Data(if piece == 0 { Data::Text } else { Data::Continue });
+            self.feed(Message::Frame(Frame::message(part, kind, piece + 1 == pieces))).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a message; the socket may still hold it back until `flush`.
+    async fn feed(&mut self, message: Message) -> Result<(), End> {
+        self.spoke_at = Instant::now();
+        match timeout(SEND_PATIENCE, self.socket.feed(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        match timeout(SEND_PATIENCE, self.socket.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+
+    async fn send(&mut self, text: String) -> Result<(), End> {
+        self.feed(Message::text(text)).await?;
+        self.flush().await
+    }
+}
+
+/// The oldest mutation's answer. Safe to cancel: the queue is only popped when the answer is there.
+async fn first_answer(in_flight: &mut VecDeque<(u32, oneshot::Receiver<Answer>)>) -> (u32, Answer) {
+    let Some((request, answer)) = in_flight.front_mut() else { return std::future::pending().await };
+    let request = *request;
+    let answer = answer.await.unwrap_or_else(|_| Err(Error::new(Code::Overloaded, "the server is shutting down")));
+    in_flight.pop_front();
+    (request, answer)
+}
+
+fn no_component(call: &Call) -> Result<(), Error> {
+    if call.component_path.as_deref().is_none_or(str::is_empty) {
+        Ok(())
+    } else {
+        Err(Error::new(Code::FunctionNotFound, "there are no components here"))
+    }
+}
