@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::json;
+use spool_agent::{PromptMessage, Role};
 use spool_protocol::Error;
 use tokio::sync::{Notify, Semaphore};
 
@@ -24,7 +25,26 @@ const QUEUE_LOOK: u32 = 128;
 struct Claim {
     epoch: u64,
     model: String,
-    history: Vec<spool_agent::PromptMessage>,
+    history: Vec<HistoryMessage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HistoryMessage {
+    role: String,
+    text: String,
+}
+
+impl HistoryMessage {
+    /// Results of tools are told inside the answers that used them.
+    fn into_prompt(self) -> Option<PromptMessage> {
+        let role = match self.role.as_str() {
+            "user" => Role::User,
+            "assistant" => Role::Assistant,
+            "system" => Role::System,
+            _ => return None,
+        };
+        Some(PromptMessage::new(role, self.text))
+    }
 }
 
 /// Runs until shutdown. Turns of an earlier process are ended first: this process owns the data, so

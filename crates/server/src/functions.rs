@@ -42,12 +42,9 @@ impl Functions {
 
     /// A public function (or, for the server itself, any) of the wanted kind.
     pub fn find(&self, path: &str, kind: Kind, principal: &Principal) -> Result<&'static Function, Error> {
-        let function = registry::find(path, principal)?;
-        if function.kind == kind {
-            return Ok(function);
-        }
-        let message = format!("{} is a {}, not a {}", function.path, function.kind.as_str(), kind.as_str());
-        Err(Error::new(Code::WrongKind, message).with("kind", function.kind.as_str()))
+        let function = find(path, principal)?;
+        function.expect_kind(kind)?;
+        Ok(function)
     }
 
     /// The function with its arguments, to be run inside a transaction, once or more often.
@@ -56,7 +53,7 @@ impl Functions {
         let runs = self.metrics.runs_of(function.path);
         Arc::new(move |tx| {
             runs.inc();
-            let result = function.call(tx, &context, &args).and_then(checked);
+            let result = function.call(tx, &context, args.clone()).and_then(checked);
             result.map_err(|error| shown(function.path, error))
         })
     }
@@ -104,6 +101,14 @@ impl Functions {
     pub async fn mutate_as_system(&self, path: &str, args: Value) -> Result<String, Error> {
         let committed = self.mutate(path, &Arc::new(Principal::System), args, None).await?;
         Ok(committed.value.to_string())
+    }
+}
+
+/// Internal functions exist for the server itself only.
+pub fn find(path: &str, principal: &Principal) -> Result<&'static Function, Error> {
+    match principal {
+        Principal::System => registry::find_internal(path),
+        _ => registry::find(path),
     }
 }
 

@@ -40,8 +40,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/api/debug_event", post(|| async {}))
         .route("/api/auth/guest", post(account::guest))
         .route("/api/stream/{generation}", get(stream::follow))
-        .route("/api/{*rest}", get(no_route).post(no_route))
-        .layer(middleware::from_fn(name_client_header_request));
+        .layer(middleware::from_fn(with_request_id));
     Router::new()
         .merge(api)
         .route("/.well-known/jwks.json", get(account::jwks))
@@ -68,12 +67,8 @@ fn cors() -> CorsLayer {
         .max_age(Duration::from_secs(86_400))
 }
 
-async fn no_route(request: Request) -> Refusal {
-    Refusal(Error::new(Code::NotFound, format!("there is no {} {}", request.method(), request.uri().path())))
-}
-
 /// Gives every answer a request id; the client's own is honoured.
-async fn name_client_header_request(request: Request, next: Next) -> Response {
+async fn with_request_id(request: Request, next: Next) -> Response {
     let own = request.headers().get("convex-request-id").cloned().filter(|id| id.len() <= 64);
     let mut response = next.run(request).await;
     let id = own.or_else(|| HeaderValue::from_str(&crate::functions::request_id()).ok());

@@ -112,7 +112,7 @@ fn parse_modify_query_set(text: &str) -> Result<ModifyQuerySet> {
         query_id: u32,
     }
     let envelope: Envelope = body(text, "ModifyQuerySet")?;
-    let modification = |raw: &Box<RawValue>| {
+    let modification = |raw: &RawValue| {
         let kind = tag(raw.get())?;
         match kind.as_str() {
             "Add" => body(raw.get(), &kind).map(Modification::Add),
@@ -123,7 +123,7 @@ fn parse_modify_query_set(text: &str) -> Result<ModifyQuerySet> {
     Ok(ModifyQuerySet {
         base_version: envelope.base_version,
         new_version: envelope.new_version,
-        modifications: envelope.modifications.iter().map(modification).collect::<Result<_>>()?,
+        modifications: envelope.modifications.iter().map(|raw| modification(raw)).collect::<Result<_>>()?,
     })
 }
 

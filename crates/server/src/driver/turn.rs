@@ -12,7 +12,7 @@ use spool_protocol::{Code, Error, Event, FinalStatus};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Claim;
+use super::{Claim, HistoryMessage};
 use crate::app::App;
 
 /// How long a running turn may go on after the server was asked to stop.
@@ -39,7 +39,8 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     let (provider_name, provider, model) = app.providers.find(&claim.model);
     let turns = &app.config.turns;
     let limits = PromptLimits { max_messages: turns.history_messages, max_bytes: turns.history_bytes };
-    let (system, messages) = assemble(app.config.instructions.as_deref(), &claim.history, limits);
+    let history: Vec<_> = claim.history.into_iter().filter_map(HistoryMessage::into_prompt).collect();
+    let (system, messages) = assemble(app.config.instructions.as_deref(), &history, limits);
     let request = Request { model: model.clone(), system, messages, ..Request::default() };
     let mut turn = Turn::new(FlushPolicy { interval_ms: turns.flush_ms, max_bytes: turns.flush_bytes });
     let mut run = Run {
@@ -178,7 +179,7 @@ impl Run<'_> {
         json!({ "generationId": self.generation, "owner": self.owner, "epoch": self.epoch })
     }
 
-    async fn renew(&self) -> Result<bool, Error> {
+    async fn renew(&mut self) -> Result<bool, Error> {
         Ok(self.app.functions.mutate_as_system("driver:renew", self.lease()).await? == "true")
     }
 

@@ -13,13 +13,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use spool_chat::Principal;
-use spool_chat::registry::{self, Kind};
+use spool_chat::Kind;
 use spool_protocol::convex::value::{args_of, decode_args};
 use spool_protocol::convex::{decode_ts, encode_ts};
 use spool_protocol::{Code, Error};
 
 use super::{Caller, Refusal};
 use crate::app::App;
+use crate::functions::find;
 
 /// Queries in one `query_batch`.
 const BATCH_QUERIES: usize = 100;
@@ -138,7 +139,7 @@ pub async fn run(State(app): State<Arc<App>>, Caller(caller): Caller, Path(path)
     let principal = &caller.principal;
     let result = async {
         let args = decode_args(&body.args)?;
-        match registry::find(&path, principal)?.kind {
+        match find(&path, principal)?.kind {
             Kind::Query => run_query(&app, principal, &path, Ok(args)).await,
             Kind::Mutation => app.functions.mutate(&path, principal, args, None).await.map(|done| done.value.to_string()),
             Kind::Action => app.actions.run(&path, principal, args).await,

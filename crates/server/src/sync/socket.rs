@@ -331,7 +331,7 @@ impl Connection<'_> {
         }
     }
 
-    async fn submit(&self, Waiting { call, principal }: Waiting) -> oneshot::Receiver<Answer> {
+    async fn submit(&mut self, Waiting { call, principal }: Waiting) -> oneshot::Receiver<Answer> {
         let submitted = match no_component(&call).and_then(|()| decode_args(&call.args)) {
             Ok(args) => {
                 let ledger = LedgerKey {

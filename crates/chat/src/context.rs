@@ -1,0 +1,102 @@
+//! What a function knows besides its transaction and arguments: the caller and the server's settings.
+//!
+//! Values only. Must never hold a handle to anything that could act.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use spool_protocol::{Code, Error, Result};
+use spool_store::Id;
+
+use crate::principal::Principal;
+use crate::tables::User;
+
+/// One call: who asks, and how this server is set up. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    pub principal: Principal,
+    pub settings: Arc<Settings>,
+}
+
+impl CallContext {
+    pub fn new(principal: Principal, settings: Arc<Settings>) -> Self {
+        Self { principal, settings }
+    }
+
+    /// The user that new rows belong to; the server itself has none.
+    pub(crate) fn user(&self) -> Result<&Id<User>> {
+        let missing = || Error::new(Code::Unauthenticated, "This needs a signed-in user.");
+        self.principal.user().ok_or_else(missing)
+    }
+}
+
+/// What happens to a turn that is sent while another one is running in the thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenBusy {
+    /// `thread_busy`, with the running generation in its data.
+    #[default]
+    Refuse,
+    /// The message waits, and the end of the running turn starts the next.
+    Queue,
+}
+
+/// The choices of whoever runs the server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The title of a thread until its first user message gives it another.
+    pub default_title: String,
+    pub default_model: String,
+    pub default_provider: Option<String>,
+    /// How long a claim of the turn driver lasts without renewal, in milliseconds.
+    pub lease_ms: u64,
+    /// The same for runners outside, who renew it with every append.
+    pub external_lease_ms: u64,
+    pub when_busy: WhenBusy,
+    /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
+    pub allow_client_roles: bool,
+    pub info: ServerInfo,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_title: "New Conversation".to_owned(),
+            default_model: "demo".to_owned(),
+            default_provider: None,
+            lease_ms: 20_000,
+            external_lease_ms: 600_000,
+            when_busy: WhenBusy::Refuse,
+            allow_client_roles: false,
+            info: ServerInfo::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The provider that serves `model`, as far as the server was told.
+    pub(crate) fn provider_of(&self, model: &str) -> Option<String> {
+        let known = self.info.models.iter().find(|choice| choice.id == model);
+        known.map(|choice| choice.provider.clone()).or_else(|| self.default_provider.clone())
+    }
+}
+
+/// What the server says about itself to anyone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerInfo {
+    pub name: String,
+    pub version: String,
+    pub models: Vec<ModelChoice>,
+    /// Whether answers come from the built-in demo model, because no provider is configured.
+    pub demo: bool,
+}
+
+/// A model that a client may name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelChoice {
+    pub id: String,
+    pub provider: String,
+    pub is_default: bool,
+}

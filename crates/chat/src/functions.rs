@@ -1,0 +1,33 @@
+//! Every named function: `(transaction, context, arguments) -> result`.
+//!
+//! One Rust function each, one file per noun. Access by kind of principal is the table's
+//! ([`crate::registry`]); access to rows is [`crate::owned`]'s. Must never do anything but read and write
+//! through the transaction.
+
+pub mod credentials;
+pub mod driver;
+pub mod external;
+pub mod generations;
+pub mod keys;
+pub mod messages;
+pub mod server;
+pub mod threads;
+pub mod turns;
+pub mod users;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The arguments of a function that takes none.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// What a function did that works in bounded steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Deleted {
+    pub deleted: u64,
+    /// Whether another call has more to do.
+    pub has_more: bool,
+}

@@ -1,0 +1,254 @@
+//! What the server's turn driver does to rows: claim, start, renew, watch, finish, and the clean-up of
+//! what a lost driver left. Only for the server itself.
+//!
+//! A claim is a lease with an epoch. Whoever has an older epoch has lost the generation, whatever it
+//! still believes: every function that changes something checks both.
+
+mod history;
+
+pub use history::HistoryMessage;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use spool_protocol::{Code, Error, Failure, FinalStatus, Result, Usage};
+use spool_store::{Id, Tx};
+
+use super::Nothing;
+use super::external::{Finished, finish_once};
+use crate::context::CallContext;
+use crate::limits;
+use crate::owned;
+use crate::states::{GenerationStatus, GenerationStep};
+use crate::tables::{Generation, Message, Runner, Thread, User, generation};
+use crate::turn::{self, Ending};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Queue {
+    pub limit: u32,
+}
+
+/// `driver:queue`: generations that wait for a driver, oldest first.
+pub fn queue(tx: &mut Tx<'_>, _ctx: &CallContext, args: Queue) -> Result<Vec<Id<Generation>>> {
+    let limit = (args.limit as usize).min(limits::LISTED);
+    let queued = tx.query::<Generation>(generation::BY_STATUS).eq(GenerationStatus::Queued.as_str()).take(limit)?;
+    Ok(queued.into_iter().map(|generation| generation.id).collect())
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClaimOne {
+    pub generation_id: Id<Generation>,
+    /// The driver's own name, another one after every start of the server.
+    pub owner: String,
+}
+
+/// Everything that a driver needs to make the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    pub epoch: u64,
+    pub lease_expires_at: u64,
+    pub thread_id: Id<Thread>,
+    pub message_id: Id<Message>,
+    pub user_id: Id<User>,
+    pub model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    pub attempt: u32,
+    /// What came before the answer, oldest first.
+    pub history: Vec<HistoryMessage>,
+}
+
+/// `driver:claim`: null if somebody else was faster or nobody wants the answer any more.
+pub fn claim(tx: &mut Tx<'_>, ctx: &CallContext, args: ClaimOne) -> Result<Option<Claim>> {
+    let Some(mut generation) = tx.get(&args.generation_id)? else { return Ok(None) };
+    if generation.status != GenerationStatus::Queued {
+        return Ok(None);
+    }
+    let thread = owned::thread(tx, &ctx.principal, &generation.thread_id)?;
+    if thread.deleted_at.is_some() || generation.stop_requested_at.is_some() {
+        turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped))?;
+        return Ok(None);
+    }
+    let lease_expires_at = tx.now() + ctx.settings.lease_ms;
+    generation.status = generation.status.step(GenerationStep::Claim)?;
+    generation.lease_owner = Some(args.owner);
+    generation.lease_epoch += 1;
+    generation.lease_expires_at = Some(lease_expires_at);
+    tx.put(&generation)?;
+    let answer = turn::message_of(tx, &generation)?;
+    Ok(Some(Claim {
+        epoch: generation.lease_epoch,
+        lease_expires_at,
+        history: history::before(tx, &thread.id, answer.seq)?,
+        thread_id: thread.id,
+        message_id: generation.message_id,
+        user_id: generation.user_id,
+        model: generation.model,
+        provider: generation.provider,
+        attempt: generation.attempt,
+    }))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Held {
+    pub generation_id: Id<Generation>,
+    pub owner: String,
+    pub epoch: u64,
+}
+
+fn holds(generation: &Generation, owner: &str, epoch: u64) -> bool {
+    generation.lease_owner.as_deref() == Some(owner) && generation.lease_epoch == epoch
+}
+
+fn lost() -> Error {
+    Error::new(Code::Forbidden, "Another runner holds this generation.").with("reason", "lease_lost")
+}
+
+/// `driver:started`: before the first append. Repeating it changes nothing.
+pub fn started(tx: &mut Tx<'_>, ctx: &CallContext, args: Held) -> Result<()> {
+    let (_, mut generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
+    if !holds(&generation, &args.owner, args.epoch) {
+        return Err(lost());
+    }
+    if generation.status == GenerationStatus::Streaming {
+        return Ok(());
+    }
+    turn::start(tx, &mut generation)
+}
+
+/// `driver:renew`: false if the generation is over or another's.
+pub fn renew(tx: &mut Tx<'_>, ctx: &CallContext, args: Held) -> Result<bool> {
+    let Some(mut generation) = tx.get(&args.generation_id)? else { return Ok(false) };
+    let running = matches!(generation.status, GenerationStatus::Claimed | GenerationStatus::Streaming);
+    if !running || !holds(&generation, &args.owner, args.epoch) {
+        return Ok(false);
+    }
+    generation.lease_expires_at = Some(tx.now() + ctx.settings.lease_ms);
+    tx.put(&generation)?;
+    Ok(true)
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Watch {
+    pub generation_id: Id<Generation>,
+}
+
+/// What a driver must know while it works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Watched {
+    pub status: GenerationStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_requested_at: Option<u64>,
+    pub lease_epoch: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_owner: Option<String>,
+}
+
+/// `driver:watch`: null if the generation was removed.
+pub fn watch(tx: &mut Tx<'_>, _ctx: &CallContext, args: Watch) -> Result<Option<Watched>> {
+    Ok(tx.get(&args.generation_id)?.map(|generation| Watched {
+        status: generation.status,
+        stop_requested_at: generation.stop_requested_at,
+        lease_epoch: generation.lease_epoch,
+        lease_owner: generation.lease_owner,
+    }))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Finish {
+    pub generation_id: Id<Generation>,
+    pub owner: String,
+    pub epoch: u64,
+    pub status: FinalStatus,
+    pub error: Option<Failure>,
+    pub usage: Option<Usage>,
+    pub finish_reason: Option<String>,
+    pub provider: Option<String>,
+    pub model: Option<String>,
+}
+
+/// `driver:finish`: the first one counts, later ones get its result.
+pub fn finish(tx: &mut Tx<'_>, ctx: &CallContext, args: Finish) -> Result<Finished> {
+    let (thread, generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
+    if !generation.status.is_terminal() && !holds(&generation, &args.owner, args.epoch) {
+        return Err(lost());
+    }
+    let Finish { status, error, usage, finish_reason, model, provider, .. } = args;
+    finish_once(tx, ctx, thread, generation, Ending { status, error, usage, finish_reason, model, provider, text: None })
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expire {
+    /// The driver that is alive.
+    pub owner: Option<String>,
+    /// Nobody but `owner` can be alive (at start-up, alone in the data directory): the leases of all other
+    /// drivers are over now. Runners outside keep theirs.
+    #[serde(default)]
+    pub only_owner: bool,
+}
+
+/// What became of generations whose runner is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Expired {
+    pub interrupted: u64,
+    pub requeued: u64,
+    /// They were told to stop, or their thread was removed.
+    pub stopped: u64,
+    /// Whether another call has more to do.
+    pub has_more: bool,
+}
+
+/// `driver:expire`: what was not begun waits again; what was begun ends with what it had.
+pub fn expire(tx: &mut Tx<'_>, ctx: &CallContext, args: Expire) -> Result<Expired> {
+    let now = tx.now();
+    let limit = limits::EXPIRED_GENERATIONS;
+    let mut gone = tx.query::<Generation>(generation::BY_LEASE).ge(0_u64).le(now).take(limit)?;
+    if args.only_owner {
+        for status in [GenerationStatus::Claimed, GenerationStatus::Streaming] {
+            let scan = tx.query::<Generation>(generation::BY_STATUS).eq(status.as_str());
+            let others = |held: &Generation| held.runner == Runner::Hosted && held.lease_owner != args.owner;
+            gone.extend(scan.take(limits::LISTED)?.into_iter().filter(others).take(limit));
+        }
+        let mut seen = std::collections::HashSet::new();
+        gone.retain(|generation| seen.insert(generation.id.clone()));
+    }
+    let mut expired = Expired { has_more: gone.len() >= limit, ..Expired::default() };
+    for generation in gone {
+        expire_one(tx, ctx, generation, &mut expired)?;
+    }
+    Ok(expired)
+}
+
+fn expire_one(tx: &mut Tx<'_>, ctx: &CallContext, mut generation: Generation, expired: &mut Expired) -> Result<()> {
+    let thread = owned::thread(tx, &ctx.principal, &generation.thread_id)?;
+    // A log that is not empty tells of a start that its row does not know yet.
+    let began = generation.started_mark || tx.log_end(generation.id.as_str())?.end > 0;
+    let unwanted = generation.stop_requested_at.is_some() || thread.deleted_at.is_some();
+    if unwanted {
+        expired.stopped += 1;
+        turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped)).map(drop)
+    } else if began || generation.runner == Runner::External {
+        expired.interrupted += 1;
+        turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Interrupted)).map(drop)
+    } else {
+        expired.requeued += 1;
+        generation.status = generation.status.step(GenerationStep::Requeue)?;
+        generation.lease_owner = None;
+        generation.lease_expires_at = None;
+        tx.put(&generation)
+    }
+}
+
+/// `driver:nextExpiry`: when the next lease is over, in milliseconds since the Unix epoch.
+pub fn next_expiry(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<Option<u64>> {
+    let first = tx.query::<Generation>(generation::BY_LEASE).ge(0_u64).first()?;
+    Ok(first.and_then(|generation| generation.lease_expires_at))
+}

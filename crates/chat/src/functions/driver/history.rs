@@ -1,0 +1,40 @@
+//! What a model is given of the conversation before an answer.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use spool_protocol::Result;
+use spool_store::{Id, Order, Tx};
+
+use crate::limits;
+use crate::states::MessageStatus;
+use crate::tables::{Message, Role, Thread, message};
+
+/// A complete message of the conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryMessage {
+    pub message_id: Id<Message>,
+    pub role: Role,
+    pub text: String,
+}
+
+/// The newest complete messages before the place `seq`, oldest first. Bounded in number and bytes; the
+/// newest one is given whatever its size.
+pub(super) fn before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<Vec<HistoryMessage>> {
+    let scan = tx.query::<Message>(message::BY_THREAD).eq(thread).lt(seq).order(Order::Desc);
+    let mut history: Vec<HistoryMessage> = Vec::new();
+    let mut bytes = 0;
+    for message in scan.take(limits::HISTORY_ROWS)? {
+        if message.status != MessageStatus::Complete {
+            continue;
+        }
+        let text = message.text();
+        bytes += text.len();
+        if history.len() == limits::HISTORY_MESSAGES || (bytes > limits::HISTORY_BYTES && !history.is_empty()) {
+            break;
+        }
+        history.push(HistoryMessage { message_id: message.id, role: message.role, text });
+    }
+    history.reverse();
+    Ok(history)
+}

@@ -1,0 +1,198 @@
+//! Generations made by a backend outside, with a service key: open, append, finish.
+//!
+//! The key that opened one holds its lease and renews it with every append. A late append is answered
+//! with a reason, never with an error: the backend has nothing to repair.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use spool_protocol::{Code, Error, Event, Failure, FinalStatus, Result, Usage};
+use spool_store::{Id, Tx};
+
+use super::messages::{check_version, empty, find_request};
+use super::turns::{sent_before, user_message};
+use crate::context::CallContext;
+use crate::limits::{self, check_bytes};
+use crate::owned;
+use crate::parts;
+use crate::states::GenerationStatus;
+use crate::tables::{Generation, Message, Runner, Thread};
+use crate::turn::{self, Begin, Ending};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Open {
+    pub thread_id: Id<Thread>,
+    /// What the user said, if that is not stored yet.
+    pub text: Option<String>,
+    /// With `text`: repeating it in the same thread gives the same ids and changes nothing.
+    pub request_id: Option<String>,
+    pub history_version: Option<u64>,
+    pub model: Option<String>,
+    pub provider: Option<String>,
+    pub agent_id: Option<String>,
+}
+
+/// The rows of an answer made outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Opened {
+    pub user_message_id: Option<Id<Message>>,
+    pub message_id: Id<Message>,
+    pub generation_id: Id<Generation>,
+}
+
+/// `generations:open`
+pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<Opened> {
+    let mut thread = owned::thread(tx, &ctx.principal, &args.thread_id)?;
+    if let Some(earlier) = find_request(tx, &thread, args.request_id.as_deref())? {
+        let sent = sent_before(tx, earlier)?;
+        let (Some(message_id), Some(generation_id)) = (sent.message_id, sent.generation_id) else {
+            return Err(Error::new(Code::AlreadyExists, "This requestId belongs to a turn that waits."));
+        };
+        return Ok(Opened { user_message_id: Some(sent.user_message_id), message_id, generation_id });
+    }
+    if args.text.is_none() && args.request_id.is_some() {
+        return Err(Error::bad_request("requestId: it names a user message, so it needs text").with("path", "requestId"));
+    }
+    if args.text.as_ref().is_some_and(|text| text.trim().is_empty()) {
+        return Err(empty());
+    }
+    check_bytes("text", args.text.as_deref().unwrap_or(""), limits::MESSAGE_BYTES)?;
+    for (field, name) in [("model", &args.model), ("provider", &args.provider), ("agentId", &args.agent_id)] {
+        check_bytes(field, name.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
+    }
+    check_version(&thread, args.history_version)?;
+    if let Some(running) = &thread.active_generation_id {
+        return Err(turn::busy(running.as_str()));
+    }
+    let mut question = args.text.map(|text| user_message(tx, ctx, &mut thread, text)).transpose()?;
+    let mut choice = Begin::hosted(&ctx.settings, &thread, args.model);
+    choice.provider = args.provider.or(choice.provider);
+    choice.external = Some(ctx.principal.key());
+    let (mut answer, generation) = turn::begin(tx, ctx, &mut thread, choice)?;
+    if args.agent_id.is_some() {
+        answer.agent_id = args.agent_id;
+        tx.put(&answer)?;
+    }
+    if let Some(question) = &mut question {
+        question.request_id = args.request_id;
+        question.answered_by = Some(generation.id.clone());
+        tx.put(&*question)?;
+    }
+    thread.history_version += 1;
+    thread.touch(tx.now());
+    tx.put(&thread)?;
+    let user_message_id = question.map(|question| question.id);
+    Ok(Opened { user_message_id, message_id: answer.id, generation_id: generation.id })
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Append {
+    pub generation_id: Id<Generation>,
+    /// Where the caller believes that the log ends; what does not fit is not appended.
+    pub offset: Option<u64>,
+    /// Text, reasoning, tools, sources and activities. The status comes with `generations:finish`.
+    pub events: Vec<Event>,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Appended {
+    pub appended: bool,
+    /// Where the log ends now.
+    pub cursor: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `generations:append`
+pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, args: Append) -> Result<Appended> {
+    let mut generation = held(tx, ctx, &args.generation_id)?.1;
+    parts::check_events(&args.events)?;
+    if args.events.iter().any(|event| matches!(event, Event::Status { .. })) {
+        return Err(Error::bad_request("events: the status is set by generations:finish").with("path", "events"));
+    }
+    let end = turn::log_end(tx, &generation)?;
+    let refused = |reason: String| Ok(Appended { appended: false, cursor: end, reason: Some(reason) });
+    if generation.status.is_terminal() {
+        return refused(format!("The answer is over: {}.", generation.status.as_str()));
+    }
+    if args.offset.is_some_and(|offset| offset != end) {
+        return refused(format!("The log ends at {end}."));
+    }
+    if generation.status == GenerationStatus::Claimed {
+        turn::start(tx, &mut generation)?;
+    }
+    let expiry = tx.now() + ctx.settings.external_lease_ms;
+    // Not with every append: a row that changes makes live queries run, tokens must not.
+    if generation.lease_expires_at.is_none_or(|old| old < expiry - ctx.settings.external_lease_ms / 2) {
+        generation.lease_expires_at = Some(expiry);
+        tx.put(&generation)?;
+    }
+    let mut events = Vec::new();
+    args.events.into_iter().for_each(|event| Event::push_coalesced(&mut events, event));
+    let cursor = if events.is_empty() { end } else { turn::append(tx, &generation, &events)? };
+    Ok(Appended { appended: true, cursor, reason: None })
+}
+
+/// The generation, if this caller runs it.
+fn held(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Generation>) -> Result<(Thread, Generation)> {
+    let (thread, generation) = owned::generation(tx, &ctx.principal, id)?;
+    let holds = generation.runner == Runner::External && generation.lease_owner == Some(ctx.principal.key());
+    if holds {
+        return Ok((thread, generation));
+    }
+    Err(Error::new(Code::Forbidden, "Another runner makes this answer.").with("reason", "lease_lost"))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Finish {
+    pub generation_id: Id<Generation>,
+    pub status: FinalStatus,
+    /// The whole text of the answer. It wins over what was appended.
+    pub text: Option<String>,
+    pub error: Option<Failure>,
+    pub usage: Option<Usage>,
+    pub finish_reason: Option<String>,
+    pub model: Option<String>,
+    pub provider: Option<String>,
+}
+
+/// How a generation has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Finished {
+    pub status: GenerationStatus,
+    /// Where the log ended.
+    pub cursor: u64,
+}
+
+/// `generations:finish`: the first one counts, later ones get its result.
+pub fn finish(tx: &mut Tx<'_>, ctx: &CallContext, args: Finish) -> Result<Finished> {
+    let (thread, generation) = held(tx, ctx, &args.generation_id)?;
+    if let Some(code) = args.error.as_ref().map(|error| &error.code)
+        && !Code::ALL.iter().any(|known| known.as_str() == code)
+    {
+        return Err(Error::bad_request("error.code: not one of the error codes").with("path", "error.code"));
+    }
+    check_bytes("text", args.text.as_deref().unwrap_or(""), limits::PARTS_BYTES)?;
+    let Finish { status, text, error, usage, finish_reason, model, provider, .. } = args;
+    finish_once(tx, ctx, thread, generation, Ending { status, text, error, usage, finish_reason, model, provider })
+}
+
+/// Ends a generation, or says how it ended before.
+pub(super) fn finish_once(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread, generation: Generation, ending: Ending,
+) -> Result<Finished> {
+    if generation.status.is_terminal() {
+        let cursor = turn::log_end(tx, &generation)?;
+        return Ok(Finished { status: generation.status, cursor });
+    }
+    let id = generation.id.clone();
+    let cursor = turn::end(tx, ctx, thread, generation, ending)?;
+    let ended = tx.get(&id)?.ok_or_else(|| Error::not_found("generation"))?;
+    Ok(Finished { status: ended.status, cursor })
+}

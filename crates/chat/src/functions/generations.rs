@@ -1,0 +1,187 @@
+//! Generations: how far an answer is, its log, and stopping it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use spool_protocol::{Error, Event, FinalStatus, Result};
+use spool_store::{Id, Tx};
+
+use crate::context::CallContext;
+use crate::limits;
+use crate::owned;
+use crate::parts::Part;
+use crate::states::GenerationStatus;
+use crate::tables::{Generation, GenerationView, Message, Runner, generation};
+use crate::turn::{self, Ending};
+
+use super::Nothing;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct One {
+    pub generation_id: Id<Generation>,
+}
+
+/// `generations:get`
+pub fn get(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<GenerationView> {
+    let (_, generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
+    let cursor = turn::log_end(tx, &generation)?;
+    Ok(GenerationView::new(generation, cursor))
+}
+
+/// `generations:active`: the caller's generations that are not over, oldest first.
+pub fn active(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing) -> Result<Vec<GenerationView>> {
+    let user = ctx.user()?;
+    let mut running = Vec::new();
+    for status in GenerationStatus::RUNNING {
+        let scan = tx.query::<Generation>(generation::BY_USER).eq(user).eq(status.as_str());
+        running.extend(scan.take(limits::LISTED)?);
+    }
+    running.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
+    let mut views = Vec::with_capacity(running.len());
+    for generation in running {
+        // What still stops in a removed thread is nobody's any more.
+        if owned::find_thread(tx, &ctx.principal, &generation.thread_id)?.is_some() {
+            let cursor = turn::log_end(tx, &generation)?;
+            views.push(GenerationView::new(generation, cursor));
+        }
+    }
+    Ok(views)
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Deltas {
+    pub generation_id: Id<Generation>,
+    /// Where to read from: 0, or the `cursor` of an earlier result.
+    #[serde(default)]
+    pub cursor: u64,
+}
+
+/// A piece of a log.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LogPage {
+    pub events: Vec<Event>,
+    /// Where to go on.
+    pub cursor: u64,
+    /// The generation's status. The answer is read to its end when an event `status` was among the events.
+    pub status: GenerationStatus,
+}
+
+/// `generations:deltas`: neighbouring text in one piece, from exactly the cursor on.
+pub fn deltas(tx: &mut Tx<'_>, ctx: &CallContext, args: Deltas) -> Result<LogPage> {
+    let (_, generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
+    let chunks = tx.log_read(generation.id.as_str(), args.cursor)?;
+    let Some(end) = chunks.last().map(|chunk| chunk.end) else {
+        return nothing_stored(tx, generation, args.cursor);
+    };
+    let mut events = Vec::new();
+    let mut at = chunks.first().map_or(args.cursor, |chunk| chunk.start);
+    for chunk in &chunks {
+        for event in turn::events_of(chunk)? {
+            at = push_from(&mut events, event, at, args.cursor)?;
+        }
+    }
+    Ok(LogPage { events, cursor: end, status: generation.status })
+}
+
+/// Adds what `event`, which begins at offset `at`, holds from `cursor` on. Returns where it ends.
+fn push_from(events: &mut Vec<Event>, event: Event, at: u64, cursor: u64) -> Result<u64> {
+    let end = at + event.units();
+    if end > cursor {
+        let inside = || {
+            let message = format!("cursor: {cursor} is inside a character; go on at a cursor that a result gave");
+            Error::bad_request(message).with("path", "cursor")
+        };
+        Event::push_coalesced(events, event.skip(cursor.saturating_sub(at)).ok_or_else(inside)?);
+    }
+    Ok(end)
+}
+
+/// The reader is at the end, beyond it, or the log was removed after its time.
+fn nothing_stored(tx: &mut Tx<'_>, generation: Generation, cursor: u64) -> Result<LogPage> {
+    let stored_end = tx.log_end(generation.id.as_str())?.end;
+    let end = generation.log_end.unwrap_or(stored_end);
+    if cursor > end {
+        let message = format!("cursor: the log ends at {end}, not beyond {cursor}");
+        return Err(Error::bad_request(message).with("path", "cursor").with("end", end));
+    }
+    let events = if cursor == end { Vec::new() } else { from_message(tx, &generation, cursor, end)? };
+    Ok(LogPage { events, cursor: end, status: generation.status })
+}
+
+/// What a removed log said, as far as the message still has it. Offsets inside it are only known if the
+/// message holds everything that the log held.
+fn from_message(tx: &mut Tx<'_>, generation: &Generation, cursor: u64, end: u64) -> Result<Vec<Event>> {
+    let message = turn::message_of(tx, generation)?;
+    let all = replayed(message, generation);
+    let complete = all.iter().map(Event::units).sum::<u64>() == end;
+    if cursor > 0 && !complete {
+        let message = "cursor: the log was removed after its time; read from 0, or read the message";
+        return Err(Error::bad_request(message).with("path", "cursor"));
+    }
+    let (mut events, mut at) = (Vec::new(), 0);
+    for event in all {
+        at = push_from(&mut events, event, at, cursor)?;
+    }
+    Ok(events)
+}
+
+fn replayed(message: Message, generation: &Generation) -> Vec<Event> {
+    // An earlier attempt left nothing in the message but its status in its own row.
+    let is_newest = message.generation_id.as_ref() == Some(&generation.id);
+    let parts = if is_newest { message.parts } else { Vec::new() };
+    let mut events: Vec<Event> = parts.into_iter().flat_map(events_of_part).collect();
+    if let Some(status) = generation.status.final_status() {
+        let (error, usage) = (generation.error.clone(), generation.usage);
+        events.push(Event::Status { status, error, usage, finish_reason: generation.finish_reason.clone() });
+    }
+    events
+}
+
+fn events_of_part(part: Part) -> Vec<Event> {
+    match part {
+        Part::Text { text } => vec![Event::Text { text }],
+        Part::Reasoning { text } => vec![Event::Reasoning { text }],
+        Part::ToolCall { tool_call_id, tool, input, output, error, .. } => {
+            let start = Event::ToolStart { tool_call_id: tool_call_id.clone(), tool, input };
+            let over = output.is_some() || error.is_some();
+            let end = over.then_some(Event::ToolEnd { tool_call_id, output, error });
+            std::iter::once(start).chain(end).collect()
+        }
+        Part::Source { title, url, snippet } => vec![Event::Source { title, url, snippet }],
+        Part::Artifact { .. } | Part::Approval { .. } | Part::File { .. } | Part::Activity { .. } | Part::Data { .. } => {
+            Vec::new()
+        }
+    }
+}
+
+/// Whether a generation was told to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stopped {
+    pub stopped: bool,
+    /// Why nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `generations:stop`: the row is the request; whoever runs the answer watches it.
+pub fn stop(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<Stopped> {
+    let (thread, mut generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
+    let refused = |reason: String| Ok(Stopped { stopped: false, reason: Some(reason) });
+    if generation.status.is_terminal() {
+        return refused(format!("The answer is over: {}.", generation.status.as_str()));
+    }
+    if generation.stop_requested_at.is_some() {
+        return refused("The answer is being stopped.".to_owned());
+    }
+    generation.stop_requested_at = Some(tx.now());
+    let unreachable = generation.status == GenerationStatus::Queued || generation.runner == Runner::External;
+    if unreachable {
+        turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped))?;
+    } else {
+        tx.put(&generation)?;
+    }
+    Ok(Stopped { stopped: true, reason: None })
+}

@@ -1,0 +1,163 @@
+//! Turns: a user speaks, an assistant answers.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use spool_protocol::{Code, Error, Result};
+use spool_store::{Id, Tx};
+
+use super::messages::{check_version, empty, find_request, user_spoke};
+use crate::context::{CallContext, WhenBusy};
+use crate::limits::{self, check_bytes};
+use crate::owned;
+use crate::parts::Part;
+use crate::principal::Principal;
+use crate::states::{MessageStatus, MessageStep};
+use crate::tables::{Generation, Message, Origin, Role, Thread, message};
+use crate::turn::{self, Begin};
+
+/// What to do if an answer is being made in the thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum IfBusy {
+    Refuse,
+    Queue,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Send {
+    pub thread_id: Id<Thread>,
+    pub text: String,
+    /// Repeating it in the same thread gives the same ids and changes nothing.
+    pub request_id: Option<String>,
+    /// The model of this answer, instead of the thread's.
+    pub model: Option<String>,
+    /// The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
+    pub history_version: Option<u64>,
+    /// Absent means the server's setting.
+    pub if_busy: Option<IfBusy>,
+}
+
+/// The rows of a turn. A queued turn has no answer yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sent {
+    pub user_message_id: Id<Message>,
+    pub message_id: Option<Id<Message>>,
+    pub generation_id: Option<Id<Generation>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queued: Option<bool>,
+}
+
+/// `turns:send`: user message, empty answer and generation in one step.
+pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
+    let mut thread = owned::thread(tx, &ctx.principal, &args.thread_id)?;
+    if let Some(earlier) = find_request(tx, &thread, args.request_id.as_deref())? {
+        return sent_before(tx, earlier);
+    }
+    if args.text.trim().is_empty() {
+        return Err(empty());
+    }
+    check_bytes("text", &args.text, limits::MESSAGE_BYTES)?;
+    check_bytes("model", args.model.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
+    check_version(&thread, args.history_version)?;
+    let queued = must_wait(tx, ctx, &thread, args.if_busy)?;
+
+    let mut user_message = user_message(tx, ctx, &mut thread, args.text)?;
+    user_message.request_id = args.request_id;
+    user_message.model.clone_from(&args.model);
+    thread.history_version += 1;
+    thread.touch(tx.now());
+    if queued {
+        user_message.status = MessageStatus::Pending;
+        user_message.completed_at = None;
+        user_message.queued_in = Some(thread.id.clone());
+        tx.put(&user_message)?;
+        tx.put(&thread)?;
+        return Ok(Sent { user_message_id: user_message.id, message_id: None, generation_id: None, queued: Some(true) });
+    }
+    let choice = Begin::hosted(&ctx.settings, &thread, args.model);
+    let (answer, generation) = turn::begin(tx, ctx, &mut thread, choice)?;
+    user_message.answered_by = Some(generation.id.clone());
+    tx.put(&user_message)?;
+    tx.put(&thread)?;
+    let user_message_id = user_message.id;
+    Ok(Sent { user_message_id, message_id: Some(answer.id), generation_id: Some(generation.id), queued: None })
+}
+
+/// A user message at the end of the thread, with what it does to the thread. Neither is stored yet.
+pub(super) fn user_message(tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, text: String) -> Result<Message> {
+    let origin = if matches!(ctx.principal, Principal::Service { .. }) { Origin::Client } else { Origin::User };
+    user_spoke(ctx, thread, &text)?;
+    let seq = thread.take_seq();
+    let mut message = Message::new(tx, &thread.id, seq, Role::User, origin);
+    message.parts = vec![Part::Text { text }];
+    Ok(message)
+}
+
+/// The answer to a request that was carried out before.
+pub(super) fn sent_before(tx: &mut Tx<'_>, user_message: Message) -> Result<Sent> {
+    if user_message.queued_in.is_some() {
+        let queued = Some(true);
+        return Ok(Sent { user_message_id: user_message.id, message_id: None, generation_id: None, queued });
+    }
+    let other = || Error::new(Code::AlreadyExists, "This requestId was used for a message that asked for no answer.");
+    let generation_id = user_message.answered_by.ok_or_else(other)?;
+    let message_id = tx.get(&generation_id)?.map(|generation| generation.message_id);
+    Ok(Sent { user_message_id: user_message.id, message_id, generation_id: Some(generation_id), queued: None })
+}
+
+/// Whether the turn has to wait; fails where waiting is not wanted or too many wait already.
+fn must_wait(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, if_busy: Option<IfBusy>) -> Result<bool> {
+    let Some(running) = &thread.active_generation_id else { return Ok(false) };
+    let queue = match if_busy {
+        Some(wish) => wish == IfBusy::Queue,
+        None => ctx.settings.when_busy == WhenBusy::Queue,
+    };
+    let refusal = turn::busy(running.as_str());
+    if !queue {
+        return Err(refusal);
+    }
+    let waiting = tx.query::<Message>(message::BY_QUEUE).eq(&thread.id).take(limits::QUEUED_TURNS)?;
+    if waiting.len() >= limits::QUEUED_TURNS {
+        return Err(refusal.with("limit", limits::QUEUED_TURNS));
+    }
+    Ok(true)
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retry {
+    pub message_id: Id<Message>,
+    /// Another model for the new attempt.
+    pub model: Option<String>,
+}
+
+/// The rows of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retried {
+    pub message_id: Id<Message>,
+    pub generation_id: Id<Generation>,
+}
+
+/// `turns:retry`: the earlier generation and its log stay as they are.
+pub fn retry(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry) -> Result<Retried> {
+    let (mut thread, mut message) = owned::message(tx, &ctx.principal, &args.message_id)?;
+    check_bytes("model", args.model.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
+    if let Some(running) = &thread.active_generation_id {
+        return Err(turn::busy(running.as_str()));
+    }
+    if message.role != Role::Assistant {
+        return Err(Error::new(Code::InvalidTransition, "Only an answer can be retried."));
+    }
+    // Refuse before anything is chosen: the step says whether the answer failed.
+    message.status.step(MessageStep::Retry)?;
+    let model = args.model.or_else(|| message.model.clone());
+    let choice = Begin::hosted(&ctx.settings, &thread, model);
+    let generation = turn::retry(tx, ctx, &mut thread, &mut message, choice)?;
+    thread.history_version += 1;
+    thread.touch(tx.now());
+    tx.put(&thread)?;
+    Ok(Retried { message_id: message.id, generation_id: generation.id })
+}

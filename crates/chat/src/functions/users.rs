@@ -1,0 +1,58 @@
+//! Users: who a token speaks of.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use spool_protocol::Result;
+use spool_store::{Id, Tx};
+
+use super::Nothing;
+use crate::context::CallContext;
+use crate::limits::{self, check_bytes};
+use crate::tables::{User, UserKind, UserView, user};
+
+/// `users:me`
+pub fn me(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing) -> Result<Option<UserView>> {
+    let Some(id) = ctx.principal.user() else { return Ok(None) };
+    Ok(tx.get(id)?.as_ref().map(UserView::from))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Provision {
+    pub issuer: String,
+    pub subject: String,
+    pub kind: UserKind,
+    pub email: Option<String>,
+    pub name: Option<String>,
+}
+
+/// `users:provision`: the row of a verified identity, made by its first call. Claims that changed are
+/// kept, claims that are missing change nothing.
+pub fn provision(tx: &mut Tx<'_>, _ctx: &CallContext, args: Provision) -> Result<Id<User>> {
+    for (field, text) in [("issuer", &args.issuer), ("subject", &args.subject)] {
+        check_bytes(field, text, limits::TITLE_BYTES)?;
+    }
+    let now = tx.now();
+    let found = tx.query::<User>(user::BY_IDENTITY).eq(args.issuer.as_str()).eq(args.subject.as_str()).first()?;
+    let Some(mut user) = found else {
+        let user = User {
+            id: tx.new_id(),
+            creation_time: now as f64,
+            issuer: args.issuer,
+            subject: args.subject,
+            kind: args.kind,
+            email: args.email,
+            name: args.name,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.put(&user)?;
+        return Ok(user.id);
+    };
+    let (email, name) = (args.email.or_else(|| user.email.clone()), args.name.or_else(|| user.name.clone()));
+    if (&email, &name, args.kind) != (&user.email, &user.name, user.kind) {
+        (user.email, user.name, user.kind, user.updated_at) = (email, name, args.kind, now);
+        tx.put(&user)?;
+    }
+    Ok(user.id)
+}

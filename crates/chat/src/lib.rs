@@ -1,0 +1,26 @@
+//! The domain: tables, states, and every named function over a transaction.
+//!
+//! A function gets a transaction, the caller and its arguments, and may be run again at any time. Must
+//! never know sockets, tasks, clocks or randomness of its own: time comes from the transaction, work
+//! that waits is the server's.
+
+pub mod args;
+pub mod context;
+pub mod doctor;
+pub mod functions;
+pub mod limits;
+pub mod openapi;
+pub mod owned;
+pub mod parts;
+pub mod principal;
+pub mod registry;
+pub mod states;
+pub mod tables;
+pub mod title;
+mod turn;
+
+pub use context::{CallContext, ModelChoice, ServerInfo, Settings, WhenBusy};
+pub use parts::Part;
+pub use principal::Principal;
+pub use registry::{Access, Function, Kind, Visibility};
+pub use tables::SCHEMA;

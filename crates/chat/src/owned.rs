@@ -1,0 +1,46 @@
+//! The only way from an id to a row.
+//!
+//! A missing, a deleted and a foreign row give the same answer, so that nobody learns which ids exist.
+//! Must never be bypassed by a function that takes an id from its caller.
+
+use spool_protocol::{Error, Result};
+use spool_store::{Id, Tx};
+
+use crate::principal::Principal;
+use crate::tables::{Generation, Message, Thread};
+
+/// The thread, if the caller may see it.
+pub fn thread(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Thread>) -> Result<Thread> {
+    find_thread(tx, principal, id)?.ok_or_else(|| Error::not_found("thread"))
+}
+
+/// Like [`thread`], for functions that answer null.
+pub fn find_thread(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Thread>) -> Result<Option<Thread>> {
+    Ok(tx.get(id)?.filter(|thread| may_see(principal, thread)))
+}
+
+/// The message and its thread, if the caller may see the thread.
+pub fn message(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Message>) -> Result<(Thread, Message)> {
+    let missing = || Error::not_found("message");
+    let message = tx.get(id)?.ok_or_else(missing)?;
+    let thread = find_thread(tx, principal, &message.thread_id)?.ok_or_else(missing)?;
+    Ok((thread, message))
+}
+
+/// The generation and its thread, if the caller may see the thread.
+pub fn generation(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Generation>) -> Result<(Thread, Generation)> {
+    let missing = || Error::not_found("generation");
+    let generation = tx.get(id)?.ok_or_else(missing)?;
+    let thread = find_thread(tx, principal, &generation.thread_id)?.ok_or_else(missing)?;
+    Ok((thread, generation))
+}
+
+fn may_see(principal: &Principal, thread: &Thread) -> bool {
+    match principal {
+        // The server finishes what runs in a deleted thread too.
+        Principal::System => true,
+        Principal::Service { .. } => thread.deleted_at.is_none(),
+        Principal::User { user } => thread.deleted_at.is_none() && thread.user_id == *user,
+        Principal::Anonymous => false,
+    }
+}

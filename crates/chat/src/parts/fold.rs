@@ -1,0 +1,150 @@
+//! How the events of a log become the parts of a message. Pure.
+//!
+//! The order of events is the order of parts. What only told people about the progress (activities, the
+//! final status) leaves nothing behind.
+
+use spool_protocol::Event;
+
+use super::{Part, ToolState, safe_json};
+
+/// Builds parts event by event.
+#[derive(Debug, Default)]
+pub struct Fold {
+    parts: Vec<Part>,
+}
+
+impl Fold {
+    pub fn push(&mut self, event: Event) {
+        match event {
+            Event::Text { text: more } => match self.parts.last_mut() {
+                Some(Part::Text { text }) => text.push_str(&more),
+                _ if more.is_empty() => {}
+                _ => self.parts.push(Part::Text { text: more }),
+            },
+            Event::Reasoning { text: more } => match self.parts.last_mut() {
+                Some(Part::Reasoning { text }) => text.push_str(&more),
+                _ if more.is_empty() => {}
+                _ => self.parts.push(Part::Reasoning { text: more }),
+            },
+            Event::ToolStart { tool_call_id, tool, input } => self.parts.push(Part::ToolCall {
+                tool_call_id,
+                tool,
+                state: ToolState::Running,
+                input: safe_json(input),
+                output: None,
+                error: None,
+                started_at: None,
+                ended_at: None,
+                parent_tool_call_id: None,
+            }),
+            Event::ToolEnd { tool_call_id, output, error } => self.end_tool(&tool_call_id, output, error),
+            Event::Source { title, url, snippet } => self.parts.push(Part::Source { title, url, snippet }),
+            Event::Activity { .. } | Event::Status { .. } => {}
+        }
+    }
+
+    /// The newest running call of that id ends; an end without a start is nothing to show.
+    fn end_tool(&mut self, id: &str, result: Option<serde_json::Value>, failure: Option<String>) {
+        let running = self.parts.iter_mut().rev().find_map(|part| match part {
+            Part::ToolCall { tool_call_id, state, output, error, .. }
+                if tool_call_id == id && *state == ToolState::Running =>
+            {
+                Some((state, output, error))
+            }
+            _ => None,
+        });
+        if let Some((state, output, error)) = running {
+            *state = if failure.is_some() { ToolState::Error } else { ToolState::Completed };
+            *output = result.map(safe_json);
+            *error = failure;
+        }
+    }
+
+    /// The parts of an answer that is over: what still ran was cancelled with it.
+    pub fn finish(mut self) -> Vec<Part> {
+        for part in &mut self.parts {
+            if let Part::ToolCall { state, .. } = part
+                && *state == ToolState::Running
+            {
+                *state = ToolState::Cancelled;
+            }
+        }
+        self.parts
+    }
+}
+
+/// The parts of an answer whose log holds `events`.
+pub fn fold(events: impl IntoIterator<Item = Event>) -> Vec<Part> {
+    let mut fold = Fold::default();
+    events.into_iter().for_each(|event| fold.push(event));
+    fold.finish()
+}
+
+/// Makes the text of `parts` be `full`, which wins over what was streamed. Other parts keep their place;
+/// what `full` adds at the end is added at the end, any other difference makes one part of the text.
+pub fn rewrite_text(parts: Vec<Part>, full: &str) -> Vec<Part> {
+    let streamed = super::text(&parts);
+    if let Some(rest) = full.strip_prefix(streamed.as_str()) {
+        let mut fold = Fold { parts };
+        fold.push(Event::Text { text: rest.to_owned() });
+        return fold.parts;
+    }
+    let mut full = Some(full.to_owned()).filter(|text| !text.is_empty());
+    let keep = |part: Part| match part {
+        Part::Text { .. } => full.take().map(|text| Part::Text { text }),
+        other => Some(other),
+    };
+    parts.into_iter().filter_map(keep).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn text(text: &str) -> Event {
+        Event::Text { text: text.into() }
+    }
+
+    fn tool(id: &str) -> Event {
+        Event::ToolStart { tool_call_id: id.into(), tool: "search".into(), input: json!({}) }
+    }
+
+    #[test]
+    fn st_14_text_tools_and_reasoning_keep_their_order() {
+        let end = Event::ToolEnd { tool_call_id: "1".into(), output: Some(json!(2)), error: None };
+        let activity = Event::Activity { kind: "wait".into(), label: "waiting".into() };
+        let events = [Event::Reasoning { text: "r".into() }, text("a"), activity, text("b"), tool("1"), text("c"), end, text("d")];
+        let parts = fold(events);
+        let shape: Vec<String> = parts
+            .iter()
+            .map(|part| match part {
+                Part::Text { text } => text.clone(),
+                Part::Reasoning { text } => format!("({text})"),
+                Part::ToolCall { state, .. } => format!("{state:?}"),
+                other => format!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(shape, ["(r)", "ab", "Completed", "cd"]);
+    }
+
+    #[test]
+    fn a_tool_that_still_runs_at_the_end_was_cancelled() {
+        let failed = Event::ToolEnd { tool_call_id: "2".into(), output: None, error: Some("no".into()) };
+        let parts = fold([tool("1"), tool("2"), failed]);
+        let states: Vec<ToolState> =
+            parts.iter().filter_map(|part| if let Part::ToolCall { state, .. } = part { Some(*state) } else { None }).collect();
+        assert_eq!(states, [ToolState::Cancelled, ToolState::Error]);
+    }
+
+    #[test]
+    fn st_06_the_full_text_wins_over_the_deltas() {
+        let streamed = || fold([text("ab"), tool("1"), text("c")]);
+        assert_eq!(rewrite_text(streamed(), "abc"), streamed());
+        let longer = rewrite_text(streamed(), "abcd");
+        assert_eq!((longer.len(), super::super::text(&longer).as_str()), (3, "abcd"));
+        let other = rewrite_text(streamed(), "xyz");
+        assert_eq!((other.len(), super::super::text(&other).as_str()), (2, "xyz"));
+        assert_eq!(super::super::text(&rewrite_text(streamed(), "")), "");
+    }
+}

@@ -1,0 +1,128 @@
+//! The rows of the table. A new function is one row here and one Rust function.
+
+use schemars::JsonSchema;
+
+use super::{Access, Function, Kind, Visibility};
+use crate::args::decode;
+use crate::doctor;
+use crate::functions::{
+    Nothing, credentials, driver, external, generations, keys, messages, server, threads, turns, users,
+};
+use crate::tables::MessageView;
+
+/// `path: kind access (handler)(Args) -> Result = "what it does"`. Internal is what only the server may call.
+macro_rules! functions {
+    ($($path:literal: $kind:ident $access:ident $handler:path, $args:ty => $returns:ty, $description:literal;)*) => {
+        &[$(Function {
+            path: $path,
+            kind: Kind::$kind,
+            visibility: functions!(@visibility $access),
+            access: Access::$access,
+            description: $description,
+            args_schema: <$args as JsonSchema>::json_schema,
+            returns_schema: |generator| generator.subschema_for::<$returns>(),
+            run: functions!(@run $kind $handler, $args, $returns),
+        },)*]
+    };
+    (@visibility System) => { Visibility::Internal };
+    (@visibility $access:ident) => { Visibility::Public };
+    (@run Action $handler:path, $args:ty, $returns:ty) => { None };
+    (@run $kind:ident $handler:path, $args:ty, $returns:ty) => {
+        Some(|tx, ctx, args| {
+            let result: $returns = $handler(tx, ctx, decode::<$args>(args)?)?;
+            serde_json::to_string(&result).map_err(|error| spool_protocol::Error::internal(format!("encoding a result: {error}")))
+        })
+    };
+}
+
+/// Every function of the server.
+pub static FUNCTIONS: &[Function] = functions![
+    "server:info": Query Anyone server::info, Nothing => crate::context::ServerInfo,
+        "What this server is: its name, version and models.";
+
+    "users:me": Query Anyone users::me, Nothing => Option<crate::tables::UserView>,
+        "The signed-in user, or null without credentials.";
+    "users:provision": Mutation System users::provision, users::Provision => spool_store::Id<crate::tables::User>,
+        "The user of a verified identity; the first call makes the row.";
+
+    "threads:create": Mutation User threads::create, threads::Create => spool_store::Id<crate::tables::Thread>,
+        "Makes a thread and returns its id. An externalId that the caller used before gives the same thread.";
+    "threads:get": Query User threads::get, threads::One => Option<crate::tables::ThreadView>,
+        "One thread, or null if it is missing or not the caller's.";
+    "threads:find": Query User threads::find, threads::Find => Option<crate::tables::ThreadView>,
+        "The caller's thread with this externalId, or null.";
+    "threads:page": Query User threads::page, threads::ListPage => spool_store::Page<crate::tables::ThreadView>,
+        "The caller's threads, last activity first.";
+    "threads:update": Mutation User threads::update, threads::Update => (),
+        "Changes what is given: absent fields stay, null clears model and context.";
+    "threads:remove": Mutation User threads::removal::remove, threads::One => (),
+        "Removes a thread with all that depends on it, and stops a running answer. The default thread stays.";
+    "threads:clear": Mutation User threads::removal::clear, threads::One => crate::functions::Deleted,
+        "Removes messages of a thread, the newest first, in bounded steps: call again while hasMore.";
+    "threads:clearAll": Mutation User threads::removal::clear_all, Nothing => crate::functions::Deleted,
+        "Removes all threads of the caller and clears the default one, in bounded steps: call again while hasMore.";
+    "threads:getOrCreateDefault": Mutation User threads::get_or_create_default, Nothing => spool_store::Id<crate::tables::Thread>,
+        "The caller's default thread; there is never more than one.";
+    "threads:purgeable": Query System threads::removal::purgeable, Nothing => bool,
+        "Whether a removed thread waits for its purge.";
+    "threads:purge": Mutation System threads::removal::purge, threads::removal::Purge => crate::functions::Deleted,
+        "Removes the rows and logs of removed threads, in bounded steps.";
+
+    "messages:page": Query User messages::page, messages::ListPage => spool_store::Page<MessageView>,
+        "The messages of a thread in their order.";
+    "messages:get": Query User messages::get, messages::One => MessageView,
+        "One message.";
+    "messages:append": Mutation User messages::append, messages::Append => spool_store::Id<crate::tables::Message>,
+        "Stores a message without asking for an answer. Clients write the role user; services write any.";
+
+    "turns:send": Mutation User turns::send, turns::Send => turns::Sent,
+        "Stores a user message, an empty answer and its generation in one step, and returns their ids at once.";
+    "turns:retry": Mutation User turns::retry, turns::Retry => turns::Retried,
+        "Makes a failed, stopped or interrupted answer again, on the same message.";
+    "turns:sendAndWait": Action User turns::send, turns::Send => MessageView,
+        "Like turns:send, and returns the answer once it is over.";
+
+    "generations:get": Query User generations::get, generations::One => crate::tables::GenerationView,
+        "How far an answer is.";
+    "generations:active": Query User generations::active, Nothing => Vec<crate::tables::GenerationView>,
+        "The caller's answers that are being made.";
+    "generations:deltas": Query User generations::deltas, generations::Deltas => generations::LogPage,
+        "The log of an answer from a cursor on: text, reasoning, tools, and the status at the end.";
+    "generations:stop": Mutation User generations::stop, generations::One => generations::Stopped,
+        "Stops an answer that is being made; what it has is kept.";
+    "generations:open": Mutation Service external::open, external::Open => external::Opened,
+        "Begins an answer that the caller makes itself.";
+    "generations:append": Mutation Service external::append, external::Append => external::Appended,
+        "Adds events to an answer that the caller makes. A late append is answered with a reason.";
+    "generations:finish": Mutation Service external::finish, external::Finish => external::Finished,
+        "Ends an answer that the caller makes. A full text wins over the events; repeating changes nothing.";
+
+    "keys:create": Mutation System keys::create, keys::Create => crate::tables::KeyView,
+        "Stores the hash of a new service key's secret.";
+    "keys:list": Query System keys::list, Nothing => Vec<crate::tables::KeyView>,
+        "The service keys, newest first.";
+    "keys:revoke": Mutation System keys::revoke, keys::Revoke => (),
+        "Ends a service key.";
+    "credentials:find": Query System credentials::find, credentials::Find => Option<credentials::Found>,
+        "What a secret with this hash stands for, or null.";
+
+    "driver:queue": Query System driver::queue, driver::Queue => Vec<spool_store::Id<crate::tables::Generation>>,
+        "Generations that wait for a driver, oldest first.";
+    "driver:claim": Mutation System driver::claim, driver::ClaimOne => Option<driver::Claim>,
+        "Takes a waiting generation with a lease, or null.";
+    "driver:started": Mutation System driver::started, driver::Held => (),
+        "The driver begins: nobody else may begin again.";
+    "driver:renew": Mutation System driver::renew, driver::Held => bool,
+        "Makes the lease longer; false if it is lost.";
+    "driver:watch": Query System driver::watch, driver::Watch => Option<driver::Watched>,
+        "What a driver must know while it works.";
+    "driver:finish": Mutation System driver::finish, driver::Finish => external::Finished,
+        "The log becomes the message, is sealed, and the thread is free.";
+    "driver:expire": Mutation System driver::expire, driver::Expire => driver::Expired,
+        "Ends or queues again the generations whose driver is gone.";
+    "driver:nextExpiry": Query System driver::next_expiry, Nothing => Option<u64>,
+        "When the next lease is over.";
+
+    "doctor:check": Query System doctor::run, doctor::Check => doctor::Report,
+        "Checks the invariants of one batch of rows.";
+];

@@ -1,0 +1,20 @@
+//! The states of generations, messages and threads, and every legal step between them. Pure.
+//!
+//! Nothing else may assign a status: whoever wants another one asks for a step here.
+
+pub mod generation;
+pub mod message;
+pub mod thread;
+
+pub use generation::{GenerationStatus, GenerationStep};
+pub use message::{MessageStatus, MessageStep};
+pub use thread::{ThreadState, ThreadStatus, ThreadStep};
+
+use spool_protocol::{Code, Error};
+
+/// The refusal of a step that the state machine does not have.
+fn illegal(what: &str, from: &str, step: &str) -> Error {
+    Error::new(Code::InvalidTransition, format!("a {what} that is {from} cannot {step}"))
+        .with("from", from)
+        .with("step", step)
+}

@@ -1,0 +1,22 @@
+//! The tables: what is stored, under which indexes, and the views that clients see of it.
+//!
+//! A row is internal: it may carry marks of deletion, leases and uniqueness. Only a view leaves the
+//! server. Must never contain behaviour beyond making and viewing rows.
+
+pub mod credential;
+pub mod generation;
+pub mod message;
+pub mod thread;
+pub mod user;
+
+pub use credential::{Credential, CredentialKind, KeyView};
+pub use generation::{Generation, GenerationView, Runner};
+pub use message::{Message, MessageView, Origin, Role};
+pub use thread::{Thread, ThreadView, TitleSource};
+pub use user::{User, UserKind, UserView};
+
+use spool_store::Schema;
+
+/// All tables of the product.
+pub static SCHEMA: Schema =
+    Schema { tables: &[&user::TABLE, &credential::TABLE, &thread::TABLE, &message::TABLE, &generation::TABLE] };

@@ -1,0 +1,149 @@
+//! One attempt at an answer: who runs it, how far it is, how it ended. Its text is in the store's log
+//! that has the generation's id as its name.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use spool_protocol::{Failure, Usage};
+use spool_store::{Document, Id, Index, Table};
+
+use super::{Message, Thread, User};
+use crate::states::GenerationStatus;
+
+/// Who makes the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Runner {
+    /// The server's own turn driver.
+    Hosted,
+    /// A backend with a service key.
+    External,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Generation {
+    #[serde(rename = "_id")]
+    pub id: Id<Generation>,
+    #[serde(rename = "_creationTime")]
+    pub creation_time: f64,
+    pub thread_id: Id<Thread>,
+    pub message_id: Id<Message>,
+    pub user_id: Id<User>,
+    pub model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    pub runner: Runner,
+    pub status: GenerationStatus,
+    /// 1 for the first try of a message.
+    pub attempt: u32,
+    /// The thread while this is not over, else nothing: makes the running generation unique.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_thread_id: Option<Id<Thread>>,
+    /// Who holds or held the lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_owner: Option<String>,
+    /// Grows with every claim: a runner with an older one has lost the generation.
+    pub lease_epoch: u64,
+    /// Set exactly while somebody holds the lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_expires_at: Option<u64>,
+    /// Whether a runner has begun: from then on nobody else may begin again.
+    pub started_mark: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_requested_at: Option<u64>,
+    /// Where the log ended, once it is sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_end: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    pub created_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<u64>,
+}
+
+static INDEXES: [Index; 6] = [
+    Index::unique("by_active_thread", &["activeThreadId"]),
+    Index::new("by_status", &["status", "createdAt"]),
+    Index::new("by_lease", &["leaseExpiresAt"]),
+    Index::new("by_user", &["userId", "status"]),
+    Index::new("by_message", &["messageId"]),
+    Index::new("by_thread", &["threadId", "createdAt"]),
+];
+pub static TABLE: Table = Table { name: "generations", prefix: "gen", indexes: &INDEXES };
+pub static BY_ACTIVE_THREAD: &Index = &INDEXES[0];
+pub static BY_STATUS: &Index = &INDEXES[1];
+pub static BY_LEASE: &Index = &INDEXES[2];
+pub static BY_USER: &Index = &INDEXES[3];
+pub static BY_MESSAGE: &Index = &INDEXES[4];
+pub static BY_THREAD: &Index = &INDEXES[5];
+
+impl Document for Generation {
+    const TABLE: &'static Table = &TABLE;
+    fn id(&self) -> &Id<Self> {
+        &self.id
+    }
+}
+
+/// A generation as the owner of its thread sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GenerationView {
+    #[serde(rename = "_id")]
+    pub id: Id<Generation>,
+    #[serde(rename = "_creationTime")]
+    pub creation_time: f64,
+    pub thread_id: Id<Thread>,
+    pub message_id: Id<Message>,
+    pub model: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    pub runner: Runner,
+    pub status: GenerationStatus,
+    pub attempt: u32,
+    /// Where the log ended when this was read. New tokens alone do not make a live result new.
+    pub cursor: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_requested_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    pub created_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<u64>,
+}
+
+impl GenerationView {
+    /// `cursor` is where the log ends.
+    pub(crate) fn new(generation: Generation, cursor: u64) -> Self {
+        Self {
+            cursor,
+            id: generation.id,
+            creation_time: generation.creation_time,
+            thread_id: generation.thread_id,
+            message_id: generation.message_id,
+            model: generation.model,
+            provider: generation.provider,
+            runner: generation.runner,
+            status: generation.status,
+            attempt: generation.attempt,
+            stop_requested_at: generation.stop_requested_at,
+            usage: generation.usage,
+            error: generation.error,
+            finish_reason: generation.finish_reason,
+            created_at: generation.created_at,
+            started_at: generation.started_at,
+            ended_at: generation.ended_at,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The beginning of an answer: its empty message and its generation.
+
+use spool_protocol::{Code, Error, Result};
+use spool_store::{Order, Tx};
+
+use crate::context::{CallContext, Settings};
+use crate::limits;
+use crate::states::{GenerationStatus, MessageStatus, MessageStep};
+use crate::tables::{Generation, Message, Origin, Role, Runner, Thread, message};
+
+/// Who is to answer.
+pub(crate) struct Begin {
+    pub model: String,
+    pub provider: Option<String>,
+    /// The name of the outside runner that holds the lease from the start; `None` queues for the driver.
+    pub external: Option<String>,
+}
+
+impl Begin {
+    /// The model that was asked for, else the thread's, else the server's; run by the server.
+    pub fn hosted(settings: &Settings, thread: &Thread, model: Option<String>) -> Self {
+        let model = model.or_else(|| thread.model.clone()).unwrap_or_else(|| settings.default_model.clone());
+        Self { provider: settings.provider_of(&model), model, external: None }
+    }
+}
+
+/// Stores an empty answer at the end of the thread, and its generation. The caller stores the thread.
+pub(crate) fn begin(tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, begin: Begin) -> Result<(Message, Generation)> {
+    let seq = thread.take_seq();
+    begin_at(tx, ctx, thread, begin, seq)
+}
+
+fn begin_at(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, begin: Begin, seq: u64,
+) -> Result<(Message, Generation)> {
+    let mut message = Message::new(tx, &thread.id, seq, Role::Assistant, Origin::Agent);
+    message.status = MessageStatus::Pending;
+    message.completed_at = None;
+    message.model = Some(begin.model.clone());
+    message.provider = begin.provider.clone();
+    message.attempt = Some(1);
+    let generation = occupy(tx, ctx, thread, &mut message, begin)?;
+    Ok((message, generation))
+}
+
+/// Stores `message` with a new generation that occupies the thread.
+fn occupy(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, message: &mut Message, begin: Begin,
+) -> Result<Generation> {
+    if let Some(running) = &thread.active_generation_id {
+        return Err(busy(running.as_str()));
+    }
+    let now = tx.now();
+    let runner = if begin.external.is_some() { Runner::External } else { Runner::Hosted };
+    let (status, lease_expires_at) = match runner {
+        Runner::Hosted => (GenerationStatus::Queued, None),
+        Runner::External => (GenerationStatus::Claimed, Some(now + ctx.settings.external_lease_ms)),
+    };
+    let generation = Generation {
+        id: tx.new_id(),
+        creation_time: now as f64,
+        thread_id: thread.id.clone(),
+        message_id: message.id.clone(),
+        user_id: thread.user_id.clone(),
+        model: begin.model,
+        provider: begin.provider,
+        runner,
+        status,
+        attempt: message.attempt.unwrap_or(1),
+        active_thread_id: Some(thread.id.clone()),
+        lease_epoch: u64::from(begin.external.is_some()),
+        lease_owner: begin.external,
+        lease_expires_at,
+        started_mark: false,
+        stop_requested_at: None,
+        log_end: None,
+        usage: None,
+        error: None,
+        finish_reason: None,
+        created_at: now,
+        started_at: None,
+        ended_at: None,
+    };
+    message.generation_id = Some(generation.id.clone());
+    tx.put(&*message)?;
+    tx.put(&generation)?;
+    thread.active_generation_id = Some(generation.id.clone());
+    Ok(generation)
+}
+
+/// The refusal while another answer is being made.
+pub(crate) fn busy(generation: &str) -> Error {
+    Error::new(Code::ThreadBusy, "An answer is being made in this thread: wait for it or stop it.")
+        .with("generationId", generation)
+}
+
+/// Begins a failed answer again, on the same message. The caller stores the thread.
+pub(crate) fn retry(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, message: &mut Message, begin: Begin,
+) -> Result<Generation> {
+    message.status = message.status.step(MessageStep::Retry)?;
+    message.attempt = Some(message.attempt.unwrap_or(1) + 1);
+    message.parts.clear();
+    message.model = Some(begin.model.clone());
+    message.provider = begin.provider.clone();
+    message.completed_at = None;
+    message.error = None;
+    message.usage = None;
+    message.finish_reason = None;
+    occupy(tx, ctx, thread, message, begin)
+}
+
+/// Begins the turn that has waited longest, if one waits. The caller stores the thread.
+pub(crate) fn begin_next(tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread) -> Result<()> {
+    let waiting = tx.query::<Message>(message::BY_QUEUE).eq(&thread.id).first()?;
+    let Some(mut user_message) = waiting else { return Ok(()) };
+    user_message.status = user_message.status.step(MessageStep::Finish(spool_protocol::FinalStatus::Complete))?;
+    user_message.queued_in = None;
+    user_message.completed_at = Some(tx.now());
+    let seq = make_room_behind(tx, thread, user_message.seq)?;
+    let choice = Begin::hosted(&ctx.settings, thread, user_message.model.clone());
+    let (_, generation) = begin_at(tx, ctx, thread, choice, seq)?;
+    user_message.answered_by = Some(generation.id);
+    tx.put(&user_message)
+}
+
+/// The place right behind `seq`: an answer stands behind its question, not behind the questions that
+/// wait. Whatever came while the last answer ran moves up by one, which keeps the places dense.
+fn make_room_behind(tx: &mut Tx<'_>, thread: &mut Thread, seq: u64) -> Result<u64> {
+    let behind = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).gt(seq).order(Order::Desc).take(limits::MOVED_MESSAGES + 1)?;
+    let end = thread.take_seq();
+    if behind.len() > limits::MOVED_MESSAGES {
+        return Ok(end);
+    }
+    // From the end, so that no two messages ever have one place.
+    for mut message in behind {
+        message.seq += 1;
+        tx.put(&message)?;
+    }
+    Ok(seq + 1)
+}

@@ -1,0 +1,179 @@
+//! The end of an answer: the log becomes the message, is sealed, and the thread is free.
+
+use spool_protocol::{Code, Event, Failure, FinalStatus, Result, Usage};
+use spool_store::Tx;
+
+use super::{append, begin_next, events_of, message_of, start};
+use crate::context::CallContext;
+use crate::limits;
+use crate::parts::{self, Fold, Part};
+use crate::states::{GenerationStatus, GenerationStep, MessageStatus, MessageStep};
+use crate::tables::{Generation, Thread};
+
+/// How an answer ended.
+pub(crate) struct Ending {
+    pub status: FinalStatus,
+    pub error: Option<Failure>,
+    pub usage: Option<Usage>,
+    pub finish_reason: Option<String>,
+    pub model: Option<String>,
+    pub provider: Option<String>,
+    /// The whole text, where the runner knows it better than the log.
+    pub text: Option<String>,
+}
+
+impl Ending {
+    /// An ending that its status explains.
+    pub fn plain(status: FinalStatus) -> Self {
+        Self { status, error: None, usage: None, finish_reason: None, model: None, provider: None, text: None }
+    }
+
+    /// The error that people and programs see: every failure has one, and nothing else.
+    fn shown_error(&mut self) -> Option<Failure> {
+        let given = self.error.take();
+        match self.status {
+            FinalStatus::Complete | FinalStatus::Stopped => None,
+            FinalStatus::Error => {
+                Some(given.unwrap_or_else(|| failure(Code::ProviderError, "The answer could not be made.", true)))
+            }
+            FinalStatus::Interrupted => Some(given.unwrap_or_else(|| {
+                failure(Code::Interrupted, "The server was interrupted while it answered. What it had is kept.", true)
+            })),
+        }
+    }
+}
+
+pub(crate) fn failure(code: Code, message: &str, retryable: bool) -> Failure {
+    Failure { code: code.as_str().to_owned(), message: message.to_owned(), retryable }
+}
+
+/// Ends a generation that is not over: message, generation, log and thread in one step, and the next
+/// waiting turn begins. `thread` is the generation's own. Returns where the log ended.
+pub(crate) fn end(
+    tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread, mut generation: Generation, mut ending: Ending,
+) -> Result<u64> {
+    let begins_late = matches!(ending.status, FinalStatus::Complete | FinalStatus::Interrupted);
+    if begins_late && generation.status == GenerationStatus::Claimed {
+        start(tx, &mut generation)?; // an answer without a single event
+    }
+    let mut answer = folded(tx, &generation)?;
+    if let Some(full) = ending.text.take() {
+        answer = with_full_text(tx, &generation, answer, &full)?;
+    }
+    if !fits(&answer) {
+        ending.status = FinalStatus::Error;
+        ending.error = Some(failure(Code::TooLarge, "The answer is too long to be kept whole.", false));
+        answer = shortened(answer);
+    }
+    let error = ending.shown_error();
+    let last = Event::Status {
+        status: ending.status,
+        error: error.clone(),
+        usage: ending.usage,
+        finish_reason: ending.finish_reason.clone(),
+    };
+    let log_end = append(tx, &generation, &[last])?;
+    tx.log_seal(generation.id.as_str())?;
+
+    let now = tx.now();
+    generation.status = generation.status.step(GenerationStep::Finish(ending.status))?;
+    generation.active_thread_id = None;
+    generation.lease_expires_at = None;
+    generation.log_end = Some(log_end);
+    generation.usage = ending.usage;
+    generation.error.clone_from(&error);
+    generation.finish_reason.clone_from(&ending.finish_reason);
+    generation.ended_at = Some(now);
+    if let Some(model) = ending.model {
+        generation.model = model;
+    }
+    generation.provider = ending.provider.or(generation.provider);
+    tx.put(&generation)?;
+
+    let mut message = message_of(tx, &generation)?;
+    message.status = message.status.step(MessageStep::Finish(ending.status))?;
+    debug_assert_eq!(message.status, MessageStatus::following(generation.status));
+    message.parts = answer;
+    message.model = Some(generation.model.clone());
+    message.provider.clone_from(&generation.provider);
+    message.usage = ending.usage;
+    message.finish_reason = ending.finish_reason;
+    message.error = error;
+    message.completed_at = Some(now);
+    tx.put(&message)?;
+
+    thread.active_generation_id = None;
+    thread.touch(now);
+    if thread.deleted_at.is_none() {
+        begin_next(tx, ctx, &mut thread)?;
+    }
+    tx.put(&thread)?;
+    Ok(log_end)
+}
+
+/// Stops a generation that nobody has begun, or that nobody here can reach but by its row. Says whether
+/// it did; what runs on the server is told by `stopRequestedAt` and ends itself.
+pub(crate) fn cancel_unstarted(tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread, mut generation: Generation) -> Result<bool> {
+    generation.stop_requested_at.get_or_insert(tx.now());
+    let reachable = generation.runner == crate::tables::Runner::Hosted && generation.started_mark;
+    if reachable {
+        tx.put(&generation)?;
+        return Ok(false);
+    }
+    end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped))?;
+    Ok(true)
+}
+
+/// The parts that the log of a generation holds now.
+fn folded(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Part>> {
+    let mut fold = Fold::default();
+    for chunk in tx.log_read_all(generation.id.as_str())? {
+        events_of(&chunk)?.into_iter().for_each(|event| fold.push(event));
+    }
+    Ok(fold.finish())
+}
+
+/// The complete text wins over what was streamed. What was only missing at the end is streamed now, so
+/// that readers of the log get it too.
+fn with_full_text(tx: &mut Tx<'_>, generation: &Generation, answer: Vec<Part>, full: &str) -> Result<Vec<Part>> {
+    let streamed = parts::text(&answer);
+    if let Some(rest) = full.strip_prefix(streamed.as_str())
+        && !rest.is_empty()
+    {
+        append(tx, generation, &[Event::Text { text: rest.to_owned() }])?;
+    }
+    Ok(parts::rewrite_text(answer, full))
+}
+
+fn json_bytes(part: &Part) -> usize {
+    serde_json::to_string(part).map_or(usize::MAX, |json| json.len() + 1)
+}
+
+fn fits(answer: &[Part]) -> bool {
+    answer.iter().map(json_bytes).fold(0, usize::saturating_add) <= limits::PARTS_BYTES
+}
+
+/// As many parts as fit, the last one shortened if it is text.
+fn shortened(answer: Vec<Part>) -> Vec<Part> {
+    let mut room = limits::PARTS_BYTES;
+    let mut kept = Vec::new();
+    for part in answer {
+        let bytes = json_bytes(&part);
+        if bytes <= room {
+            room -= bytes;
+            kept.push(part);
+            continue;
+        }
+        if let Part::Text { mut text } = part {
+            // One byte of text is at most six bytes of JSON (\u0000).
+            let mut length = (room / 6).min(text.len());
+            while !text.is_char_boundary(length) {
+                length -= 1;
+            }
+            text.truncate(length);
+            kept.push(Part::Text { text });
+        }
+        break;
+    }
+    kept
+}
