@@ -82,7 +82,9 @@ pub(crate) fn nested_fault<E: de::Error>(path: &str, message: &str) -> E {
 }
 
 /// For a field that can be left as it is (absent), cleared (null) or set.
-pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -113,7 +115,8 @@ mod tests {
     #[test]
     fn ty_03_a_fault_names_its_json_path() {
         let text = json!({ "type": "text", "text": "x" });
-        let (code, path, message) = refused(json!({ "parts": [text, text, { "type": "source", "title": "t", "url": 5 }] }));
+        let (code, path, message) =
+            refused(json!({ "parts": [text, text, { "type": "source", "title": "t", "url": 5 }] }));
         assert_eq!((code, path.as_str()), (Code::BadRequest, "parts[2].url"));
         assert!(message.contains("parts[2].url"), "{message}");
         assert_eq!(refused(json!({ "parts": [{ "type": "nothing" }] })).1, "parts[0].type");

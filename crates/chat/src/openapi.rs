@@ -60,8 +60,11 @@ fn functions() -> (Value, Value) {
     }
     let mut shared = outputs.take_definitions(true);
     let arguments = inputs.take_definitions(true);
-    let differing: BTreeSet<String> =
-        arguments.iter().filter(|(name, schema)| shared.get(*name).is_some_and(|other| other != *schema)).map(|(name, _)| name.clone()).collect();
+    let differing: BTreeSet<String> = arguments
+        .iter()
+        .filter(|(name, schema)| shared.get(*name).is_some_and(|other| other != *schema))
+        .map(|(name, _)| name.clone())
+        .collect();
     for (name, mut schema) in arguments {
         rename(&mut schema, &differing);
         let name = if differing.contains(&name) { format!("{name}Input") } else { name };
@@ -101,7 +104,8 @@ fn rename(schema: &mut Value, differing: &BTreeSet<String>) {
 }
 
 fn call(kind: &str, summary: &str) -> Value {
-    let paths = FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public && function.kind.as_str() == kind);
+    let paths =
+        FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public && function.kind.as_str() == kind);
     let paths: Vec<&str> = paths.map(|function| function.path).collect();
     json!({ "post": {
         "operationId": kind,

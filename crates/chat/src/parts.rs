@@ -103,7 +103,10 @@ impl<'de> Deserialize<'de> for Part {
 
 /// The text parts joined, byte for byte; nothing else is text.
 pub fn text(parts: &[Part]) -> String {
-    let texts: Vec<&str> = parts.iter().filter_map(|part| if let Part::Text { text } = part { Some(text.as_str()) } else { None }).collect();
+    let texts: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| if let Part::Text { text } = part { Some(text.as_str()) } else { None })
+        .collect();
     texts.concat()
 }
 

@@ -82,7 +82,9 @@ impl Function {
         match (self.access, principal) {
             (_, Principal::System) | (Access::Anyone, _) | (Access::User, Principal::User { .. }) => Ok(()),
             (Access::System, _) => Err(path::not_found(self.path)),
-            (_, Principal::Anonymous) => Err(Error::new(Code::Unauthenticated, format!("{} needs a signed-in caller.", self.path))),
+            (_, Principal::Anonymous) => {
+                Err(Error::new(Code::Unauthenticated, format!("{} needs a signed-in caller.", self.path)))
+            }
             (Access::User | Access::Service, Principal::Service { .. }) if principal.covers(self.path) => Ok(()),
             (_, Principal::Service { .. }) => {
                 let message = format!("The scopes of this key do not cover {}.", self.path);
@@ -132,7 +134,12 @@ mod tests {
         let mut seen = HashSet::new();
         for function in FUNCTIONS {
             assert!(seen.insert(function.path), "{}", function.path);
-            assert_eq!(function.access == Access::System, function.visibility == Visibility::Internal, "{}", function.path);
+            assert_eq!(
+                function.access == Access::System,
+                function.visibility == Visibility::Internal,
+                "{}",
+                function.path
+            );
             assert_eq!(function.run.is_none(), function.kind == Kind::Action, "{}", function.path);
             assert!(!function.description.is_empty());
         }

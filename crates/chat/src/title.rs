@@ -8,13 +8,19 @@ const LONGEST: usize = 45;
 const SHORTEST_CUT: usize = 20;
 
 /// Openings that say nothing about the subject, longest first where one begins another.
-const OPENINGS: [&str; 12] = [
-    "i'd like to", "could you", "can you", "please", "i need", "i want", "hello", "hey", "hi", "so", "um", "uh",
-];
+const OPENINGS: [&str; 12] =
+    ["i'd like to", "could you", "can you", "please", "i need", "i want", "hello", "hey", "hi", "so", "um", "uh"];
 
 /// Titles that mean "no title yet", in lower case.
 const PLACEHOLDERS: [&str; 8] = [
-    "", "new conversation", "new chat", "default chat", "research", "untitled", "untitled conversation", "the betabase",
+    "",
+    "new conversation",
+    "new chat",
+    "default chat",
+    "research",
+    "untitled",
+    "untitled conversation",
+    "the betabase",
 ];
 
 /// Whether `title` only stands for a missing one. Case and blanks around it do not matter.
@@ -54,7 +60,8 @@ fn strip_opening<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
         }
     }
     let rest = rest.as_str();
-    let word_ends = rest.chars().next().is_none_or(|next| !next.is_alphanumeric() && next != '\'' && next != '’' && next != '-');
+    let word_ends =
+        rest.chars().next().is_none_or(|next| !next.is_alphanumeric() && next != '\'' && next != '’' && next != '-');
     word_ends.then(|| rest.trim_start_matches([' ', ',', '.', '!', '?', ':', ';']))
 }
 

@@ -6,8 +6,8 @@
 mod begin;
 mod end;
 
-pub(crate) use begin::{Begin, begin, busy, retry};
 use begin::begin_next;
+pub(crate) use begin::{Begin, begin, busy, retry};
 pub(crate) use end::{Ending, cancel_unstarted, end};
 
 use spool_protocol::{Error, Event, Result};
@@ -18,7 +18,8 @@ use crate::tables::{Generation, Message};
 
 /// The events of one chunk.
 pub(crate) fn events_of(chunk: &Chunk) -> Result<Vec<Event>> {
-    serde_json::from_str(&chunk.data).map_err(|error| Error::internal(format!("a chunk of a log is not events: {error}")))
+    serde_json::from_str(&chunk.data)
+        .map_err(|error| Error::internal(format!("a chunk of a log is not events: {error}")))
 }
 
 /// Appends events to the log of a generation. Returns the new end.

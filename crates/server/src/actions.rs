@@ -35,7 +35,10 @@ impl Actions {
         let sent = self.functions.mutate("turns:send", principal, args, None).await?;
         let sent: Value = serde_json::from_str(&sent.value).map_err(|e| Error::internal(format!("turns:send: {e}")))?;
         let Some(message_id) = sent["messageId"].as_str() else {
-            return Err(Error::new(Code::ThreadBusy, "the message is queued behind a running answer: there is nothing to wait for yet"));
+            return Err(Error::new(
+                Code::ThreadBusy,
+                "the message is queued behind a running answer: there is nothing to wait for yet",
+            ));
         };
         let wake = Arc::new(Notify::new());
         let args = json!({ "messageId": message_id });
@@ -44,7 +47,8 @@ impl Actions {
         loop {
             let output = self.functions.store().changed(&subscription, &wake, last.as_ref()).await?;
             let text = output.value.clone()?;
-            let message: Value = serde_json::from_str(&text).map_err(|e| Error::internal(format!("messages:get: {e}")))?;
+            let message: Value =
+                serde_json::from_str(&text).map_err(|e| Error::internal(format!("messages:get: {e}")))?;
             match message["status"].as_str() {
                 Some("pending" | "streaming") => last = Some(output),
                 Some(_) => return Ok(text.to_string()),

@@ -102,7 +102,8 @@ impl Auth {
         let key = key.rsplit('|').next().unwrap_or(key);
         let args = json!({ "secretHash": hash(key) });
         let (_, found) = self.functions.query_as_system("credentials:find", args).await?;
-        let found: Option<Found> = serde_json::from_str(&found).map_err(|e| Error::internal(format!("credentials:find: {e}")))?;
+        let found: Option<Found> =
+            serde_json::from_str(&found).map_err(|e| Error::internal(format!("credentials:find: {e}")))?;
         let Found { key, user, scopes } =
             found.ok_or_else(|| refused("unknown_key", "the service key is unknown, expired or revoked"))?;
         let principal = Principal::Service { key, user, scopes };
@@ -124,7 +125,8 @@ impl Auth {
         let kind = if issuer == self.tokens.issuer() { "anonymous" } else { "full" };
         let args = json!({ "issuer": issuer, "subject": subject, "kind": kind });
         let user = self.functions.mutate_as_system("users:provision", args).await?;
-        let user: Id<User> = serde_json::from_str(&user).map_err(|e| Error::internal(format!("users:provision: {e}")))?;
+        let user: Id<User> =
+            serde_json::from_str(&user).map_err(|e| Error::internal(format!("users:provision: {e}")))?;
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         if users.len() >= USERS_REMEMBERED {
             users.clear();

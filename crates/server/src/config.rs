@@ -206,8 +206,9 @@ impl Provider {
     fn resolve_key(&mut self, name: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
         let reference = self.api_key.as_deref().and_then(|key| key.strip_prefix("${")?.strip_suffix('}'));
         if let Some(reference) = reference {
-            let value = variable(reference)
-                .with_context(|| format!("providers.{name}.api_key: the environment variable {reference} is not set"))?;
+            let value = variable(reference).with_context(|| {
+                format!("providers.{name}.api_key: the environment variable {reference} is not set")
+            })?;
             self.api_key = Some(value);
         }
         Ok(())
@@ -241,7 +242,8 @@ mod tests {
 
     #[test]
     fn the_environment_adds_providers_and_the_file_is_never_overruled_by_an_empty_variable() {
-        let config = load("model = \"x\"", &[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), ("SPOOL_MODEL", "")]).unwrap();
+        let config =
+            load("model = \"x\"", &[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), ("SPOOL_MODEL", "")]).unwrap();
         assert_eq!(config.model.as_deref(), Some("x"));
         assert_eq!(config.providers["openai"].kind, ProviderKind::OpenAi);
         assert!(load("", &[("SPOOL_DATABASE_URL", "postgres://x")]).is_err());

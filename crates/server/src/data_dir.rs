@@ -38,7 +38,8 @@ impl DataDir {
             OpenError::Other(anyhow::Error::new(e).context(format!("data directory {}", path.display())))
         };
         std::fs::create_dir_all(path).map_err(other)?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock")).map_err(other)?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock")).map_err(other)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
@@ -85,7 +86,8 @@ impl AdminAccess {
     pub fn of(path: &Path) -> Result<Self> {
         let file = path.join("admin.json");
         let text = std::fs::read(&file).with_context(|| format!("the server's address in {}", file.display()))?;
-        let access = serde_json::from_slice(&text).with_context(|| format!("the server's address in {}", file.display()))?;
+        let access =
+            serde_json::from_slice(&text).with_context(|| format!("the server's address in {}", file.display()))?;
         Ok(access)
     }
 }

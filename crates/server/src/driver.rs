@@ -51,7 +51,9 @@ impl HistoryMessage {
 /// whoever held their leases is gone.
 pub async fn run(app: Arc<App>) {
     let owner = format!("drv_{}", uuid::Uuid::new_v4().simple());
-    if let Err(error) = app.functions.mutate_as_system("driver:expire", json!({ "owner": owner, "onlyOwner": true })).await {
+    if let Err(error) =
+        app.functions.mutate_as_system("driver:expire", json!({ "owner": owner, "onlyOwner": true })).await
+    {
         tracing::error!(%error, "turns of the last process could not be ended; their leases will run out");
     }
     while !app.shutdown.is_cancelled() {
@@ -76,7 +78,8 @@ async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
             () = app.shutdown.cancelled() => return Ok(()),
         };
         let value = output.value.clone()?;
-        let ids: Vec<String> = serde_json::from_str(&value).map_err(|e| Error::internal(format!("driver:queue: {e}")))?;
+        let ids: Vec<String> =
+            serde_json::from_str(&value).map_err(|e| Error::internal(format!("driver:queue: {e}")))?;
         for id in ids {
             // Still on the list only because its claim is not committed yet.
             if !taken.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {

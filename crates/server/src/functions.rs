@@ -58,13 +58,17 @@ impl Functions {
         })
     }
 
-    pub async fn query(&self, path: &str, principal: &Arc<Principal>, args: Value) -> Result<(Timestamp, String), Error> {
+    pub async fn query(
+        &self, path: &str, principal: &Arc<Principal>, args: Value,
+    ) -> Result<(Timestamp, String), Error> {
         let function = self.find(path, Kind::Query, principal)?;
         self.store.query(self.bind(function, principal, args)).await
     }
 
     /// A query as of a timestamp that was handed out lately.
-    pub async fn query_at(&self, ts: Timestamp, path: &str, principal: &Arc<Principal>, args: Value) -> Result<String, Error> {
+    pub async fn query_at(
+        &self, ts: Timestamp, path: &str, principal: &Arc<Principal>, args: Value,
+    ) -> Result<String, Error> {
         let function = self.find(path, Kind::Query, principal)?;
         self.store.query_at(ts, self.bind(function, principal, args)).await
     }

@@ -87,7 +87,8 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut ::http::request::Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         let header = parts.headers.get(::http::header::AUTHORIZATION);
         let header = header.map(|value| value.to_str()).transpose();
-        let header = header.map_err(|_| Refusal(Error::new(Code::InvalidToken, "the Authorization header is not ASCII")))?;
+        let header =
+            header.map_err(|_| Refusal(Error::new(Code::InvalidToken, "the Authorization header is not ASCII")))?;
         app.auth.from_header(header).await.map(Caller).map_err(Refusal)
     }
 }
@@ -103,8 +104,13 @@ impl IntoResponse for Refusal {
             Code::Unauthenticated | Code::InvalidToken => StatusCode::UNAUTHORIZED,
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::NotFound | Code::FunctionNotFound => StatusCode::NOT_FOUND,
-            Code::AlreadyExists | Code::ThreadBusy | Code::HistoryConflict | Code::InvalidTransition
-            | Code::CannotDeleteDefault | Code::OffsetMismatch | Code::LogSealed => StatusCode::CONFLICT,
+            Code::AlreadyExists
+            | Code::ThreadBusy
+            | Code::HistoryConflict
+            | Code::InvalidTransition
+            | Code::CannotDeleteDefault
+            | Code::OffsetMismatch
+            | Code::LogSealed => StatusCode::CONFLICT,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::Overloaded | Code::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
             Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {

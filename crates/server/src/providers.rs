@@ -28,7 +28,11 @@ impl Providers {
         let mut models = Vec::new();
         for (name, provider) in &config.providers {
             by_name.insert(name.clone(), build(provider).with_context(|| format!("providers.{name}"))?);
-            let offered = provider.models.iter().map(|id| ModelChoice { id: id.clone(), provider: name.clone(), is_default: false });
+            let offered = provider.models.iter().map(|id| ModelChoice {
+                id: id.clone(),
+                provider: name.clone(),
+                is_default: false,
+            });
             models.extend(offered);
         }
         if by_name.is_empty() {
@@ -97,7 +101,8 @@ fn plain(failure: spool_agent::Failure) -> anyhow::Error {
 fn default_model(
     config: &Config, by_name: &BTreeMap<String, Arc<dyn Provider>>, models: &[ModelChoice],
 ) -> Result<ModelChoice> {
-    let model = |id: &str, provider: &str| ModelChoice { id: id.to_owned(), provider: provider.to_owned(), is_default: true };
+    let model =
+        |id: &str, provider: &str| ModelChoice { id: id.to_owned(), provider: provider.to_owned(), is_default: true };
     let Some(wanted) = &config.model else {
         return match models.first() {
             Some(first) => Ok(model(&first.id, &first.provider)),
@@ -148,7 +153,10 @@ mod tests {
             models = ["claude-x"]
         "#;
         let providers = providers(toml).unwrap();
-        let of = |model: &str| { let (name, _, model) = providers.find(model); (name, model) };
+        let of = |model: &str| {
+            let (name, _, model) = providers.find(model);
+            (name, model)
+        };
         assert_eq!(of("cloud/claude-y"), ("cloud".into(), "claude-y".into()));
         assert_eq!(of("claude-x"), ("cloud".into(), "claude-x".into()));
         assert_eq!(of("other"), ("local".into(), "other".into()));

@@ -1,5 +1,7 @@
 //! Holds the house to its plan: who may import whom, what the map names, a page for every error code.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its sources should fail loudly")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +35,8 @@ fn ty_06_crates_depend_only_in_the_planned_directions() {
     for (name, may) in allowed {
         let manifest = fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
         for other in ["protocol", "store", "chat", "agent", "server", "bench"] {
-            let depends = manifest.contains(&format!("spool-{other}.workspace")) || manifest.contains(&format!("spool-{other} ="));
+            let depends = manifest.contains(&format!("spool-{other}.workspace"))
+                || manifest.contains(&format!("spool-{other} ="));
             assert!(!depends || may.contains(&other), "crates/{name} must not depend on crates/{other}");
         }
     }
@@ -71,7 +74,10 @@ fn every_error_code_has_a_page() {
 #[test]
 fn the_architecture_names_only_what_exists() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    for name in text.split('`').filter(|name| name.starts_with("crates/") || name.starts_with("docs/") || name.starts_with("web/")) {
+    for name in text
+        .split('`')
+        .filter(|name| name.starts_with("crates/") || name.starts_with("docs/") || name.starts_with("web/"))
+    {
         assert!(root().join(name).exists(), "ARCHITECTURE.md names {name}, which does not exist");
     }
 }

@@ -28,19 +28,26 @@ pub(super) fn thread(tx: &mut Tx<'_>, row: &Thread, into: &mut Vec<Violation>) -
         let first = tx.query::<Message>(message::BY_THREAD).eq(&row.id).first()?.map(|message| message.seq);
         let newest = tx.query::<Message>(message::BY_THREAD).eq(&row.id).order(Order::Desc).first()?;
         let next = newest.map_or(0, |message| message.seq + 1);
-        findings.expect(row.next_seq == next, "next_seq", || format!("nextSeq is {}, the last message says {next}", row.next_seq));
+        findings.expect(row.next_seq == next, "next_seq", || {
+            format!("nextSeq is {}, the last message says {next}", row.next_seq)
+        });
         // Places are unique, so first, last and number leave no room for a gap.
         let dense = count == row.next_seq && first.unwrap_or(0) == 0;
         findings.expect(dense, "dense_seq", || format!("{count} messages have places up to {}", row.next_seq));
-        findings.expect(row.message_count == count, "message_count", || format!("messageCount is {}, there are {count}", row.message_count));
+        findings.expect(row.message_count == count, "message_count", || {
+            format!("messageCount is {}, there are {count}", row.message_count)
+        });
     }
     let running = tx.query::<Generation>(generation::BY_ACTIVE_THREAD).eq(&row.id).take(2)?;
     findings.expect(running.len() <= 1, "one_running", || "more than one generation is not over".to_owned());
     let running = running.first().map(|generation| generation.id.as_str().to_owned());
     let pointer = row.active_generation_id.as_ref().map(|id| id.as_str().to_owned());
-    findings.expect(running == pointer, "active_pointer", || format!("activeGenerationId is {pointer:?}, {running:?} runs"));
+    findings.expect(running == pointer, "active_pointer", || {
+        format!("activeGenerationId is {pointer:?}, {running:?} runs")
+    });
     let default = (row.is_default && row.deleted_at.is_none()).then_some(&row.user_id);
-    findings.expect(row.default_of.as_ref() == default, "default_mark", || "defaultOf does not match isDefault".to_owned());
+    findings
+        .expect(row.default_of.as_ref() == default, "default_mark", || "defaultOf does not match isDefault".to_owned());
     Ok(())
 }
 
@@ -49,15 +56,21 @@ pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, into: &mut Vec<Viola
     let over = row.status.is_terminal();
     findings.expect(tx.get(&row.thread_id)?.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
     let active = (!over).then_some(&row.thread_id);
-    findings.expect(row.active_thread_id.as_ref() == active, "one_running", || "activeThreadId does not match the status".to_owned());
+    findings.expect(row.active_thread_id.as_ref() == active, "one_running", || {
+        "activeThreadId does not match the status".to_owned()
+    });
     let leased = matches!(row.status, GenerationStatus::Claimed | GenerationStatus::Streaming);
-    findings.expect(row.lease_expires_at.is_some() == leased, "lease", || format!("a lease does not go with {}", row.status.as_str()));
+    findings.expect(row.lease_expires_at.is_some() == leased, "lease", || {
+        format!("a lease does not go with {}", row.status.as_str())
+    });
     let message = tx.get(&row.message_id)?;
     findings.expect(message.is_some(), "message_exists", || format!("{} is missing", row.message_id));
     // An earlier attempt is over; its message belongs to a later one.
     if let Some(message) = message.filter(|message| message.generation_id.as_ref() == Some(&row.id)) {
         let follows = message.status == MessageStatus::following(row.status);
-        findings.expect(follows, "message_follows", || format!("the message is {}, not {}", message.status.as_str(), row.status.as_str()));
+        findings.expect(follows, "message_follows", || {
+            format!("the message is {}, not {}", message.status.as_str(), row.status.as_str())
+        });
     }
     log(tx, row, &mut findings)
 }
@@ -67,14 +80,17 @@ fn log(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findings<'_>) -> Result
     for chunk in tx.log_read_all(row.id.as_str())? {
         let units: u64 = turn::events_of(&chunk)?.iter().map(Event::units).sum();
         let fits = chunk.start == at && chunk.end == at + units;
-        findings.expect(fits, "log_contiguous", || format!("a chunk {}..{} at {at} holds {units}", chunk.start, chunk.end));
+        findings
+            .expect(fits, "log_contiguous", || format!("a chunk {}..{} at {at} holds {units}", chunk.start, chunk.end));
         at = chunk.end;
     }
     let stored = tx.log_end(row.id.as_str())?;
     let removed = at == 0 && !stored.sealed;
     if row.status.is_terminal() && !removed {
         findings.expect(stored.sealed, "log_sealed", || "the log of a generation that is over can grow".to_owned());
-        findings.expect(row.log_end == Some(at), "log_end", || format!("logEnd is {:?}, the log ends at {at}", row.log_end));
+        findings.expect(row.log_end == Some(at), "log_end", || {
+            format!("logEnd is {:?}, the log ends at {at}", row.log_end)
+        });
     }
     Ok(())
 }
@@ -83,7 +99,9 @@ pub(super) fn message(tx: &mut Tx<'_>, row: &Message, into: &mut Vec<Violation>)
     let mut findings = Findings { id: row.id.as_str(), into };
     findings.expect(tx.get(&row.thread_id)?.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
     let waits = row.queued_in.is_some();
-    findings.expect(!waits || row.status == MessageStatus::Pending, "queued", || "a message waits that is not pending".to_owned());
+    findings.expect(!waits || row.status == MessageStatus::Pending, "queued", || {
+        "a message waits that is not pending".to_owned()
+    });
     if row.status.is_terminal() || waits {
         return Ok(());
     }

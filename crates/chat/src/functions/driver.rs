@@ -180,7 +180,13 @@ pub fn finish(tx: &mut Tx<'_>, ctx: &CallContext, args: Finish) -> Result<Finish
         return Err(lost());
     }
     let Finish { status, error, usage, finish_reason, model, provider, .. } = args;
-    finish_once(tx, ctx, thread, generation, Ending { status, error, usage, finish_reason, model, provider, text: None })
+    finish_once(
+        tx,
+        ctx,
+        thread,
+        generation,
+        Ending { status, error, usage, finish_reason, model, provider, text: None },
+    )
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

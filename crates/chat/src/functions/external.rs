@@ -52,7 +52,9 @@ pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<Opened> {
         return Ok(Opened { user_message_id: Some(sent.user_message_id), message_id, generation_id });
     }
     if args.text.is_none() && args.request_id.is_some() {
-        return Err(Error::bad_request("requestId: it names a user message, so it needs text").with("path", "requestId"));
+        return Err(
+            Error::bad_request("requestId: it names a user message, so it needs text").with("path", "requestId")
+        );
     }
     if args.text.as_ref().is_some_and(|text| text.trim().is_empty()) {
         return Err(empty());

@@ -150,9 +150,11 @@ fn events_of_part(part: Part) -> Vec<Event> {
             std::iter::once(start).chain(end).collect()
         }
         Part::Source { title, url, snippet } => vec![Event::Source { title, url, snippet }],
-        Part::Artifact { .. } | Part::Approval { .. } | Part::File { .. } | Part::Activity { .. } | Part::Data { .. } => {
-            Vec::new()
-        }
+        Part::Artifact { .. }
+        | Part::Approval { .. }
+        | Part::File { .. }
+        | Part::Activity { .. }
+        | Part::Data { .. } => Vec::new(),
     }
 }
 

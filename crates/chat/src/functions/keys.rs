@@ -34,7 +34,9 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
         let name = scope.strip_suffix('*').unwrap_or(scope);
         if scope.is_empty() || name.contains('*') || name.contains(char::is_whitespace) {
             let path = format!("scopes[{at}]");
-            return Err(Error::bad_request(format!("{path}: a scope is *, module:* or module:function")).with("path", path));
+            return Err(
+                Error::bad_request(format!("{path}: a scope is *, module:* or module:function")).with("path", path)
+            );
         }
     }
     let now = tx.now();

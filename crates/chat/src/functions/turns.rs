@@ -74,7 +74,12 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
         user_message.queued_in = Some(thread.id.clone());
         tx.put(&user_message)?;
         tx.put(&thread)?;
-        return Ok(Sent { user_message_id: user_message.id, message_id: None, generation_id: None, queued: Some(true) });
+        return Ok(Sent {
+            user_message_id: user_message.id,
+            message_id: None,
+            generation_id: None,
+            queued: Some(true),
+        });
     }
     let choice = Begin::hosted(&ctx.settings, &thread, args.model);
     let (answer, generation) = turn::begin(tx, ctx, &mut thread, choice)?;

@@ -114,7 +114,16 @@ mod tests {
     fn st_14_text_tools_and_reasoning_keep_their_order() {
         let end = Event::ToolEnd { tool_call_id: "1".into(), output: Some(json!(2)), error: None };
         let activity = Event::Activity { kind: "wait".into(), label: "waiting".into() };
-        let events = [Event::Reasoning { text: "r".into() }, text("a"), activity, text("b"), tool("1"), text("c"), end, text("d")];
+        let events = [
+            Event::Reasoning { text: "r".into() },
+            text("a"),
+            activity,
+            text("b"),
+            tool("1"),
+            text("c"),
+            end,
+            text("d"),
+        ];
         let parts = fold(events);
         let shape: Vec<String> = parts
             .iter()
@@ -132,8 +141,10 @@ mod tests {
     fn a_tool_that_still_runs_at_the_end_was_cancelled() {
         let failed = Event::ToolEnd { tool_call_id: "2".into(), output: None, error: Some("no".into()) };
         let parts = fold([tool("1"), tool("2"), failed]);
-        let states: Vec<ToolState> =
-            parts.iter().filter_map(|part| if let Part::ToolCall { state, .. } = part { Some(*state) } else { None }).collect();
+        let states: Vec<ToolState> = parts
+            .iter()
+            .filter_map(|part| if let Part::ToolCall { state, .. } = part { Some(*state) } else { None })
+            .collect();
         assert_eq!(states, [ToolState::Cancelled, ToolState::Error]);
     }
 

@@ -89,7 +89,10 @@ mod tests {
 
     #[test]
     fn ty_03_an_unsafe_key_is_refused_with_its_path() {
-        let parts = [Part::Text { text: "a".into() }, Part::Data { media_type: "m".into(), json: json!({ "a": [{ "$b": 1 }] }) }];
+        let parts = [
+            Part::Text { text: "a".into() },
+            Part::Data { media_type: "m".into(), json: json!({ "a": [{ "$b": 1 }] }) },
+        ];
         let error = check_parts(&parts).unwrap_err();
         assert_eq!(error.code, Code::BadRequest);
         assert_eq!(error.data.unwrap()["path"], "parts[1].json.a[0].$b");

@@ -57,7 +57,10 @@ mod tests {
     fn ty_02_an_unknown_function_names_the_nearest() {
         let error = find("threads.create").unwrap_err();
         assert_eq!(error.code, Code::FunctionNotFound);
-        assert_eq!(error.message, "Could not find public function for 'threads.create'. Did you mean 'threads:create'?");
+        assert_eq!(
+            error.message,
+            "Could not find public function for 'threads.create'. Did you mean 'threads:create'?"
+        );
         assert_eq!(error.data.unwrap()["nearest"], "threads:create");
         assert_eq!(find("generations:delta").unwrap_err().data.unwrap()["nearest"], "generations:deltas");
     }

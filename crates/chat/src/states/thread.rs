@@ -17,7 +17,10 @@ pub enum ThreadStatus {
 /// A thread as its life sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThreadState {
-    Live { status: ThreadStatus, is_default: bool },
+    Live {
+        status: ThreadStatus,
+        is_default: bool,
+    },
     /// Marked for the purge; nothing leads back.
     Deleted,
 }
@@ -40,10 +43,9 @@ impl ThreadState {
             (Self::Live { is_default, .. }, ThreadStep::UserMessage) => {
                 Ok(Self::Live { status: ThreadStatus::Active, is_default })
             }
-            (Self::Live { is_default: true, .. }, ThreadStep::Delete) => Err(Error::new(
-                Code::CannotDeleteDefault,
-                "The default thread stays; clear it with threads:clear.",
-            )),
+            (Self::Live { is_default: true, .. }, ThreadStep::Delete) => {
+                Err(Error::new(Code::CannotDeleteDefault, "The default thread stays; clear it with threads:clear."))
+            }
             (Self::Live { .. }, ThreadStep::Delete) => Ok(Self::Deleted),
             (Self::Deleted, _) => Err(illegal("thread", "deleted", "change")),
         }

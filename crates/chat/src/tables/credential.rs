@@ -36,8 +36,7 @@ pub struct Credential {
     pub revoked_at: Option<u64>,
 }
 
-static INDEXES: [Index; 2] =
-    [Index::unique("by_secret", &["secretHash"]), Index::new("by_creation", &["createdAt"])];
+static INDEXES: [Index; 2] = [Index::unique("by_secret", &["secretHash"]), Index::new("by_creation", &["createdAt"])];
 pub static TABLE: Table = Table { name: "credentials", prefix: "crd", indexes: &INDEXES };
 pub static BY_SECRET: &Index = &INDEXES[0];
 pub static BY_CREATION: &Index = &INDEXES[1];

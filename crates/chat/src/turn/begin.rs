@@ -25,7 +25,9 @@ impl Begin {
 }
 
 /// Stores an empty answer at the end of the thread, and its generation. The caller stores the thread.
-pub(crate) fn begin(tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, begin: Begin) -> Result<(Message, Generation)> {
+pub(crate) fn begin(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, begin: Begin,
+) -> Result<(Message, Generation)> {
     let seq = thread.take_seq();
     begin_at(tx, ctx, thread, begin, seq)
 }
@@ -127,7 +129,12 @@ pub(crate) fn begin_next(tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread
 /// The place right behind `seq`: an answer stands behind its question, not behind the questions that
 /// wait. Whatever came while the last answer ran moves up by one, which keeps the places dense.
 fn make_room_behind(tx: &mut Tx<'_>, thread: &mut Thread, seq: u64) -> Result<u64> {
-    let behind = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).gt(seq).order(Order::Desc).take(limits::MOVED_MESSAGES + 1)?;
+    let behind = tx
+        .query::<Message>(message::BY_THREAD)
+        .eq(&thread.id)
+        .gt(seq)
+        .order(Order::Desc)
+        .take(limits::MOVED_MESSAGES + 1)?;
     let end = thread.take_seq();
     if behind.len() > limits::MOVED_MESSAGES {
         return Ok(end);

@@ -113,7 +113,9 @@ pub(crate) fn end(
 
 /// Stops a generation that nobody has begun, or that nobody here can reach but by its row. Says whether
 /// it did; what runs on the server is told by `stopRequestedAt` and ends itself.
-pub(crate) fn cancel_unstarted(tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread, mut generation: Generation) -> Result<bool> {
+pub(crate) fn cancel_unstarted(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread, mut generation: Generation,
+) -> Result<bool> {
     generation.stop_requested_at.get_or_insert(tx.now());
     let reachable = generation.runner == crate::tables::Runner::Hosted && generation.started_mark;
     if reachable {

@@ -82,7 +82,8 @@ impl Tokens {
         let exp = iat + GUEST_DAYS * 24 * 3600;
         let claims = Claims { iss: self.issuer.clone(), sub: subject.to_owned(), aud: AUDIENCE.into(), iat, exp };
         let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
-        jsonwebtoken::encode(&header, &claims, &self.encoding).map_err(|e| Error::internal(format!("signing a token: {e}")))
+        jsonwebtoken::encode(&header, &claims, &self.encoding)
+            .map_err(|e| Error::internal(format!("signing a token: {e}")))
     }
 
     /// Checks a token of our own. The algorithm comes from us, never from the token.

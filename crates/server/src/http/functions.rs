@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use spool_chat::Principal;
 use spool_chat::Kind;
+use spool_chat::Principal;
 use spool_protocol::convex::value::{args_of, decode_args};
 use spool_protocol::convex::{decode_ts, encode_ts};
 use spool_protocol::{Code, Error};
@@ -83,7 +83,9 @@ fn request_id_of(error: &Error) -> String {
     known.map_or_else(crate::functions::request_id, str::to_owned)
 }
 
-async fn run_query(app: &App, principal: &Arc<Principal>, path: &str, args: Result<Value, Error>) -> Result<String, Error> {
+async fn run_query(
+    app: &App, principal: &Arc<Principal>, path: &str, args: Result<Value, Error>,
+) -> Result<String, Error> {
     app.functions.query(path, principal, args?).await.map(|(_, value)| value)
 }
 
@@ -105,7 +107,8 @@ pub struct UrlCall {
 /// `GET /api/query?path=…&args=<json>`
 pub async fn query_by_url(State(app): State<Arc<App>>, Caller(caller): Caller, Query(call): Query<UrlCall>) -> Reply {
     check_format(call.format.as_deref())?;
-    let args: Value = serde_json::from_str(call.args.as_deref().unwrap_or("{}")).map_err(|e| bad(format!("args: {e}")))?;
+    let args: Value =
+        serde_json::from_str(call.args.as_deref().unwrap_or("{}")).map_err(|e| bad(format!("args: {e}")))?;
     let result = run_query(&app, &caller.principal, &call.path, args_of(args)).await;
     reply(result.as_deref().map_err(Clone::clone))
 }
@@ -141,7 +144,9 @@ pub async fn run(State(app): State<Arc<App>>, Caller(caller): Caller, Path(path)
         let args = decode_args(&body.args)?;
         match find(&path, principal)?.kind {
             Kind::Query => run_query(&app, principal, &path, Ok(args)).await,
-            Kind::Mutation => app.functions.mutate(&path, principal, args, None).await.map(|done| done.value.to_string()),
+            Kind::Mutation => {
+                app.functions.mutate(&path, principal, args, None).await.map(|done| done.value.to_string())
+            }
             Kind::Action => app.actions.run(&path, principal, args).await,
         }
     };
@@ -178,7 +183,11 @@ pub async fn query_ts(State(app): State<Arc<App>>) -> Json<Value> {
 
 pub async fn query_at_ts(State(app): State<Arc<App>>, Caller(caller): Caller, body: Bytes) -> Reply {
     let call = Call::parse(&body)?;
-    let ts = call.ts.as_deref().and_then(decode_ts).ok_or_else(|| bad("ts: expected the value that query_ts gave".into()))?;
+    let ts = call
+        .ts
+        .as_deref()
+        .and_then(decode_ts)
+        .ok_or_else(|| bad("ts: expected the value that query_ts gave".into()))?;
     let result = match decode_args(&call.args) {
         Ok(args) => app.functions.query_at(ts, &call.path, &caller.principal, args).await,
         Err(error) => Err(error),

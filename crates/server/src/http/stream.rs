@@ -142,7 +142,9 @@ impl Follower {
 fn frame(event: &Event) -> (&'static str, Value) {
     if let Event::Status { status, error, usage, finish_reason } = event {
         return match status {
-            FinalStatus::Complete => ("done", json!({ "status": status, "usage": usage, "finishReason": finish_reason })),
+            FinalStatus::Complete => {
+                ("done", json!({ "status": status, "usage": usage, "finishReason": finish_reason }))
+            }
             FinalStatus::Stopped => ("stopped", json!({ "status": status })),
             FinalStatus::Error | FinalStatus::Interrupted => {
                 let code = error.as_ref().map_or(Code::Interrupted.as_str(), |error| error.code.as_str());

@@ -191,7 +191,9 @@ impl Connection<'_> {
         match frame {
             Some(Ok(Message::Text(text))) => self.take_text(&text).await,
             Some(Ok(Message::Binary(_))) => self.senseless("binary frames are not part of the protocol").await,
-            Some(Ok(Message::Close(_))) | None | Some(Err(WsError::ConnectionClosed | WsError::Io(_))) => Err(End::Gone),
+            Some(Ok(Message::Close(_))) | None | Some(Err(WsError::ConnectionClosed | WsError::Io(_))) => {
+                Err(End::Gone)
+            }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
             Some(Err(WsError::Capacity(error))) => Err(End::Close(CloseCode::Size, format!("TooLarge: {error}"))),
             Some(Err(error)) => Err(End::Close(CloseCode::Protocol, format!("BadFrame: {error}"))),
@@ -202,7 +204,9 @@ impl Connection<'_> {
         let message = match ClientMessage::parse(text) {
             Ok(message) => message,
             // A broken query set or identity cannot be skipped: every later version would be wrong.
-            Err(error) if ["ModifyQuerySet", "Authenticate", "Connect"].iter().any(|kind| error.message.starts_with(kind)) => {
+            Err(error)
+                if ["ModifyQuerySet", "Authenticate", "Connect"].iter().any(|kind| error.message.starts_with(kind)) =>
+            {
                 return Err(End::Close(CloseCode::Policy, format!("BadMessage: {}", error.message)));
             }
             Err(error) => return self.answer_unreadable(text, error).await,

@@ -45,7 +45,8 @@ fn clear_some(tx: &mut Tx<'_>, mut thread: Thread) -> Result<Deleted> {
     if let Some(running) = &thread.active_generation_id {
         return Err(turn::busy(running.as_str()));
     }
-    let newest = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).order(Order::Desc).take(limits::CLEARED_MESSAGES)?;
+    let newest =
+        tx.query::<Message>(message::BY_THREAD).eq(&thread.id).order(Order::Desc).take(limits::CLEARED_MESSAGES)?;
     for message in &newest {
         let attempts = tx.query::<Generation>(generation::BY_MESSAGE).eq(&message.id).take(limits::LISTED)?;
         for attempt in attempts {
@@ -129,7 +130,8 @@ fn purge_thread(tx: &mut Tx<'_>, thread: &Thread, limit: u64) -> Result<u64> {
         delete_generation(tx, generation)?;
     }
     left -= generations.len() as u64;
-    let messages = if left > 0 { tx.query::<Message>(message::BY_THREAD).eq(&thread.id).take(rows(left))? } else { Vec::new() };
+    let messages =
+        if left > 0 { tx.query::<Message>(message::BY_THREAD).eq(&thread.id).take(rows(left))? } else { Vec::new() };
     for message in &messages {
         tx.delete(&message.id)?;
     }
