@@ -24,7 +24,7 @@ fn settings() -> SchemaSettings {
 /// The whole document.
 pub fn document() -> Value {
     let (functions, schemas) = functions();
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Spool",
@@ -40,7 +40,10 @@ pub fn document() -> Value {
         "components": { "schemas": schemas, "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } } },
         "security": [{ "bearer": [] }, {}],
         "x-functions": functions,
-    })
+    });
+    // The order of keys must not depend on how serde_json was built.
+    document.sort_all_objects();
+    document
 }
 
 /// `x-functions`, and the shared types of arguments and results.
@@ -70,7 +73,6 @@ fn functions() -> (Value, Value) {
         let name = if differing.contains(&name) { format!("{name}Input") } else { name };
         shared.insert(name, schema);
     }
-    shared.sort_keys();
     let mut functions = Map::new();
     for (function, mut args, returns) in rows {
         rename(&mut args, &differing);
@@ -83,7 +85,6 @@ fn functions() -> (Value, Value) {
         });
         functions.insert(function.path.to_owned(), row);
     }
-    functions.sort_keys();
     (Value::Object(functions), Value::Object(shared))
 }
 

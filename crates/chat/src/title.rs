@@ -32,14 +32,17 @@ pub fn is_placeholder(title: &str, default_title: &str) -> bool {
 /// A title for a thread whose first user message is `text`; `None` if it has no words.
 pub fn from_message(text: &str) -> Option<String> {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let subject = without_closing(without_openings(&line));
-    // "Hi!" is nothing but an opening; then it is the subject.
-    let subject = if subject.is_empty() { without_closing(&line) } else { subject };
-    let subject = if subject.is_empty() { line.as_str() } else { subject };
-    let cut = without_closing(shorten(subject));
-    let mut characters = cut.chars();
+    // "Hi!" is nothing but an opening, and "???" nothing but a closing; then they are the subject.
+    let subject = or_else(without_openings(&line), &line);
+    let subject = or_else(without_closing(subject), subject);
+    let cut = shorten(subject);
+    let mut characters = or_else(without_closing(cut), cut).chars();
     let first = characters.next()?;
     Some(first.to_uppercase().chain(characters).collect())
+}
+
+fn or_else<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
 }
 
 fn without_openings(line: &str) -> &str {

@@ -10,8 +10,9 @@ pub const PAGE_ROWS: usize = 1_000;
 pub const BATCH_JOBS: usize = 256;
 /// Jobs waiting for the writer; beyond it callers wait, which is the backpressure.
 pub const WRITE_QUEUE: usize = 8_192;
-/// Commits remembered to judge a query that ran while others committed.
-pub const RECENT_COMMITS: usize = 2_048;
+/// Changed keys remembered, of however many commits, to judge a query that ran while others committed.
+/// About 100 bytes each.
+pub const RECENT_CHANGES: usize = 65_536;
 /// Bytes of one log kept in memory for its followers; older parts come from the database.
 pub const LOG_TAIL_BYTES: usize = 256 << 10;
 /// Bytes of log served in one read, so that a slow reader never holds more.

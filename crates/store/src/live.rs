@@ -47,6 +47,7 @@ struct State {
     ranges: RangeIndex,
     logs: HashMap<String, Vec<(u64, Option<u64>)>>,
     recent: VecDeque<(Timestamp, Arc<ChangeSet>)>,
+    recent_weight: usize,
     /// The newest commit that is no longer in `recent`.
     forgotten: Timestamp,
 }
@@ -278,12 +279,7 @@ impl Live {
         for entry in grown {
             self.let_linger(state, entry);
         }
-        state.recent.push_back((ts, Arc::new(changes)));
-        if state.recent.len() > limits::RECENT_COMMITS
-            && let Some((oldest, _)) = state.recent.pop_front()
-        {
-            state.forgotten = oldest;
-        }
+        state.remember(ts, changes);
         state.published = ts;
         drop(guard);
         self.progress.notify_all();
@@ -327,6 +323,17 @@ async fn recut_lingering_pages(live: std::sync::Weak<Live>, mut receiver: mpsc::
 }
 
 impl State {
+    fn remember(&mut self, ts: Timestamp, changes: ChangeSet) {
+        self.recent_weight += changes.weight();
+        self.recent.push_back((ts, Arc::new(changes)));
+        while self.recent_weight > limits::RECENT_CHANGES
+            && let Some((oldest, changes)) = self.recent.pop_front()
+        {
+            self.recent_weight -= changes.weight();
+            self.forgotten = oldest;
+        }
+    }
+
     fn first_conflict(&self, ts: Timestamp, reads: &ReadSet) -> Option<Timestamp> {
         if ts < self.forgotten {
             return Some(self.forgotten);

@@ -60,8 +60,9 @@ pub struct ChangeSet {
 }
 
 impl ChangeSet {
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.logs.is_empty()
+    /// How much it takes to remember.
+    pub fn weight(&self) -> usize {
+        1 + self.keys.len() + self.logs.len()
     }
 
     /// Whether a result with these reads is stale after this commit.
@@ -97,9 +98,6 @@ impl RangeIndex {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.trees.is_empty()
-    }
 }
 
 /// A treap ordered by (lo, hi, owner) in which every node knows the largest `hi` below it.

@@ -1,0 +1,18 @@
+//! The functions through a real store on a temporary database: what they promise, by requirement.
+
+// Every function here is part of a test, though clippy sees only those that say so.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod doctor;
+mod driver;
+mod external;
+mod generated;
+mod logs;
+mod matrix;
+mod messages;
+mod queue;
+mod random;
+mod stage;
+mod threads;
+mod turns;
+mod users;

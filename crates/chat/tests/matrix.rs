@@ -1,0 +1,154 @@
+//! The ownership matrix: every public function, with the ids of another user.
+//!
+//! [`case`] is the data. A public function without a case fails the tests.
+
+use serde_json::{Value, json};
+use spool_chat::registry::{Access, FUNCTIONS, Kind, Visibility};
+use spool_chat::Principal;
+use spool_protocol::{Code, Error};
+
+use crate::stage::{Stage, text};
+
+/// Ids to put into arguments.
+struct Ids {
+    thread: String,
+    message: String,
+    generation: String,
+}
+
+enum Case {
+    /// Takes ids: these arguments.
+    Takes(Value),
+    /// Takes no id: these arguments, and nothing of another user in the result.
+    NoIds(Value),
+}
+
+fn case(path: &str, ids: &Ids) -> Option<Case> {
+    use Case::{NoIds, Takes};
+    let page = json!({ "numItems": 10, "cursor": null });
+    Some(match path {
+        "server:info" | "users:me" | "threads:clearAll" | "threads:getOrCreateDefault" | "generations:active" => NoIds(json!({})),
+        "threads:create" => NoIds(json!({ "title": "Mine", "externalId": "theirs" })),
+        "threads:find" => NoIds(json!({ "externalId": "theirs" })),
+        "threads:page" => NoIds(json!({ "paginationOpts": page })),
+        "threads:get" | "threads:remove" | "threads:clear" => Takes(json!({ "threadId": ids.thread })),
+        "threads:update" => Takes(json!({ "threadId": ids.thread, "title": "Stolen" })),
+        "messages:page" => Takes(json!({ "threadId": ids.thread, "paginationOpts": page })),
+        "messages:get" => Takes(json!({ "messageId": ids.message })),
+        "messages:append" => Takes(json!({ "threadId": ids.thread, "role": "user", "text": "hello", "requestId": "r1" })),
+        "turns:send" | "turns:sendAndWait" => Takes(json!({ "threadId": ids.thread, "text": "hello", "requestId": "r1" })),
+        "turns:retry" => Takes(json!({ "messageId": ids.message })),
+        "generations:get" | "generations:stop" => Takes(json!({ "generationId": ids.generation })),
+        "generations:deltas" => Takes(json!({ "generationId": ids.generation, "cursor": 0 })),
+        "generations:open" => Takes(json!({ "threadId": ids.thread, "text": "hello" })),
+        "generations:append" => Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] })),
+        "generations:finish" => Takes(json!({ "generationId": ids.generation, "status": "complete", "text": "x" })),
+        _ => return None,
+    })
+}
+
+/// Well formed ids of rows that never existed.
+fn nowhere() -> Ids {
+    let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
+    Ids { thread: id("thr"), message: id("msg"), generation: id("gen") }
+}
+
+/// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.
+async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
+    let args = json!({ "title": "Theirs", "externalId": "theirs" });
+    let thread = text(&stage.ok(owner, "threads:create", args).await);
+    let first = stage.send(owner, &thread, "one").await;
+    stage.answer(&first.generation, "partial", "error").await;
+    let args = json!({ "threadId": thread, "text": "two", "requestId": "r1" });
+    let second = stage.ok(owner, "turns:send", args).await;
+    Ids { thread, message: first.message, generation: text(&second["generationId"]) }
+}
+
+type Outcome = Result<Value, Error>;
+
+/// Actions have no transaction of their own: the mutation they begin with stands for them.
+async fn outcome(stage: &Stage, principal: &Principal, path: &str, kind: Kind, args: Value) -> Outcome {
+    let path = if kind == Kind::Action { "turns:send" } else { path };
+    stage.call(principal, path, args).await
+}
+
+#[tokio::test]
+async fn ia_05_foreign_ids_are_answered_like_ids_of_nothing() {
+    let stage = Stage::new().await;
+    let theirs = rows_of(&stage, &stage.u2).await;
+    let before = stage.messages(&stage.u2, &theirs.thread).await;
+    for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public) {
+        let path = function.path;
+        let foreign = case(path, &theirs).unwrap_or_else(|| panic!("{path} has no case in the matrix"));
+        match (foreign, case(path, &nowhere())) {
+            (Case::Takes(foreign), Some(Case::Takes(missing))) => {
+                let foreign = outcome(&stage, &stage.u1, path, function.kind, foreign).await;
+                let missing = outcome(&stage, &stage.u1, path, function.kind, missing).await;
+                assert_eq!(foreign, missing, "{path}");
+                let allowed = match &foreign {
+                    Err(error) => matches!(error.code, Code::NotFound | Code::Forbidden),
+                    Ok(value) => value.is_null(),
+                };
+                assert!(allowed, "{path}: {foreign:?}");
+            }
+            (Case::NoIds(args), _) => {
+                let result = outcome(&stage, &stage.u1, path, function.kind, args).await.unwrap().to_string();
+                for id in [&theirs.thread, &theirs.message, &theirs.generation] {
+                    assert!(!result.contains(id.as_str()), "{path}: {result}");
+                }
+                assert!(!result.contains("Theirs"), "{path}: {result}");
+            }
+            _ => panic!("{path}: the case must not depend on the ids"),
+        }
+    }
+    assert_eq!(stage.messages(&stage.u2, &theirs.thread).await, before);
+    stage.healthy().await;
+}
+
+#[tokio::test]
+async fn ia_05_removed_rows_are_answered_like_ids_of_nothing() {
+    let stage = Stage::new().await;
+    let gone = rows_of(&stage, &stage.u1).await;
+    stage.ok(&stage.u1, "threads:remove", json!({ "threadId": gone.thread })).await;
+    for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public) {
+        if let (Some(Case::Takes(removed)), Some(Case::Takes(missing))) = (case(function.path, &gone), case(function.path, &nowhere())) {
+            let removed = outcome(&stage, &stage.u1, function.path, function.kind, removed).await;
+            let missing = outcome(&stage, &stage.u1, function.path, function.kind, missing).await;
+            assert_eq!(removed, missing, "{}", function.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn ia_04_without_credentials_nothing_but_the_open_functions_answers() {
+    let stage = Stage::new().await;
+    let ids = nowhere();
+    for function in FUNCTIONS {
+        let args = match case(function.path, &ids) {
+            Some(Case::Takes(args) | Case::NoIds(args)) => args,
+            None => json!({}),
+        };
+        let answer = stage.call(&Principal::Anonymous, function.path, args).await;
+        match function.access {
+            Access::Anyone => assert!(answer.is_ok(), "{}", function.path),
+            Access::User | Access::Service => assert_eq!(answer.unwrap_err().code, Code::Unauthenticated, "{}", function.path),
+            Access::System => assert_eq!(answer.unwrap_err().code, Code::FunctionNotFound, "{}", function.path),
+        }
+    }
+}
+
+#[tokio::test]
+async fn ia_10_a_key_reaches_no_function_outside_its_scopes() {
+    let stage = Stage::new().await;
+    let narrow = stage.service(&["artifacts:*"]).await;
+    let ids = rows_of(&stage, &stage.u2).await;
+    for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public && function.access != Access::Anyone) {
+        let Some(Case::Takes(args) | Case::NoIds(args)) = case(function.path, &ids) else { continue };
+        let refused = outcome(&stage, &narrow, function.path, function.kind, args).await.unwrap_err();
+        assert_eq!(refused.code, Code::Forbidden, "{}", function.path);
+    }
+    let reader = stage.service(&["threads:get"]).await;
+    let seen = stage.ok(&reader, "threads:get", json!({ "threadId": ids.thread })).await;
+    assert_eq!(seen["_id"], json!(ids.thread));
+    assert_eq!(stage.code(&reader, "threads:remove", json!({ "threadId": ids.thread })).await, Code::Forbidden);
+}

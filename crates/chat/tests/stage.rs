@@ -1,0 +1,171 @@
+//! A store with users on it, and shorter words for calling functions.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use spool_chat::registry::{Kind, find, find_internal};
+use spool_chat::{CallContext, Principal, SCHEMA, Settings};
+use spool_protocol::{Code, Error, Event};
+use spool_store::backend::sqlite::{SqliteBackend, Synchronous};
+use spool_store::{Id, Store, StoreOptions, VirtualClock};
+
+pub struct Stage {
+    pub store: Store,
+    pub clock: Arc<VirtualClock>,
+    pub settings: Arc<Settings>,
+    pub u1: Principal,
+    pub u2: Principal,
+    _dir: tempfile::TempDir,
+}
+
+/// The ids of one turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    pub thread: String,
+    pub user_message: String,
+    pub message: String,
+    pub generation: String,
+}
+
+pub const OWNER: &str = "driver-1";
+
+impl Stage {
+    pub async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub async fn with(settings: Settings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = SqliteBackend::open(&dir.path().join("spool.db"), SCHEMA, Synchronous::Normal).unwrap();
+        let clock = Arc::new(VirtualClock::at_ms(1_700_000_000_000));
+        let store = Store::open(&backend, StoreOptions { clock: clock.clone(), readers: 2 }).unwrap();
+        let nobody = Principal::Anonymous;
+        let mut stage = Self { store, clock, settings: Arc::new(settings), u1: nobody.clone(), u2: nobody, _dir: dir };
+        stage.u1 = stage.user("one").await;
+        stage.u2 = stage.user("two").await;
+        stage
+    }
+
+    pub async fn user(&self, subject: &str) -> Principal {
+        let args = json!({ "issuer": "test", "subject": subject, "kind": "full", "name": subject });
+        let id = self.ok(&Principal::System, "users:provision", args).await;
+        Principal::User { user: Id::parse(id.as_str().unwrap()).unwrap() }
+    }
+
+    pub async fn service(&self, scopes: &[&str]) -> Principal {
+        let hash = spool_chat::tables::credential::secret_hash(&scopes.join(","));
+        let args = json!({ "scopes": scopes, "secretHash": hash });
+        let key = self.ok(&Principal::System, "keys:create", args).await;
+        Principal::Service {
+            key: Id::parse(key["_id"].as_str().unwrap()).unwrap(),
+            user: Id::parse(key["userId"].as_str().unwrap()).unwrap(),
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        }
+    }
+
+    pub async fn call(&self, principal: &Principal, path: &str, args: Value) -> Result<Value, Error> {
+        let function = if *principal == Principal::System { find_internal(path)? } else { find(path)? };
+        let ctx = CallContext::new(principal.clone(), Arc::clone(&self.settings));
+        let run = Arc::new(move |tx: &mut spool_store::Tx<'_>| function.call(tx, &ctx, args.clone()));
+        let text = match function.kind {
+            Kind::Query => self.store.query(run).await?.1,
+            Kind::Mutation | Kind::Action => self.store.mutate(run, None).await?.value.to_string(),
+        };
+        Ok(serde_json::from_str(&text).unwrap())
+    }
+
+    pub async fn ok(&self, principal: &Principal, path: &str, args: Value) -> Value {
+        self.call(principal, path, args).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    pub async fn refused(&self, principal: &Principal, path: &str, args: Value) -> Error {
+        match self.call(principal, path, args).await {
+            Err(error) => error,
+            Ok(value) => panic!("{path} answered {value}"),
+        }
+    }
+
+    pub async fn code(&self, principal: &Principal, path: &str, args: Value) -> Code {
+        self.refused(principal, path, args).await.code
+    }
+
+    pub async fn system(&self, path: &str, args: Value) -> Value {
+        self.ok(&Principal::System, path, args).await
+    }
+
+    /// A new thread of `principal`.
+    pub async fn thread(&self, principal: &Principal) -> String {
+        text(&self.ok(principal, "threads:create", json!({})).await)
+    }
+
+    pub async fn send(&self, principal: &Principal, thread: &str, said: &str) -> Turn {
+        let sent = self.ok(principal, "turns:send", json!({ "threadId": thread, "text": said })).await;
+        turn_of(thread, &sent)
+    }
+
+    /// Claims and starts as [`OWNER`]; returns the epoch.
+    pub async fn start(&self, generation: &str) -> u64 {
+        let claim = self.system("driver:claim", json!({ "generationId": generation, "owner": OWNER })).await;
+        let epoch = claim["epoch"].as_u64().unwrap();
+        self.system("driver:started", held(generation, epoch)).await;
+        epoch
+    }
+
+    /// Appends at `offset`, as the driver does; returns the end.
+    pub async fn append(&self, generation: &str, offset: u64, events: &[Event]) -> u64 {
+        let units = events.iter().map(Event::units).sum();
+        self.store.append(generation, offset, units, serde_json::to_string(events).unwrap()).await.unwrap()
+    }
+
+    /// The driver's whole work on a waiting generation.
+    pub async fn answer(&self, generation: &str, said: &str, status: &str) {
+        let epoch = self.start(generation).await;
+        self.append(generation, 0, &[words(said)]).await;
+        let mut args = held(generation, epoch);
+        args["status"] = json!(status);
+        self.system("driver:finish", args).await;
+    }
+
+    pub async fn messages(&self, principal: &Principal, thread: &str) -> Vec<Value> {
+        let args = json!({ "threadId": thread, "paginationOpts": { "numItems": 1000, "cursor": null } });
+        self.ok(principal, "messages:page", args).await["page"].as_array().unwrap().clone()
+    }
+
+    /// Every violation of an invariant in the whole store.
+    pub async fn violations(&self) -> Vec<Value> {
+        let (mut found, mut cursor) = (Vec::new(), Value::Null);
+        loop {
+            let report = self.system("doctor:check", json!({ "cursor": cursor })).await;
+            found.extend(report["violations"].as_array().unwrap().iter().cloned());
+            match report.get("cursor") {
+                Some(next) => cursor = next.clone(),
+                None => return found,
+            }
+        }
+    }
+
+    pub async fn healthy(&self) {
+        assert_eq!(self.violations().await, Vec::<Value>::new());
+    }
+}
+
+pub fn turn_of(thread: &str, sent: &Value) -> Turn {
+    Turn {
+        thread: thread.to_owned(),
+        user_message: text(&sent["userMessageId"]),
+        message: text(&sent["messageId"]),
+        generation: text(&sent["generationId"]),
+    }
+}
+
+pub fn held(generation: &str, epoch: u64) -> Value {
+    json!({ "generationId": generation, "owner": OWNER, "epoch": epoch })
+}
+
+pub fn words(text: &str) -> Event {
+    Event::Text { text: text.into() }
+}
+
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}")).to_owned()
+}
