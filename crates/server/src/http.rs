@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, Method};
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -90,6 +91,21 @@ impl FromRequestParts<Arc<App>> for Caller {
         let header =
             header.map_err(|_| Refusal(Error::new(Code::InvalidToken, "the Authorization header is not ASCII")))?;
         app.auth.from_header(header).await.map(Caller).map_err(Refusal)
+    }
+}
+
+/// A request body within the limit; a larger one is refused in our own words.
+pub struct Body(pub Bytes);
+
+impl FromRequest<Arc<App>> for Body {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+        let body = Bytes::from_request(request, app).await;
+        body.map(Body).map_err(|rejection| {
+            let code = if rejection.status() == 413 { Code::TooLarge } else { Code::BadRequest };
+            Refusal(Error::new(code, format!("body: {}", rejection.body_text())).with("limit", BODY_BYTES))
+        })
     }
 }
 

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -18,7 +17,7 @@ use spool_protocol::convex::value::{args_of, decode_args};
 use spool_protocol::convex::{decode_ts, encode_ts};
 use spool_protocol::{Code, Error};
 
-use super::{Caller, Refusal};
+use super::{Body, Caller, Refusal};
 use crate::app::App;
 use crate::functions::find;
 
@@ -89,7 +88,7 @@ async fn run_query(
     app.functions.query(path, principal, args?).await.map(|(_, value)| value)
 }
 
-pub async fn query(State(app): State<Arc<App>>, Caller(caller): Caller, body: Bytes) -> Reply {
+pub async fn query(State(app): State<Arc<App>>, Caller(caller): Caller, Body(body): Body) -> Reply {
     let call = Call::parse(&body)?;
     let result = run_query(&app, &caller.principal, &call.path, decode_args(&call.args)).await;
     reply(result.as_deref().map_err(Clone::clone))
@@ -113,7 +112,7 @@ pub async fn query_by_url(State(app): State<Arc<App>>, Caller(caller): Caller, Q
     reply(result.as_deref().map_err(Clone::clone))
 }
 
-pub async fn mutation(State(app): State<Arc<App>>, Caller(caller): Caller, body: Bytes) -> Reply {
+pub async fn mutation(State(app): State<Arc<App>>, Caller(caller): Caller, Body(body): Body) -> Reply {
     let call = Call::parse(&body)?;
     let result = match decode_args(&call.args) {
         Ok(args) => app.functions.mutate(&call.path, &caller.principal, args, None).await,
@@ -122,7 +121,7 @@ pub async fn mutation(State(app): State<Arc<App>>, Caller(caller): Caller, body:
     reply(result.as_ref().map(|done| &*done.value).map_err(Clone::clone))
 }
 
-pub async fn action(State(app): State<Arc<App>>, Caller(caller): Caller, body: Bytes) -> Reply {
+pub async fn action(State(app): State<Arc<App>>, Caller(caller): Caller, Body(body): Body) -> Reply {
     let call = Call::parse(&body)?;
     let result = match decode_args(&call.args) {
         Ok(args) => app.actions.run(&call.path, &caller.principal, args).await,
@@ -132,12 +131,12 @@ pub async fn action(State(app): State<Arc<App>>, Caller(caller): Caller, body: B
 }
 
 /// `POST /api/run/module/function`: any public function, by its path in the URL.
-pub async fn run(State(app): State<Arc<App>>, Caller(caller): Caller, Path(path): Path<String>, body: Bytes) -> Reply {
+pub async fn run(State(app): State<Arc<App>>, Caller(caller): Caller, Path(path): Path<String>, Body(body): Body) -> Reply {
     #[derive(Deserialize)]
-    struct Body {
+    struct Arguments {
         args: Box<RawValue>,
     }
-    let body: Body = serde_json::from_slice(&body).map_err(|e| bad(format!("body: {e}")))?;
+    let body: Arguments = serde_json::from_slice(&body).map_err(|e| bad(format!("body: {e}")))?;
     let path = path.rsplit_once('/').map_or_else(|| path.clone(), |(module, function)| format!("{module}:{function}"));
     let principal = &caller.principal;
     let result = async {
@@ -154,12 +153,12 @@ pub async fn run(State(app): State<Arc<App>>, Caller(caller): Caller, Path(path)
 }
 
 /// Several queries as of one timestamp.
-pub async fn query_batch(State(app): State<Arc<App>>, Caller(caller): Caller, body: Bytes) -> Reply {
+pub async fn query_batch(State(app): State<Arc<App>>, Caller(caller): Caller, Body(body): Body) -> Reply {
     #[derive(Deserialize)]
-    struct Body {
+    struct Batch {
         queries: Vec<Call>,
     }
-    let batch: Body = serde_json::from_slice(&body).map_err(|e| bad(format!("body: {e}")))?;
+    let batch: Batch = serde_json::from_slice(&body).map_err(|e| bad(format!("body: {e}")))?;
     if batch.queries.len() > BATCH_QUERIES {
         return Err(bad(format!("queries: at most {BATCH_QUERIES}")));
     }
@@ -181,7 +180,7 @@ pub async fn query_ts(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({ "ts": encode_ts(app.functions.store().timestamp()) }))
 }
 
-pub async fn query_at_ts(State(app): State<Arc<App>>, Caller(caller): Caller, body: Bytes) -> Reply {
+pub async fn query_at_ts(State(app): State<Arc<App>>, Caller(caller): Caller, Body(body): Body) -> Reply {
     let call = Call::parse(&body)?;
     let ts = call
         .ts
