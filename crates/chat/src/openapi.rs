@@ -62,12 +62,10 @@ fn functions() -> (Value, Value) {
         rows.push((function, args, (function.returns_schema)(&mut outputs).to_value()));
     }
     let mut shared = outputs.take_definitions(true);
+    shared.values_mut().for_each(never_null);
+    rows.iter_mut().for_each(|(_, _, returns)| never_null(returns));
     let arguments = inputs.take_definitions(true);
-    let differing: BTreeSet<String> = arguments
-        .iter()
-        .filter(|(name, schema)| shared.get(*name).is_some_and(|other| other != *schema))
-        .map(|(name, _)| name.clone())
-        .collect();
+    let differing = differing(&arguments, &shared);
     for (name, mut schema) in arguments {
         rename(&mut schema, &differing);
         let name = if differing.contains(&name) { format!("{name}Input") } else { name };
@@ -86,6 +84,64 @@ fn functions() -> (Value, Value) {
         functions.insert(function.path.to_owned(), row);
     }
     (Value::Object(functions), Value::Object(shared))
+}
+
+/// Types whose argument form is not their result form, or that hold such a type in both.
+fn differing(arguments: &Map<String, Value>, results: &Map<String, Value>) -> BTreeSet<String> {
+    let both = || arguments.iter().filter(|(name, _)| results.contains_key(*name));
+    let mut differing: BTreeSet<String> =
+        both().filter(|(name, schema)| results.get(*name) != Some(*schema)).map(|(name, _)| name.clone()).collect();
+    loop {
+        let holds = |(_, schema): &(&String, &Value)| {
+            let mut renamed = (*schema).clone();
+            rename(&mut renamed, &differing);
+            renamed != **schema
+        };
+        let more: Vec<String> = both().filter(holds).map(|(name, _)| name.clone()).collect();
+        let before = differing.len();
+        differing.extend(more);
+        if differing.len() == before {
+            return differing;
+        }
+    }
+}
+
+/// A field of a result that may be missing is left out when it has no value, so it is never null.
+fn never_null(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            let required: Vec<Value> = fields.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+            if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+                let optional =
+                    properties.iter_mut().filter(|(name, _)| !required.contains(&Value::from(name.as_str())));
+                optional.for_each(|(_, property)| without_null(property));
+            }
+            fields.values_mut().for_each(never_null);
+        }
+        Value::Array(values) => values.iter_mut().for_each(never_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn without_null(property: &mut Value) {
+    let null = json!({ "type": "null" });
+    if let Some(Value::Array(kinds)) = property.get_mut("type") {
+        kinds.retain(|kind| kind != "null");
+        if let [only] = kinds.as_slice() {
+            property["type"] = only.clone();
+        }
+    }
+    if let Some(Value::Array(choices)) = property.get_mut("anyOf") {
+        choices.retain(|choice| *choice != null);
+        if let [only] = choices.as_slice() {
+            // Beside a reference a description stays; everything else of the choice is the property itself.
+            let only = only.clone();
+            if let (Value::Object(fields), Value::Object(only)) = (property, only) {
+                fields.remove("anyOf");
+                fields.extend(only);
+            }
+        }
+    }
 }
 
 /// Points references to types whose argument form differs at that form.
@@ -121,7 +177,7 @@ fn call(kind: &str, summary: &str) -> Value {
             },
         } } } },
         "responses": {
-            "200": { "description": "The result, as x-functions says for the path.", "content": { "application/json": { "schema": {
+            "200": { "description": "The function's result.", "content": { "application/json": { "schema": {
                 "type": "object",
                 "required": ["status", "value"],
                 "properties": { "status": { "const": "success" }, "value": {} },

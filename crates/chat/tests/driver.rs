@@ -32,11 +32,13 @@ async fn st_11_one_driver_wins_and_gets_the_history() {
     let other = sent(&stage).await;
     assert_eq!(stage.system("driver:queue", json!({ "limit": 10 })).await, json!([turn.generation, other.generation]));
     assert_eq!(stage.system("driver:queue", json!({ "limit": 1 })).await, json!([turn.generation]));
-    let claims = join_all((0..5).map(|n| stage.system("driver:claim", claim_as(&turn, &format!("d{n}")))).collect()).await;
+    let claims =
+        join_all((0..5).map(|n| stage.system("driver:claim", claim_as(&turn, &format!("d{n}")))).collect()).await;
     let won: Vec<&Value> = claims.iter().filter(|claim| !claim.is_null()).collect();
     assert_eq!(won.len(), 1);
     let claim = won[0];
-    let history: Vec<_> = claim["history"].as_array().unwrap().iter().map(|m| (text(&m["role"]), text(&m["text"]))).collect();
+    let history: Vec<_> =
+        claim["history"].as_array().unwrap().iter().map(|m| (text(&m["role"]), text(&m["text"]))).collect();
     let line = |role: &str, said: &str| (role.to_owned(), said.to_owned());
     assert_eq!(history, [line("user", "hello"), line("assistant", "hi"), line("user", "again"), line("user", "third")]);
     assert_eq!((&claim["epoch"], &claim["attempt"], &claim["messageId"]), (&json!(1), &json!(1), &json!(turn.message)));
@@ -62,7 +64,13 @@ async fn the_history_is_bounded() {
     let stage = Stage::new().await;
     let thread = stage.thread(&stage.u1).await;
     for number in 0..80 {
-        stage.ok(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "text": format!("{number}") })).await;
+        stage
+            .ok(
+                &stage.u1,
+                "messages:append",
+                json!({ "threadId": thread, "role": "user", "text": format!("{number}") }),
+            )
+            .await;
     }
     let turn = stage.send(&stage.u1, &thread, "last").await;
     let claim = stage.system("driver:claim", claim_as(&turn, OWNER)).await;
@@ -96,7 +104,8 @@ async fn st_11_who_lost_the_lease_changes_nothing_any_more() {
 #[tokio::test]
 async fn st_11_a_lease_that_is_over_ends_what_was_begun_and_keeps_the_text() {
     let stage = Stage::new().await;
-    let (begun, silent, unstarted, alive) = (sent(&stage).await, sent(&stage).await, sent(&stage).await, sent(&stage).await);
+    let (begun, silent, unstarted, alive) =
+        (sent(&stage).await, sent(&stage).await, sent(&stage).await, sent(&stage).await);
     for turn in [&begun, &silent] {
         stage.start(&turn.generation).await;
     }
@@ -132,7 +141,10 @@ async fn st_11_a_start_up_alone_ends_the_leases_of_every_other_driver() {
     assert_eq!(status(&stage, &stopped).await, "stopped");
     let outside = stage.ok(&stage.u1, "generations:get", json!({ "generationId": outside["generationId"] })).await;
     assert_eq!(outside["status"], json!("claimed"), "a runner outside did not restart");
-    assert_eq!(stage.system("driver:expire", json!({ "owner": OWNER, "onlyOwner": true })).await["interrupted"], json!(0));
+    assert_eq!(
+        stage.system("driver:expire", json!({ "owner": OWNER, "onlyOwner": true })).await["interrupted"],
+        json!(0)
+    );
     stage.healthy().await;
 }
 
@@ -150,7 +162,10 @@ async fn st_07_finishing_twice_is_finishing_once() {
     assert_eq!(stage.system("driver:finish", finish).await, first);
     let late = stage.store.append(&turn.generation, 5, 1, "[]".into()).await.unwrap_err();
     assert_eq!(late.code, Code::LogSealed);
-    assert_eq!(stage.code(&Principal::System, "driver:started", held(&turn.generation, epoch)).await, Code::InvalidTransition);
+    assert_eq!(
+        stage.code(&Principal::System, "driver:started", held(&turn.generation, epoch)).await,
+        Code::InvalidTransition
+    );
     assert_eq!(stage.system("driver:renew", held(&turn.generation, epoch)).await, json!(false));
     stage.healthy().await;
 }

@@ -18,7 +18,9 @@ async fn st_06_a_backend_streams_an_answer_and_the_full_text_agrees() {
     let stage = Stage::new().await;
     let service = stage.service(&["generations:*"]).await;
     let thread = stage.thread(&stage.u1).await;
-    let open = json!({ "threadId": thread, "text": "hello there", "requestId": "r", "model": "m", "provider": "p", "agentId": "a" });
+    let open = json!({
+        "threadId": thread, "text": "hello there", "requestId": "r", "model": "m", "provider": "p", "agentId": "a",
+    });
     let opened = stage.ok(&service, "generations:open", open.clone()).await;
     assert_eq!(stage.ok(&service, "generations:open", open).await, opened);
     let turn = turn_of(&thread, &opened);
@@ -30,7 +32,8 @@ async fn st_06_a_backend_streams_an_answer_and_the_full_text_agrees() {
     assert!(again["reason"].is_string());
     stage.ok(&service, "generations:append", append(id, Value::Null, &["ef"])).await;
     assert_eq!(stage.messages(&stage.u1, &thread).await[1]["status"], json!("streaming"));
-    let finish = json!({ "generationId": id, "status": "complete", "text": "abcdefgh", "usage": { "outputTokens": 3 } });
+    let finish =
+        json!({ "generationId": id, "status": "complete", "text": "abcdefgh", "usage": { "outputTokens": 3 } });
     let finished = stage.ok(&service, "generations:finish", finish.clone()).await;
     assert_eq!(finished, json!({ "status": "complete", "cursor": 9 }));
     assert_eq!(stage.ok(&service, "generations:finish", finish).await, finished);
@@ -38,7 +41,10 @@ async fn st_06_a_backend_streams_an_answer_and_the_full_text_agrees() {
     assert_eq!((&late["appended"], &late["cursor"]), (&json!(false), &json!(9)));
     assert!(text(&late["reason"]).contains("complete"));
     let message = stage.ok(&stage.u1, "messages:get", json!({ "messageId": turn.message })).await;
-    assert_eq!((&message["text"], &message["model"], &message["provider"]), (&json!("abcdefgh"), &json!("m"), &json!("p")));
+    assert_eq!(
+        (&message["text"], &message["model"], &message["provider"]),
+        (&json!("abcdefgh"), &json!("m"), &json!("p"))
+    );
     assert_eq!(message["agentId"], json!("a"));
     let log = stage.ok(&stage.u1, "generations:deltas", json!({ "generationId": id, "cursor": 0 })).await;
     assert_eq!(log["events"][0]["text"], json!("abcdefgh"), "the missing end was streamed, too");
@@ -54,7 +60,8 @@ async fn st_06_a_full_text_that_differs_wins() {
     assert!(opened["userMessageId"].is_null());
     let id = &opened["generationId"];
     stage.ok(&service, "generations:append", append(id, Value::Null, &["wrong"])).await;
-    let failed = json!({ "generationId": id, "status": "error", "text": "right", "error": { "code": "provider_error", "message": "m", "retryable": false } });
+    let error = json!({ "code": "provider_error", "message": "m", "retryable": false });
+    let failed = json!({ "generationId": id, "status": "error", "text": "right", "error": error });
     stage.ok(&service, "generations:finish", failed).await;
     let message = stage.ok(&stage.u1, "messages:get", json!({ "messageId": opened["messageId"] })).await;
     assert_eq!((&message["text"], &message["status"]), (&json!("right"), &json!("error")));
@@ -89,7 +96,10 @@ async fn st_10_stopping_an_answer_made_outside_ends_it_at_once() {
     let opened = stage.ok(&service, "generations:open", json!({ "threadId": thread, "text": "x" })).await;
     let id = &opened["generationId"];
     stage.ok(&service, "generations:append", append(id, Value::Null, &["half"])).await;
-    assert_eq!(stage.ok(&stage.u1, "generations:stop", json!({ "generationId": id })).await, json!({ "stopped": true }));
+    assert_eq!(
+        stage.ok(&stage.u1, "generations:stop", json!({ "generationId": id })).await,
+        json!({ "stopped": true })
+    );
     let late = stage.ok(&service, "generations:append", append(id, Value::Null, &["x"])).await;
     assert!(text(&late["reason"]).contains("stopped"));
     let finish = json!({ "generationId": id, "status": "complete", "text": "whole" });
@@ -113,7 +123,13 @@ async fn st_11_a_backend_that_falls_silent_is_interrupted_and_one_that_appends_i
     let expired = stage.system("driver:expire", json!({})).await;
     assert_eq!((&expired["interrupted"], &expired["requeued"]), (&json!(1), &json!(0)));
     let status = |id: &Value| json!({ "generationId": id });
-    assert_eq!(stage.ok(&stage.u1, "generations:get", status(&silent["generationId"])).await["status"], json!("interrupted"));
-    assert_eq!(stage.ok(&stage.u1, "generations:get", status(&busy["generationId"])).await["status"], json!("streaming"));
+    assert_eq!(
+        stage.ok(&stage.u1, "generations:get", status(&silent["generationId"])).await["status"],
+        json!("interrupted")
+    );
+    assert_eq!(
+        stage.ok(&stage.u1, "generations:get", status(&busy["generationId"])).await["status"],
+        json!("streaming")
+    );
     stage.healthy().await;
 }

@@ -27,4 +27,10 @@ fn ty_01_every_reference_of_the_document_has_its_definition() {
     }
     assert!(document["x-functions"]["threads:create"]["args"]["properties"]["title"].is_object());
     assert!(document["x-functions"].get("driver:claim").is_none());
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    // Results are whole: what is optional there is left out, never null; arguments may be null.
+    assert_eq!(schemas["MessageView"]["properties"]["model"]["type"], "string");
+    assert!(schemas["Event"].to_string().contains("schemas/Usage\""));
+    assert!(schemas["EventInput"].to_string().contains("schemas/UsageInput\""));
+    assert!(!schemas.contains_key("Page"));
 }

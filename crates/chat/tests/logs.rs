@@ -85,6 +85,30 @@ async fn st_05_a_late_joiner_gets_one_piece_and_then_the_rest() {
 }
 
 #[tokio::test]
+async fn st_18_a_long_log_comes_in_pages_until_its_status() {
+    let stage = Stage::new().await;
+    let (turn, epoch) = turn(&stage).await;
+    let piece = "é".repeat(4_000);
+    let mut at = 0;
+    for _ in 0..100 {
+        at = stage.append(&turn.generation, at, &[words(&piece)]).await;
+    }
+    finish(&stage, &turn, epoch).await;
+    let (mut cursor, mut pages, mut seen) = (0, 0, String::new());
+    loop {
+        let page = read(&stage, &turn, cursor).await;
+        cursor = page["cursor"].as_u64().unwrap();
+        pages += 1;
+        seen += &joined(&page);
+        assert_eq!(page["status"], json!("complete"));
+        if page["events"].as_array().unwrap().last().unwrap()["type"] == "status" {
+            break;
+        }
+    }
+    assert!(pages > 2 && seen == piece.repeat(100), "{pages} pages, {} bytes", seen.len());
+}
+
+#[tokio::test]
 async fn st_13_a_removed_log_is_told_again_from_the_message() {
     let stage = Stage::new().await;
     let (turn, epoch) = turn(&stage).await;
@@ -142,7 +166,8 @@ async fn st_04_a_token_runs_no_query_but_the_readers_of_its_log() {
         at = stage.append(&turn.generation, at, &[words("token ")]).await;
         stage.store.evaluate(&all).await.unwrap();
     }
-    let runs = || [&messages_runs, &threads_runs, &generation_runs].map(|runs| runs.load(std::sync::atomic::Ordering::SeqCst));
+    let runs =
+        || [&messages_runs, &threads_runs, &generation_runs].map(|runs| runs.load(std::sync::atomic::Ordering::SeqCst));
     assert_eq!(runs(), [1, 1, 1]);
     finish(&stage, &turn, epoch).await;
     stage.store.evaluate(&all).await.unwrap();
@@ -162,7 +187,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn st_03_readers_that_come_and_go_anywhere_miss_nothing(batches in prop::collection::vec(prop::collection::vec(any_event(), 1..4), 1..8)) {
+    fn st_03_readers_that_come_and_go_anywhere_miss_nothing(
+        batches in prop::collection::vec(prop::collection::vec(any_event(), 1..4), 1..8),
+    ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             let stage = Stage::new().await;
@@ -183,8 +210,8 @@ proptest! {
             batches.iter().flatten().for_each(|event| Event::push_coalesced(&mut sent, event.clone()));
             assert_eq!(seen, sent);
             let message = stage.ok(&stage.u1, "messages:get", json!({ "messageId": turn.message })).await;
-            let texts: String = sent.iter().filter_map(|event| if let Event::Text { text } = event { Some(text.as_str()) } else { None }).collect();
-            assert_eq!(message["text"], json!(texts));
+            let events = json!({ "events": sent });
+            assert_eq!(message["text"], json!(joined(&events)));
             stage.healthy().await;
         });
     }

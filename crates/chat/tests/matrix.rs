@@ -3,8 +3,8 @@
 //! [`case`] is the data. A public function without a case fails the tests.
 
 use serde_json::{Value, json};
-use spool_chat::registry::{Access, FUNCTIONS, Kind, Visibility};
 use spool_chat::Principal;
+use spool_chat::registry::{Access, FUNCTIONS, Kind, Visibility};
 use spool_protocol::{Code, Error};
 
 use crate::stage::{Stage, text};
@@ -27,7 +27,9 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
     use Case::{NoIds, Takes};
     let page = json!({ "numItems": 10, "cursor": null });
     Some(match path {
-        "server:info" | "users:me" | "threads:clearAll" | "threads:getOrCreateDefault" | "generations:active" => NoIds(json!({})),
+        "server:info" | "users:me" | "threads:clearAll" | "threads:getOrCreateDefault" | "generations:active" => {
+            NoIds(json!({}))
+        }
         "threads:create" => NoIds(json!({ "title": "Mine", "externalId": "theirs" })),
         "threads:find" => NoIds(json!({ "externalId": "theirs" })),
         "threads:page" => NoIds(json!({ "paginationOpts": page })),
@@ -35,13 +37,19 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "threads:update" => Takes(json!({ "threadId": ids.thread, "title": "Stolen" })),
         "messages:page" => Takes(json!({ "threadId": ids.thread, "paginationOpts": page })),
         "messages:get" => Takes(json!({ "messageId": ids.message })),
-        "messages:append" => Takes(json!({ "threadId": ids.thread, "role": "user", "text": "hello", "requestId": "r1" })),
-        "turns:send" | "turns:sendAndWait" => Takes(json!({ "threadId": ids.thread, "text": "hello", "requestId": "r1" })),
+        "messages:append" => {
+            Takes(json!({ "threadId": ids.thread, "role": "user", "text": "hello", "requestId": "r1" }))
+        }
+        "turns:send" | "turns:sendAndWait" => {
+            Takes(json!({ "threadId": ids.thread, "text": "hello", "requestId": "r1" }))
+        }
         "turns:retry" => Takes(json!({ "messageId": ids.message })),
         "generations:get" | "generations:stop" => Takes(json!({ "generationId": ids.generation })),
         "generations:deltas" => Takes(json!({ "generationId": ids.generation, "cursor": 0 })),
         "generations:open" => Takes(json!({ "threadId": ids.thread, "text": "hello" })),
-        "generations:append" => Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] })),
+        "generations:append" => {
+            Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] }))
+        }
         "generations:finish" => Takes(json!({ "generationId": ids.generation, "status": "complete", "text": "x" })),
         _ => return None,
     })
@@ -111,7 +119,9 @@ async fn ia_05_removed_rows_are_answered_like_ids_of_nothing() {
     let gone = rows_of(&stage, &stage.u1).await;
     stage.ok(&stage.u1, "threads:remove", json!({ "threadId": gone.thread })).await;
     for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public) {
-        if let (Some(Case::Takes(removed)), Some(Case::Takes(missing))) = (case(function.path, &gone), case(function.path, &nowhere())) {
+        if let (Some(Case::Takes(removed)), Some(Case::Takes(missing))) =
+            (case(function.path, &gone), case(function.path, &nowhere()))
+        {
             let removed = outcome(&stage, &stage.u1, function.path, function.kind, removed).await;
             let missing = outcome(&stage, &stage.u1, function.path, function.kind, missing).await;
             assert_eq!(removed, missing, "{}", function.path);
@@ -131,7 +141,9 @@ async fn ia_04_without_credentials_nothing_but_the_open_functions_answers() {
         let answer = stage.call(&Principal::Anonymous, function.path, args).await;
         match function.access {
             Access::Anyone => assert!(answer.is_ok(), "{}", function.path),
-            Access::User | Access::Service => assert_eq!(answer.unwrap_err().code, Code::Unauthenticated, "{}", function.path),
+            Access::User | Access::Service => {
+                assert_eq!(answer.unwrap_err().code, Code::Unauthenticated, "{}", function.path)
+            }
             Access::System => assert_eq!(answer.unwrap_err().code, Code::FunctionNotFound, "{}", function.path),
         }
     }
@@ -142,7 +154,10 @@ async fn ia_10_a_key_reaches_no_function_outside_its_scopes() {
     let stage = Stage::new().await;
     let narrow = stage.service(&["artifacts:*"]).await;
     let ids = rows_of(&stage, &stage.u2).await;
-    for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public && function.access != Access::Anyone) {
+    for function in FUNCTIONS
+        .iter()
+        .filter(|function| function.visibility == Visibility::Public && function.access != Access::Anyone)
+    {
         let Some(Case::Takes(args) | Case::NoIds(args)) = case(function.path, &ids) else { continue };
         let refused = outcome(&stage, &narrow, function.path, function.kind, args).await.unwrap_err();
         assert_eq!(refused.code, Code::Forbidden, "{}", function.path);

@@ -26,7 +26,8 @@ async fn ms_01_clients_write_the_user_s_role_only_unless_the_server_allows_it() 
 
     let open = Stage::with(Settings { allow_client_roles: true, ..Settings::default() }).await;
     let thread = open.thread(&open.u1).await;
-    let id = open.ok(&open.u1, "messages:append", json!({ "threadId": thread, "role": "assistant", "text": "x" })).await;
+    let id =
+        open.ok(&open.u1, "messages:append", json!({ "threadId": thread, "role": "assistant", "text": "x" })).await;
     assert_eq!(get(&open, &id).await["origin"], json!("client"));
 }
 
@@ -36,7 +37,9 @@ async fn ms_02_order_is_dense_whatever_the_clock_says() {
     let thread = stage.thread(&stage.u1).await;
     for number in 0..100_u64 {
         stage.clock.set_ms(1_700_000_000_000 - number);
-        stage.ok(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "text": number.to_string() })).await;
+        stage
+            .ok(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "text": number.to_string() }))
+            .await;
     }
     let messages = stage.messages(&stage.u1, &thread).await;
     for (number, message) in messages.iter().enumerate() {
@@ -76,7 +79,8 @@ async fn ms_07_parts_round_trip_and_text_is_their_join() {
         { "type": "file", "uploadId": "upl_1" },
         { "type": "text", "text": "  two" },
     ]);
-    let id = stage.ok(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "parts": parts })).await;
+    let id =
+        stage.ok(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "parts": parts })).await;
     let view = get(&stage, &id).await;
     assert_eq!((&view["parts"], &view["text"], &view["status"]), (&parts, &json!("one\n  two"), &json!("complete")));
     let both = json!({ "threadId": thread, "role": "user", "parts": parts, "text": "x" });
@@ -107,7 +111,8 @@ async fn ms_08_citations_reasoning_and_tools_round_trip_as_parts() {
     assert_eq!(view["parts"][1]["output"], json!([1]));
     assert_eq!((&view["model"], &view["provider"], &view["finishReason"]), (&json!("m"), &json!("p"), &json!("stop")));
     assert_eq!(view["usage"], json!({ "inputTokens": 1, "outputTokens": 2 }));
-    let unsafe_key = json!({ "threadId": thread, "role": "user", "text": "x", "tools": [{ "name": "t", "args": { "$x": 1 } }] });
+    let unsafe_key =
+        json!({ "threadId": thread, "role": "user", "text": "x", "tools": [{ "name": "t", "args": { "$x": 1 } }] });
     let error = stage.refused(&stage.u1, "messages:append", unsafe_key).await;
     assert_eq!((error.code, error.data.unwrap()["path"].clone()), (Code::BadRequest, json!("tools[0].args.$x")));
 }
@@ -121,7 +126,8 @@ async fn ms_10_any_sequence_of_roles_is_kept() {
     for role in roles {
         stage.ok(&service, "messages:append", json!({ "threadId": thread, "role": role, "text": role })).await;
     }
-    let kept: Vec<String> = stage.messages(&stage.u1, &thread).await.iter().map(|message| text(&message["role"])).collect();
+    let kept: Vec<String> =
+        stage.messages(&stage.u1, &thread).await.iter().map(|message| text(&message["role"])).collect();
     assert_eq!(kept, roles);
 }
 
@@ -130,12 +136,15 @@ async fn ms_12_pages_go_both_ways() {
     let stage = Stage::new().await;
     let thread = stage.thread(&stage.u1).await;
     for number in 0..12 {
-        stage.ok(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "text": number.to_string() })).await;
+        stage
+            .ok(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "text": number.to_string() }))
+            .await;
     }
     for (order, expected) in [("asc", (0..12).collect::<Vec<u64>>()), ("desc", (0..12).rev().collect())] {
         let (mut seen, mut cursor) = (Vec::new(), Value::Null);
         loop {
-            let args = json!({ "threadId": thread, "order": order, "paginationOpts": { "numItems": 5, "cursor": cursor } });
+            let args =
+                json!({ "threadId": thread, "order": order, "paginationOpts": { "numItems": 5, "cursor": cursor } });
             let page = stage.ok(&stage.u1, "messages:page", args).await;
             seen.extend(page["page"].as_array().unwrap().iter().map(|message| message["seq"].as_u64().unwrap()));
             if page["isDone"] == json!(true) {
@@ -164,7 +173,9 @@ async fn ty_03_the_fault_s_place_reaches_the_caller() {
     let thread = stage.thread(&stage.u1).await;
     let source = json!({ "type": "source", "title": "t", "url": "u" });
     let parts = json!([source, source, { "type": "source", "title": "t", "url": 1 }]);
-    let error = stage.refused(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "parts": parts })).await;
+    let error = stage
+        .refused(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "parts": parts }))
+        .await;
     assert_eq!(error.code, Code::BadRequest);
     assert!(error.message.contains("parts[2].url"), "{}", error.message);
 }

@@ -7,7 +7,9 @@ use spool_protocol::Code;
 use crate::stage::{Stage, text};
 
 async fn queue(stage: &Stage, thread: &str, said: &str) -> Value {
-    stage.ok(&stage.u1, "turns:send", json!({ "threadId": thread, "text": said, "ifBusy": "queue", "requestId": said })).await
+    stage
+        .ok(&stage.u1, "turns:send", json!({ "threadId": thread, "text": said, "ifBusy": "queue", "requestId": said }))
+        .await
 }
 
 async fn running(stage: &Stage, thread: &str) -> String {
@@ -21,7 +23,10 @@ async fn ms_06_waiting_turns_run_in_their_order_and_answers_stand_behind_their_q
     let first = queue(&stage, &thread, "q1").await;
     assert!(first["generationId"].is_string(), "nothing runs, so nothing waits");
     let second = queue(&stage, &thread, "q2").await;
-    assert_eq!((&second["queued"], &second["messageId"], &second["generationId"]), (&json!(true), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&second["queued"], &second["messageId"], &second["generationId"]),
+        (&json!(true), &Value::Null, &Value::Null)
+    );
     assert_eq!(queue(&stage, &thread, "q2").await, second, "repeated while it waits");
     queue(&stage, &thread, "q3").await;
     let service = stage.service(&["*"]).await;
@@ -34,7 +39,8 @@ async fn ms_06_waiting_turns_run_in_their_order_and_answers_stand_behind_their_q
 
     for answer in ["a1", "a2", "a3"] {
         let generation = running(&stage, &thread).await;
-        let claim = stage.system("driver:claim", json!({ "generationId": generation, "owner": crate::stage::OWNER })).await;
+        let claim =
+            stage.system("driver:claim", json!({ "generationId": generation, "owner": crate::stage::OWNER })).await;
         let history: Vec<String> = claim["history"].as_array().unwrap().iter().map(|m| text(&m["text"])).collect();
         assert_eq!(history.last().unwrap(), &answer.replace('a', "q"));
         let mut held = crate::stage::held(&generation, claim["epoch"].as_u64().unwrap());
@@ -47,7 +53,10 @@ async fn ms_06_waiting_turns_run_in_their_order_and_answers_stand_behind_their_q
     let told: Vec<String> = stage.messages(&stage.u1, &thread).await.iter().map(|m| text(&m["text"])).collect();
     assert_eq!(told, ["q1", "a1", "q2", "a2", "q3", "a3", "note"]);
     let repeated = queue(&stage, &thread, "q2").await;
-    assert!(repeated["generationId"].is_string() && repeated.get("queued").is_none(), "repeated after it ran: {repeated}");
+    assert!(
+        repeated["generationId"].is_string() && repeated.get("queued").is_none(),
+        "repeated after it ran: {repeated}"
+    );
 }
 
 #[tokio::test]

@@ -161,7 +161,10 @@ async fn th_11_clearing_is_bounded_and_begins_again_at_nought() {
     stage.healthy().await;
     assert_eq!(stage.ok(&stage.u1, "threads:clear", one.clone()).await, json!({ "deleted": 102, "hasMore": false }));
     assert_eq!(stage.ok(&stage.u1, "threads:clear", one.clone()).await, json!({ "deleted": 0, "hasMore": false }));
-    assert_eq!(stage.code(&stage.u1, "generations:get", json!({ "generationId": turn.generation })).await, Code::NotFound);
+    assert_eq!(
+        stage.code(&stage.u1, "generations:get", json!({ "generationId": turn.generation })).await,
+        Code::NotFound
+    );
     stage.send(&stage.u1, &id, "again").await;
     assert_eq!(stage.messages(&stage.u1, &id).await[0]["seq"], json!(0));
     stage.healthy().await;
@@ -190,7 +193,9 @@ async fn th_05_removing_hides_at_once_and_the_purge_leaves_nothing() {
     let turn = stage.send(&stage.u1, &id, "hello").await;
     stage.answer(&turn.generation, "answer", "complete").await;
     for number in 0..7 {
-        stage.ok(&stage.u1, "messages:append", json!({ "threadId": id, "role": "user", "text": format!("{number}") })).await;
+        stage
+            .ok(&stage.u1, "messages:append", json!({ "threadId": id, "role": "user", "text": format!("{number}") }))
+            .await;
     }
     let waiting = stage.send(&stage.u1, &id, "more").await;
     stage.ok(&stage.u1, "threads:remove", json!({ "threadId": id })).await;

@@ -10,7 +10,8 @@ use crate::stage::{Stage, text};
 #[tokio::test]
 async fn ia_03_first_calls_in_parallel_make_one_user() {
     let stage = Stage::new().await;
-    let first = || stage.system("users:provision", json!({ "issuer": "a", "subject": "s", "kind": "full", "email": "e@x" }));
+    let first =
+        || stage.system("users:provision", json!({ "issuer": "a", "subject": "s", "kind": "full", "email": "e@x" }));
     let calls: Vec<_> = (0..20).map(|_| first()).collect();
     let mut ids = Vec::new();
     for id in join_all(calls).await {
@@ -51,7 +52,8 @@ async fn ia_03_me_is_the_caller_and_nothing_internal() {
 #[tokio::test]
 async fn ia_01_a_user_id_is_no_argument() {
     let stage = Stage::new().await;
-    let args = json!({ "paginationOpts": { "numItems": 1, "cursor": null }, "userId": stage.u2.user().unwrap().as_str() });
+    let args =
+        json!({ "paginationOpts": { "numItems": 1, "cursor": null }, "userId": stage.u2.user().unwrap().as_str() });
     assert_eq!(stage.code(&stage.u1, "threads:page", args).await, Code::BadRequest);
 }
 
@@ -84,7 +86,9 @@ async fn ia_08_a_key_is_found_by_its_hash_until_it_is_revoked_or_expires() {
     assert!(stage.system("credentials:find", json!({ "secretHash": secret_hash("s2") })).await.is_null());
     let again = json!({ "scopes": ["*"], "secretHash": hash });
     assert_eq!(stage.code(&Principal::System, "keys:create", again).await, Code::AlreadyExists);
-    for (scopes, hash) in [(json!(["a b"]), secret_hash("x")), (json!(["a*b"]), secret_hash("x")), (json!(["*"]), "short".into())] {
+    for (scopes, hash) in
+        [(json!(["a b"]), secret_hash("x")), (json!(["a*b"]), secret_hash("x")), (json!(["*"]), "short".into())]
+    {
         let args = json!({ "scopes": scopes, "secretHash": hash });
         assert_eq!(stage.code(&Principal::System, "keys:create", args).await, Code::BadRequest);
     }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use axum::ServiceExt;
+use axum::extract::Request;
 use spool_chat::Settings;
 use spool_store::backend::sqlite::{self, SqliteBackend};
 use spool_store::{Clock, Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Layer as _;
+use tower::util::MapRequestLayer;
 
 use crate::actions::Actions;
 use crate::auth::tokens::{Tokens, generate_key};
@@ -58,7 +62,8 @@ pub async fn serve(
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     tracing::info!(%address, "ready");
-    axum::serve(listener, http::router(&app))
+    let service = MapRequestLayer::new(http::collapse_slashes).layer(http::router(&app));
+    axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
         .with_graceful_shutdown(async move { shutdown.cancelled().await })
         .into_future()
         .await

@@ -57,6 +57,19 @@ pub fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
+/// Clients join their configured address and `/api/…` as they are, so an address that ends in a slash
+/// makes two. Runs before routing.
+pub fn collapse_slashes(mut request: Request) -> Request {
+    let path_and_query = request.uri().path_and_query().map_or("/", |both| both.as_str());
+    if path_and_query.starts_with("//") {
+        let collapsed = format!("/{}", path_and_query.trim_start_matches('/'));
+        if let Ok(uri) = collapsed.parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
 /// Any site may call: credentials are tokens in a header, never cookies, so a foreign page has none.
 fn cors() -> CorsLayer {
     CorsLayer::new()

@@ -97,7 +97,6 @@ impl RangeIndex {
             stab(tree.root.as_deref(), key, visit);
         }
     }
-
 }
 
 /// A treap ordered by (lo, hi, owner) in which every node knows the largest `hi` below it.

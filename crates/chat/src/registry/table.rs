@@ -1,6 +1,6 @@
 //! The rows of the table. A new function is one row here and one Rust function.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
@@ -20,7 +20,7 @@ macro_rules! functions {
             access: Access::$access,
             description: $description,
             args_schema: <$args as JsonSchema>::json_schema,
-            returns_schema: |generator| generator.subschema_for::<$returns>(),
+            returns_schema: returns::<$returns>,
             run: functions!(@run $kind $handler, $args, $returns),
         },)*]
     };
@@ -33,6 +33,11 @@ macro_rules! functions {
             serde_json::to_string(&result).map_err(|error| spool_protocol::Error::internal(format!("encoding a result: {error}")))
         })
     };
+}
+
+/// A page is generic, and its name says nothing of its rows: it stands where it is used.
+fn returns<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    if T::schema_name() == "Page" { T::json_schema(generator) } else { generator.subschema_for::<T>() }
 }
 
 /// Every function of the server.

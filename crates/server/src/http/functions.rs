@@ -131,7 +131,9 @@ pub async fn action(State(app): State<Arc<App>>, Caller(caller): Caller, Body(bo
 }
 
 /// `POST /api/run/module/function`: any public function, by its path in the URL.
-pub async fn run(State(app): State<Arc<App>>, Caller(caller): Caller, Path(path): Path<String>, Body(body): Body) -> Reply {
+pub async fn run(
+    State(app): State<Arc<App>>, Caller(caller): Caller, Path(path): Path<String>, Body(body): Body,
+) -> Reply {
     #[derive(Deserialize)]
     struct Arguments {
         args: Box<RawValue>,
