@@ -16,6 +16,7 @@ pub mod demo;
 mod failure;
 mod http;
 pub mod openai;
+mod surrogates;
 
 pub use failure::Failure;
 pub use http::{ApiKey, CONNECT_TIMEOUT, IDLE_TIMEOUT, client};

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+/// The database's file name in the directory.
+pub const DATABASE: &str = "spool.db";
+
 /// A directory that this process owns until it ends.
 #[derive(Debug)]
 pub struct DataDir {
@@ -59,7 +62,7 @@ impl DataDir {
     }
 
     pub fn database(&self) -> PathBuf {
-        self.path.join("spool.db")
+        self.path.join(DATABASE)
     }
 
     /// The server's own signing key in PKCS #8, made at the first start.

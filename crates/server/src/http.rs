@@ -6,10 +6,11 @@ use std::time::Duration;
 use ::http::{HeaderName, HeaderValue, Method};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use serde::de::DeserializeOwned;
 use spool_protocol::{Code, Error};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -104,6 +105,20 @@ impl FromRequestParts<Arc<App>> for Caller {
         let header =
             header.map_err(|_| Refusal(Error::new(Code::InvalidToken, "the Authorization header is not ASCII")))?;
         app.auth.from_header(header).await.map(Caller).map_err(Refusal)
+    }
+}
+
+/// The query string as a `T`, refused in our own words.
+pub struct Parameters<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Parameters<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut ::http::request::Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let query = Query::<T>::from_request_parts(parts, app).await;
+        query
+            .map(|Query(parameters)| Parameters(parameters))
+            .map_err(|rejection| Refusal(Error::bad_request(format!("query string: {}", rejection.body_text()))))
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use spool_server::app;
 use spool_server::auth::new_service_key;
 use spool_server::config::Config;
-use spool_server::data_dir::{AdminAccess, DataDir, OpenError};
+use spool_server::data_dir::{AdminAccess, DATABASE, DataDir, OpenError};
 use spool_server::functions::Functions;
 use spool_store::SystemClock;
 use tokio::net::TcpListener;
@@ -204,7 +204,11 @@ async fn create_key(scopes: &[String], label: Option<String>, place: &Place) -> 
 }
 
 async fn doctor(place: &Place) -> Result<ExitCode> {
-    let operator = Operator::of(&place.config()?)?;
+    let config = place.config()?;
+    if !config.data.join(DATABASE).exists() {
+        bail!("{} holds no data of a server", config.data.display());
+    }
+    let operator = Operator::of(&config)?;
     let (mut cursor, mut broken) = (Value::Null, 0_usize);
     loop {
         let page = operator.query("doctor:check", json!({ "cursor": cursor })).await?;

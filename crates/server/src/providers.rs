@@ -117,6 +117,12 @@ fn default_model(
     if let Some(known) = models.iter().find(|known| known.id == *wanted) {
         return Ok(model(&known.id, &known.provider));
     }
+    if by_name.keys().all(|name| name == DEMO) {
+        bail!(
+            "model: \"{wanted}\" needs a provider and none is configured; set OPENAI_API_KEY, OPENAI_BASE_URL or \
+             ANTHROPIC_API_KEY, or a [providers.…] section"
+        );
+    }
     // Anthropic's names say whose they are; any other name is for the OpenAI-compatible endpoint.
     let guess = if wanted.starts_with("claude") { "anthropic" } else { "openai" };
     let name = by_name.get_key_value(guess).or_else(|| by_name.iter().next()).map(|(name, _)| name.as_str());
@@ -137,6 +143,8 @@ mod tests {
         assert!(providers.is_demo_only());
         assert_eq!(providers.default_model().id, "demo");
         assert_eq!(providers.find("whatever").0, "demo");
+        let error = super::tests::providers("model = \"gpt-5\"").err().unwrap();
+        assert!(error.to_string().contains("gpt-5"));
     }
 
     #[test]

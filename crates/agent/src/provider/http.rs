@@ -16,6 +16,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{RequestBuilder, Response, Url};
 use serde_json::Value;
 
+use super::surrogates::Surrogates;
 use super::{EventStream, Failure, ProviderEvent, checked};
 
 /// The longest a connection may take to open.
@@ -148,6 +149,7 @@ struct Reading<D> {
     frames: Frames,
     /// Bytes since the last event.
     since_event: Arc<AtomicUsize>,
+    surrogates: Surrogates,
     decoder: D,
     key: Option<ApiKey>,
     ready: VecDeque<Result<ProviderEvent, Failure>>,
@@ -165,7 +167,15 @@ fn events<D: Decode>(
         if before + chunk.len() > MAX_FRAME_BYTES { Err(ReadError::FrameTooLarge) } else { Ok(chunk) }
     });
     let frames = Box::pin(bytes.eventsource());
-    let reading = Reading { frames, since_event, decoder, key, ready: VecDeque::new(), open: true };
+    let reading = Reading {
+        frames,
+        since_event,
+        surrogates: Surrogates::default(),
+        decoder,
+        key,
+        ready: VecDeque::new(),
+        open: true,
+    };
     stream::unfold(reading, |mut reading| async move {
         loop {
             if let Some(event) = reading.ready.pop_front() {
@@ -186,7 +196,8 @@ impl<D: Decode> Reading<D> {
         let failure = match self.frames.next().await {
             Some(Ok(frame)) => {
                 self.since_event.store(0, Ordering::Relaxed);
-                self.decoder.frame(&frame.data, &mut events).err()
+                let data = self.surrogates.mend(&frame.data);
+                self.decoder.frame(&data, &mut events).err()
             }
             end => {
                 self.open = false;

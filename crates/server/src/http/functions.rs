@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use spool_protocol::convex::value::{args_of, decode_args};
 use spool_protocol::convex::{decode_ts, encode_ts};
 use spool_protocol::{Code, Error};
 
-use super::{Body, Caller, Refusal};
+use super::{Body, Caller, Parameters, Refusal};
 use crate::app::App;
 use crate::functions::find;
 
@@ -104,7 +104,9 @@ pub struct UrlCall {
 }
 
 /// `GET /api/query?path=…&args=<json>`
-pub async fn query_by_url(State(app): State<Arc<App>>, Caller(caller): Caller, Query(call): Query<UrlCall>) -> Reply {
+pub async fn query_by_url(
+    State(app): State<Arc<App>>, Caller(caller): Caller, Parameters(call): Parameters<UrlCall>,
+) -> Reply {
     check_format(call.format.as_deref())?;
     let args: Value =
         serde_json::from_str(call.args.as_deref().unwrap_or("{}")).map_err(|e| bad(format!("args: {e}")))?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use spool_protocol::{Code, Error, Event, FinalStatus};
 use spool_store::{Chunk, Tail};
 
-use super::{Caller, Refusal};
+use super::{Caller, Parameters, Refusal};
 use crate::app::App;
 
 /// Silence after which a comment keeps the connection open through proxies.
@@ -55,11 +55,10 @@ impl Drop for Follower {
 }
 
 pub async fn follow(
-    State(app): State<Arc<App>>, Caller(caller): Caller, Path(generation): Path<String>, Query(place): Query<Place>,
-    headers: HeaderMap,
+    State(app): State<Arc<App>>, Caller(caller): Caller, Path(generation): Path<String>,
+    Parameters(place): Parameters<Place>, headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let last_id = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse().ok());
-    let offset = last_id.or(place.offset).unwrap_or(0);
+    let offset = last_event_id(&headers)?.or(place.offset).unwrap_or(0);
     // Whoever may read the deltas may follow them; the query also checks the offset, and answers for a
     // log that has been compacted away.
     let args = json!({ "generationId": generation, "cursor": offset });
@@ -81,6 +80,13 @@ pub async fn follow(
     headers.insert("cache-control", HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// The offset that a reconnecting reader has seen; browsers send an empty id before the first event.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) else { return Ok(None) };
+    let offset = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+    offset.map(Some).ok_or_else(|| Refusal(Error::bad_request("Last-Event-ID: expected an offset, a whole number")))
 }
 
 impl Follower {

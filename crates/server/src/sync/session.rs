@@ -89,6 +89,12 @@ impl Session {
         self.owed = true;
     }
 
+    /// Whether the client has said what it wants to know. Before that, a Transition would tell an npm
+    /// client that all its queries are gone.
+    pub fn has_query_set(&self) -> bool {
+        self.query_set > 0
+    }
+
     /// Whether the first Transition of the connection is out.
     pub fn has_begun(&self) -> bool {
         self.sent != Version::default()

@@ -318,7 +318,9 @@ impl Connection<'_> {
             while let Some((request, answer)) = first_answer(&mut self.in_flight).now_or_never() {
                 self.answer_mutation(request, answer).await?;
             }
-            if !self.in_flight.is_empty() || !(self.stale || self.session.owes_transition()) {
+            let due = self.stale || self.session.owes_transition();
+            let may_begin = self.client == Client::Other || self.session.has_query_set();
+            if !self.in_flight.is_empty() || !due || !may_begin {
                 return self.flush().await;
             }
             self.stale = false;

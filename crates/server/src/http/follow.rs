@@ -1,0 +1,185 @@
+//! A reader of one generation's log, and the event stream that it becomes. Every wire that streams over
+//! HTTP is one [`Wire`] over this.
+//!
+//! A reader holds an offset and one batch; a slow one reads later, from storage. What is ready when it
+//! wakes goes out in one write.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderValue};
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use prometheus_client::metrics::gauge::Gauge;
+use serde::Deserialize;
+use serde_json::json;
+use spool_chat::Principal;
+use spool_chat::states::GenerationStatus;
+use spool_protocol::{Error, Event};
+use spool_store::{Chunk, Tail};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::app::App;
+
+/// Silence after which a comment keeps the connection open through proxies.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// A comment: readers of event streams pass over it.
+const COMMENT: &str = ":\n\n";
+
+/// What `generations:deltas` answers.
+#[derive(Deserialize)]
+pub struct Deltas {
+    pub events: Vec<Event>,
+    pub cursor: u64,
+    pub status: GenerationStatus,
+}
+
+/// One page of a log, for whoever may read it; refuses an offset that is none.
+pub async fn deltas(app: &App, principal: &Arc<Principal>, generation: &str, offset: u64) -> Result<Deltas, Error> {
+    let args = json!({ "generationId": generation, "cursor": offset });
+    let (_, page) = app.functions.query("generations:deltas", principal, args).await?;
+    serde_json::from_str(&page).map_err(|e| Error::internal(format!("generations:deltas: {e}")))
+}
+
+/// A reader at its place in the log.
+pub struct Follower {
+    tail: Tail,
+    /// The offset after the last event handed out.
+    offset: u64,
+    /// The page that the reader came with.
+    first: Vec<Event>,
+    over: bool,
+    open: Gauge,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+impl Follower {
+    /// Whoever may read the deltas may follow them. The query also checks the offset, and answers for a
+    /// log that has been compacted away.
+    pub async fn open(app: &App, principal: &Arc<Principal>, generation: &str, offset: u64) -> Result<Self, Error> {
+        let page = deltas(app, principal, generation, offset).await?;
+        let over = page.events.is_empty() && page.status.is_terminal();
+        let tail = app.functions.store().tail(generation, page.cursor).await?;
+        let open = app.functions.metrics().stream_followers.clone();
+        open.inc();
+        Ok(Self { tail, offset, first: page.events, over, open })
+    }
+
+    /// Whether the log has ended and everything was handed out.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// What is ready, neighbouring text joined; waits for something. `None` after the last event. Safe to
+    /// cancel.
+    async fn next(&mut self) -> Option<Result<Vec<Event>, Error>> {
+        while !self.over {
+            let mut events = std::mem::take(&mut self.first);
+            if events.is_empty() {
+                match self.tail.next().await {
+                    Ok(Some(chunks)) => events = self.unread(&chunks),
+                    // A log without a last word was deleted together with its thread.
+                    Ok(None) => return self.failed(Error::not_found("generation")),
+                    Err(error) => return self.failed(crate::functions::shown("stream", error)),
+                }
+            }
+            self.offset += events.iter().map(Event::units).sum::<u64>();
+            self.over = matches!(events.last(), Some(Event::Status { .. }));
+            if !events.is_empty() {
+                return Some(Ok(events));
+            }
+        }
+        None
+    }
+
+    fn failed(&mut self, error: Error) -> Option<Result<Vec<Event>, Error>> {
+        self.over = true;
+        Some(Err(error))
+    }
+
+    /// The events of `chunks` from the current offset on.
+    fn unread(&self, chunks: &[Chunk]) -> Vec<Event> {
+        let mut events = Vec::new();
+        for chunk in chunks {
+            let mut at = chunk.start;
+            let stored: Vec<Event> = serde_json::from_str(&chunk.data).unwrap_or_default();
+            for event in stored {
+                let end = at + event.units();
+                if end > self.offset
+                    && let Some(rest) = event.skip(self.offset.saturating_sub(at))
+                {
+                    Event::push_coalesced(&mut events, rest);
+                }
+                at = end;
+            }
+        }
+        events
+    }
+}
+
+/// How one protocol writes events.
+pub trait Wire: Send + 'static {
+    /// Whether a response that the server cuts short has to look broken. False where the protocol has a
+    /// last word anyway, so that its absence tells.
+    const BREAKS: bool;
+
+    fn write(&mut self, events: Vec<Event>, out: &mut String);
+    /// Nothing follows.
+    fn fail(&mut self, error: Error, out: &mut String);
+}
+
+struct Frames<W> {
+    follower: Follower,
+    wire: W,
+    /// Written and not sent: what the response opens with.
+    out: String,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    done: bool,
+}
+
+impl<W: Wire> Frames<W> {
+    async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
+        let waits = self.follower.first.is_empty() && !self.follower.over;
+        if self.done {
+            return None;
+        }
+        if !self.out.is_empty() && waits {
+            return Some(Ok(Bytes::from(std::mem::take(&mut self.out))));
+        }
+        tokio::select! {
+            biased;
+            next = tokio::time::timeout(HEARTBEAT, self.follower.next()) => match next {
+                Ok(Some(Ok(events))) => self.wire.write(events, &mut self.out),
+                Ok(Some(Err(error))) => self.wire.fail(error, &mut self.out),
+                Ok(None) => self.done = true,
+                Err(_) => self.out.push_str(COMMENT),
+            },
+            () = &mut self.cut => {
+                self.done = true;
+                let broken = || Err(io::Error::other("the server is shutting down"));
+                return W::BREAKS.then(broken);
+            }
+        }
+        Some(Ok(Bytes::from(std::mem::take(&mut self.out)))).filter(|out| out.as_ref().is_ok_and(|out| !out.is_empty()))
+    }
+}
+
+/// The response that begins with `opening` and goes on until the log ends or the reader leaves.
+pub fn respond(app: &App, follower: Follower, wire: impl Wire, opening: String) -> Response {
+    let cut = Box::pin(app.shutdown.clone().cancelled_owned());
+    let frames = Frames { follower, wire, out: opening, cut, done: false };
+    let frames = stream::unfold(frames, |mut frames| async move { frames.next().await.map(|bytes| (bytes, frames)) });
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("text/event-stream"));
+    headers.insert("cache-control", HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    (headers, Body::from_stream(frames)).into_response()
+}
