@@ -25,8 +25,8 @@ release: web/dist/index.html
 	cargo build --locked --release --bin spool
 	@ls -lh target/release/spool
 
-web/node_modules: web/package-lock.json
-	cd web && $(NPM_CI)
+%/node_modules: %/package-lock.json
+	cd $* && $(NPM_CI)
 	@touch $@
 
 web/dist/index.html: web/node_modules $(WEB_SOURCES)
@@ -38,21 +38,18 @@ test: check build unit web-test e2e
 	@echo "All tests passed."
 
 # Formatting, lints, generated files.
-check: web/node_modules web/dist/index.html
+check: clients/typescript/node_modules web/dist/index.html
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cd web && npm run check:generated
+	cd clients/typescript && npm run check && npm run typecheck
 
 unit: web/dist/index.html
 	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked --workspace; else cargo test --locked --workspace --lib --bins --tests; fi
 	cargo test --locked --workspace --doc
 
-web-test: web/node_modules
+web-test: web/node_modules clients/typescript/node_modules
+	cd clients/typescript && npm test
 	cd web && npm test
-
-tests/node_modules: tests/package-lock.json
-	cd tests && $(NPM_CI)
-	@touch $@
 
 # Real clients and a real browser against the real binary.
 e2e: build tests/node_modules chromium
@@ -73,9 +70,9 @@ bench: web/dist/index.html
 ## Generated files
 
 # The function table becomes openapi.json, and that becomes the TypeScript types.
-generate: web/node_modules
+generate: clients/typescript/node_modules
 	SPOOL_UPDATE=1 cargo test --locked -p spool-chat openapi
-	cd web && npm run generate
+	cd clients/typescript && npm run generate
 
 clean:
-	rm -rf target web/dist web/node_modules tests/node_modules
+	rm -rf target web/dist web/node_modules clients/typescript/node_modules tests/node_modules

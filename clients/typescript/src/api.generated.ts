@@ -1,0 +1,656 @@
+// Generated from openapi.json by `npm run generate`. Do not edit: `npm run check` fails on a stale file.
+
+import { makeFunctionReference } from "convex/server";
+
+/**
+ * One entry of a generation log.
+ */
+export type Event =
+  | {
+      text: string;
+      type: "text";
+    }
+  | {
+      text: string;
+      type: "reasoning";
+    }
+  | {
+      input: unknown;
+      tool: string;
+      toolCallId: string;
+      type: "tool_start";
+    }
+  | {
+      error?: string | null;
+      output?: unknown;
+      toolCallId: string;
+      type: "tool_end";
+    }
+  | {
+      snippet?: string | null;
+      title: string;
+      type: "source";
+      url: string;
+    }
+  | {
+      kind: string;
+      label: string;
+      type: "activity";
+    }
+  | {
+      error?: Failure | null;
+      finishReason?: string | null;
+      status: FinalStatus;
+      type: "status";
+      usage?: UsageInput | null;
+    };
+/**
+ * How a generation ended.
+ */
+export type FinalStatus = "complete" | "error" | "stopped" | "interrupted";
+export type GenerationStatus =
+  ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
+/**
+ * Who makes the answer.
+ */
+export type Runner = "hosted" | "external";
+export type GenerationsActiveArgs = Record<string, never>;
+export type GenerationsActiveReturns = GenerationView[];
+/**
+ * What to do if an answer is being made in the thread.
+ */
+export type IfBusy = "refuse" | "queue";
+export type MessageStatus = ("streaming" | "complete" | "error" | "stopped" | "interrupted") | "pending";
+/**
+ * Who wrote a message.
+ */
+export type Origin = ("user" | "agent" | "worker" | "import") | "client";
+/**
+ * One piece of a message.
+ */
+export type Part =
+  | {
+      text: string;
+      type: "text";
+    }
+  | {
+      text: string;
+      type: "reasoning";
+    }
+  | {
+      endedAt?: number | null;
+      error?: string | null;
+      input: unknown;
+      output?: unknown;
+      parentToolCallId?: string | null;
+      startedAt?: number | null;
+      state: ToolState;
+      tool: string;
+      toolCallId: string;
+      type: "tool_call";
+    }
+  | {
+      snippet?: string | null;
+      title: string;
+      type: "source";
+      url: string;
+    }
+  | {
+      artifactId: string;
+      type: "artifact";
+      version: number;
+    }
+  | {
+      approvalId: string;
+      type: "approval";
+    }
+  | {
+      type: "file";
+      uploadId: string;
+    }
+  | {
+      at: number;
+      endedAt?: number | null;
+      kind: string;
+      label: string;
+      type: "activity";
+    }
+  | {
+      json: unknown;
+      mediaType: string;
+      type: "data";
+    };
+/**
+ * How far a tool call is.
+ */
+export type ToolState =
+  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
+export type Role = "user" | "assistant" | "system" | "tool";
+export type MessagesAppendReturns = string;
+export type Order = "asc" | "desc";
+export type ThreadStatus = "active" | "completed" | "archived";
+/**
+ * Where a title came from. Only a placeholder is ever replaced by the server.
+ */
+export type TitleSource = ("placeholder" | "user" | "runtime") | "auto";
+export type PageStatus = "SplitRecommended" | "SplitRequired";
+export type ServerInfoArgs = Record<string, never>;
+export type ThreadsClearAllArgs = Record<string, never>;
+export type ThreadsCreateReturns = string;
+export type ThreadsFindReturns = ThreadView | null;
+export type ThreadsGetOrCreateDefaultArgs = Record<string, never>;
+export type ThreadsGetOrCreateDefaultReturns = string;
+export type ThreadsGetReturns = ThreadView | null;
+export type ThreadsRemoveReturns = null;
+export type ThreadsUpdateReturns = null;
+export type UserKind = ("full" | "service") | "anonymous";
+export type UsersMeArgs = Record<string, never>;
+export type UsersMeReturns = UserView | null;
+
+/**
+ * What became of an append.
+ */
+export type Appended = {
+  appended: boolean;
+  /**
+   * Where the log ends now.
+   */
+  cursor: number;
+  reason?: string | null;
+};
+/**
+ * A source, as older front ends send it.
+ */
+export type Citation = {
+  snippet?: string | null;
+  title: string;
+  url: string;
+};
+/**
+ * What a function did that works in bounded steps.
+ */
+export type Deleted = {
+  deleted: number;
+  /**
+   * Whether another call has more to do.
+   */
+  hasMore: boolean;
+};
+/**
+ * Why a generation failed, as people and programs may see it.
+ */
+export type Failure = {
+  /**
+   * One of the closed error codes.
+   */
+  code: string;
+  message: string;
+  /**
+   * Whether trying again may help without a change.
+   */
+  retryable: boolean;
+};
+/**
+ * Tokens of one answer, as the provider counted them.
+ */
+export type UsageInput = {
+  cachedTokens?: number | null;
+  inputTokens?: number;
+  outputTokens?: number;
+  reasoningTokens?: number | null;
+};
+/**
+ * How a generation has ended.
+ */
+export type Finished = {
+  /**
+   * Where the log ended.
+   */
+  cursor: number;
+  status: GenerationStatus;
+};
+/**
+ * A generation as the owner of its thread sees it.
+ */
+export type GenerationView = {
+  _creationTime: number;
+  _id: string;
+  attempt: number;
+  createdAt: number;
+  /**
+   * Where the log ended when this was read. New tokens alone do not make a live result new.
+   */
+  cursor: number;
+  endedAt?: number | null;
+  error?: Failure | null;
+  finishReason?: string | null;
+  messageId: string;
+  model: string;
+  provider?: string | null;
+  runner: Runner;
+  startedAt?: number | null;
+  status: GenerationStatus;
+  stopRequestedAt?: number | null;
+  threadId: string;
+  usage?: Usage | null;
+};
+/**
+ * Tokens of one answer, as the provider counted them.
+ */
+export type Usage = {
+  cachedTokens?: number | null;
+  inputTokens: number;
+  outputTokens: number;
+  reasoningTokens?: number | null;
+};
+export type GenerationsAppendArgs = {
+  /**
+   * Text, reasoning, tools, sources and activities. The status comes with `generations:finish`.
+   */
+  events: Event[];
+  generationId: string;
+  /**
+   * Where the caller believes that the log ends; what does not fit is not appended.
+   */
+  offset?: number | null;
+};
+export type GenerationsDeltasArgs = {
+  /**
+   * Where to read from: 0, or the `cursor` of an earlier result.
+   */
+  cursor?: number;
+  generationId: string;
+};
+export type GenerationsFinishArgs = {
+  error?: Failure | null;
+  finishReason?: string | null;
+  generationId: string;
+  model?: string | null;
+  provider?: string | null;
+  status: FinalStatus;
+  /**
+   * The whole text of the answer. It wins over what was appended.
+   */
+  text?: string | null;
+  usage?: UsageInput | null;
+};
+export type GenerationsGetArgs = {
+  generationId: string;
+};
+export type GenerationsOpenArgs = {
+  agentId?: string | null;
+  historyVersion?: number | null;
+  model?: string | null;
+  provider?: string | null;
+  /**
+   * With `text`: repeating it in the same thread gives the same ids and changes nothing.
+   */
+  requestId?: string | null;
+  /**
+   * What the user said, if that is not stored yet.
+   */
+  text?: string | null;
+  threadId: string;
+};
+export type GenerationsStopArgs = {
+  generationId: string;
+};
+/**
+ * A piece of a log.
+ */
+export type LogPage = {
+  /**
+   * Where to go on.
+   */
+  cursor: number;
+  events: Event[];
+  status: GenerationStatus;
+};
+/**
+ * A message as the owner of its thread sees it.
+ */
+export type MessageView = {
+  _creationTime: number;
+  _id: string;
+  agentId?: string | null;
+  attempt?: number | null;
+  completedAt?: number | null;
+  createdAt: number;
+  error?: Failure | null;
+  externalId?: string | null;
+  finishReason?: string | null;
+  generationId?: string | null;
+  model?: string | null;
+  origin: Origin;
+  parts: Part[];
+  provider?: string | null;
+  requestId?: string | null;
+  role: Role;
+  /**
+   * The place in the thread: 0, 1, 2 and so on, without gaps.
+   */
+  seq: number;
+  status: MessageStatus;
+  /**
+   * The text parts joined.
+   */
+  text: string;
+  threadId: string;
+  usage?: Usage | null;
+};
+export type MessagesAppendArgs = {
+  agentId?: string | null;
+  citations?: Citation[] | null;
+  /**
+   * Another name for `text`.
+   */
+  content?: string | null;
+  error?: Failure | null;
+  externalId?: string | null;
+  finishReason?: string | null;
+  /**
+   * The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
+   */
+  historyVersion?: number | null;
+  model?: string | null;
+  parts?: Part[] | null;
+  provider?: string | null;
+  reasoningText?: string | null;
+  /**
+   * Repeating it gives the same message and changes nothing.
+   */
+  requestId?: string | null;
+  role: Role;
+  /**
+   * Plain text. Give one of `text`, `content` and `parts`.
+   */
+  text?: string | null;
+  threadId: string;
+  tools?: ToolUse[] | null;
+  usage?: UsageInput | null;
+};
+/**
+ * A finished tool call, as older front ends send it.
+ */
+export type ToolUse = {
+  args: unknown;
+  name: string;
+  result?: unknown;
+};
+export type MessagesGetArgs = {
+  messageId: string;
+};
+export type MessagesPageArgs = {
+  /**
+   * `asc` (the default) begins with the oldest message, `desc` with the newest.
+   */
+  order?: Order | null;
+  paginationOpts: PaginationOpts;
+  threadId: string;
+};
+/**
+ * What clients send to ask for a page. Unknown keys are ignored: hooks add their own.
+ */
+export type PaginationOpts = {
+  /**
+   * Where the page begins: the `continueCursor` before it, or null for the first page.
+   */
+  cursor?: string | null;
+  endCursor?: string | null;
+  /**
+   * Rows wanted, 0 to 1,000. No bound for a page whose end is already fixed.
+   */
+  numItems: number;
+};
+/**
+ * A model that a client may name.
+ */
+export type ModelChoice = {
+  id: string;
+  isDefault: boolean;
+  provider: string;
+};
+/**
+ * The rows of an answer made outside.
+ */
+export type Opened = {
+  generationId: string;
+  messageId: string;
+  userMessageId: string | null;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type Page = {
+  continueCursor: string;
+  isDone: boolean;
+  page: ThreadView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
+ * A thread as its owner sees it.
+ */
+export type ThreadView = {
+  _creationTime: number;
+  _id: string;
+  /**
+   * The answer that is being made now.
+   */
+  activeGenerationId?: string | null;
+  context?: string | null;
+  createdAt: number;
+  externalId?: string | null;
+  /**
+   * What to send as `historyVersion` to add to exactly this history.
+   */
+  historyVersion: number;
+  isDefault: boolean;
+  lastActivityAt: number;
+  messageCount: number;
+  model?: string | null;
+  pinned: boolean;
+  status: ThreadStatus;
+  tags: string[];
+  title: string;
+  titleSource: TitleSource;
+  updatedAt: number;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type Page2 = {
+  continueCursor: string;
+  isDone: boolean;
+  page: MessageView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
+ * The rows of an attempt.
+ */
+export type Retried = {
+  generationId: string;
+  messageId: string;
+};
+/**
+ * The rows of a turn. A queued turn has no answer yet.
+ */
+export type Sent = {
+  generationId: string | null;
+  messageId: string | null;
+  queued?: boolean | null;
+  userMessageId: string;
+};
+/**
+ * What the server says about itself to anyone.
+ */
+export type ServerInfo = {
+  /**
+   * Whether answers come from the built-in demo model, because no provider is configured.
+   */
+  demo: boolean;
+  models: ModelChoice[];
+  name: string;
+  version: string;
+};
+/**
+ * Whether a generation was told to stop.
+ */
+export type Stopped = {
+  /**
+   * Why nothing was done.
+   */
+  reason?: string | null;
+  stopped: boolean;
+};
+export type ThreadsClearArgs = {
+  threadId: string;
+};
+export type ThreadsCreateArgs = {
+  /**
+   * Which part of an application the thread belongs to.
+   */
+  context?: string | null;
+  /**
+   * The client's own name for the thread. Creating it again gives the same thread.
+   */
+  externalId?: string | null;
+  /**
+   * The model of the thread's answers, unless a turn names another.
+   */
+  model?: string | null;
+  tags?: string[] | null;
+  title?: string | null;
+};
+export type ThreadsFindArgs = {
+  externalId: string;
+};
+export type ThreadsGetArgs = {
+  threadId: string;
+};
+export type ThreadsPageArgs = {
+  /**
+   * Only threads of this context; null or absent is every thread.
+   */
+  context?: string | null;
+  paginationOpts: PaginationOpts;
+  /**
+   * Pinned threads come before all others.
+   */
+  pinnedFirst?: boolean | null;
+};
+export type ThreadsRemoveArgs = {
+  threadId: string;
+};
+export type ThreadsUpdateArgs = {
+  /**
+   * Null clears it.
+   */
+  context?: string | null;
+  /**
+   * Null clears it.
+   */
+  model?: string | null;
+  pinned?: boolean | null;
+  status?: ThreadStatus | null;
+  tags?: string[] | null;
+  threadId: string;
+  title?: string | null;
+};
+export type TurnsRetryArgs = {
+  messageId: string;
+  /**
+   * Another model for the new attempt.
+   */
+  model?: string | null;
+};
+export type TurnsSendAndWaitArgs = {
+  /**
+   * The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
+   */
+  historyVersion?: number | null;
+  /**
+   * Absent means the server's setting.
+   */
+  ifBusy?: IfBusy | null;
+  /**
+   * The model of this answer, instead of the thread's.
+   */
+  model?: string | null;
+  /**
+   * Repeating it in the same thread gives the same ids and changes nothing.
+   */
+  requestId?: string | null;
+  text: string;
+  threadId: string;
+};
+export type TurnsSendArgs = {
+  /**
+   * The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
+   */
+  historyVersion?: number | null;
+  /**
+   * Absent means the server's setting.
+   */
+  ifBusy?: IfBusy | null;
+  /**
+   * The model of this answer, instead of the thread's.
+   */
+  model?: string | null;
+  /**
+   * Repeating it in the same thread gives the same ids and changes nothing.
+   */
+  requestId?: string | null;
+  text: string;
+  threadId: string;
+};
+/**
+ * A user as that user sees it.
+ */
+export type UserView = {
+  _id: string;
+  email?: string | null;
+  kind: UserKind;
+  name?: string | null;
+};
+
+/** Every public function, as the official client takes it. */
+export const api = {
+  generations: {
+    active: makeFunctionReference<"query", GenerationsActiveArgs, GenerationsActiveReturns>("generations:active"),
+    append: makeFunctionReference<"mutation", GenerationsAppendArgs, Appended>("generations:append"),
+    deltas: makeFunctionReference<"query", GenerationsDeltasArgs, LogPage>("generations:deltas"),
+    finish: makeFunctionReference<"mutation", GenerationsFinishArgs, Finished>("generations:finish"),
+    get: makeFunctionReference<"query", GenerationsGetArgs, GenerationView>("generations:get"),
+    open: makeFunctionReference<"mutation", GenerationsOpenArgs, Opened>("generations:open"),
+    stop: makeFunctionReference<"mutation", GenerationsStopArgs, Stopped>("generations:stop"),
+  },
+  messages: {
+    append: makeFunctionReference<"mutation", MessagesAppendArgs, MessagesAppendReturns>("messages:append"),
+    get: makeFunctionReference<"query", MessagesGetArgs, MessageView>("messages:get"),
+    page: makeFunctionReference<"query", MessagesPageArgs, Page2>("messages:page"),
+  },
+  server: {
+    info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),
+  },
+  threads: {
+    clear: makeFunctionReference<"mutation", ThreadsClearArgs, Deleted>("threads:clear"),
+    clearAll: makeFunctionReference<"mutation", ThreadsClearAllArgs, Deleted>("threads:clearAll"),
+    create: makeFunctionReference<"mutation", ThreadsCreateArgs, ThreadsCreateReturns>("threads:create"),
+    find: makeFunctionReference<"query", ThreadsFindArgs, ThreadsFindReturns>("threads:find"),
+    get: makeFunctionReference<"query", ThreadsGetArgs, ThreadsGetReturns>("threads:get"),
+    getOrCreateDefault: makeFunctionReference<"mutation", ThreadsGetOrCreateDefaultArgs, ThreadsGetOrCreateDefaultReturns>("threads:getOrCreateDefault"),
+    page: makeFunctionReference<"query", ThreadsPageArgs, Page>("threads:page"),
+    remove: makeFunctionReference<"mutation", ThreadsRemoveArgs, ThreadsRemoveReturns>("threads:remove"),
+    update: makeFunctionReference<"mutation", ThreadsUpdateArgs, ThreadsUpdateReturns>("threads:update"),
+  },
+  turns: {
+    retry: makeFunctionReference<"mutation", TurnsRetryArgs, Retried>("turns:retry"),
+    send: makeFunctionReference<"mutation", TurnsSendArgs, Sent>("turns:send"),
+    sendAndWait: makeFunctionReference<"action", TurnsSendAndWaitArgs, MessageView>("turns:sendAndWait"),
+  },
+  users: {
+    me: makeFunctionReference<"query", UsersMeArgs, UsersMeReturns>("users:me"),
+  },
+};

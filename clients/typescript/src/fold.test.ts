@@ -1,0 +1,79 @@
+// CL-04 for one log: whatever order, overlap and repetition results arrive in, the folded text is a growing
+// prefix of the log.
+
+import { describe, expect, it } from "vitest";
+import type { LogEvent } from "./documents";
+import { applyDeltas, EMPTY_FOLD, textOf, units, type Fold } from "./fold";
+import { randomLog, range, rng } from "./testing/histories";
+
+describe("a fold", () => {
+  it("joins neighbouring text, keeps reasoning apart and settles tools", () => {
+    const events: LogEvent[] = [
+      { type: "reasoning", text: "hm" },
+      { type: "text", text: "a" },
+      { type: "text", text: "é" },
+      { type: "tool_start", toolCallId: "tc_1", tool: "clock", input: {} },
+      { type: "tool_start", toolCallId: "tc_2", tool: "search", input: { q: "x" } },
+      { type: "tool_end", toolCallId: "tc_1", output: 12 },
+      { type: "activity", kind: "model", label: "waiting" },
+      { type: "status", status: "stopped" },
+    ];
+    const fold = applyDeltas(EMPTY_FOLD, 0, events, 10);
+    expect(fold.parts).toEqual([
+      { type: "reasoning", text: "hm" },
+      { type: "text", text: "aé" },
+      { type: "tool_call", toolCallId: "tc_1", tool: "clock", state: "completed", input: {}, output: 12 },
+      { type: "tool_call", toolCallId: "tc_2", tool: "search", state: "cancelled", input: { q: "x" } },
+    ]);
+    expect(fold.final).toEqual({ status: "stopped" });
+    expect(fold.activity).toBeNull();
+  });
+
+  it("ignores a result that starts beyond what it knows", () => {
+    expect(applyDeltas(EMPTY_FOLD, 3, [{ type: "text", text: "late" }], 7)).toBe(EMPTY_FOLD);
+  });
+
+  it("ignores a result it already has", () => {
+    const fold = applyDeltas(EMPTY_FOLD, 0, [{ type: "text", text: "abc" }], 3);
+    expect(applyDeltas(fold, 0, [{ type: "text", text: "ab" }], 2)).toBe(fold);
+  });
+
+  it("takes only the new bytes of a result that was sent again, longer", () => {
+    const fold = applyDeltas(EMPTY_FOLD, 0, [{ type: "text", text: "né" }], 3);
+    expect(textOf(applyDeltas(fold, 0, [{ type: "text", text: "née" }], 4).parts)).toBe("née");
+  });
+
+  it("keeps the identity of parts that did not change", () => {
+    const first = applyDeltas(EMPTY_FOLD, 0, [{ type: "reasoning", text: "r" }, { type: "text", text: "a" }], 2);
+    const second = applyDeltas(first, 2, [{ type: "text", text: "b" }], 3);
+    expect(second.parts[0]).toBe(first.parts[0]);
+    expect(textOf(first.parts)).toBe("a");
+  });
+
+  it("shows a growing prefix of the log over random deliveries", () => {
+    for (let seed = 1; seed <= 400; seed += 1) {
+      const random = rng(seed);
+      const log = randomLog(random);
+      const end = log.reduce((sum, event) => sum + units(event), 0);
+      const truth = log.map((event) => (event.type === "text" ? event.text : "")).join("");
+      let fold: Fold = EMPTY_FOLD;
+      let shown = "";
+      const look = () => {
+        const text = textOf(fold.parts);
+        expect(text.startsWith(shown), `seed ${seed}: text shrank`).toBe(true);
+        expect(truth.startsWith(text), `seed ${seed}: text is not of the log`).toBe(true);
+        shown = text;
+      };
+      for (let step = 0; step < 60; step += 1) {
+        const { from, events, to } = range(log, random, fold.cursor);
+        fold = applyDeltas(fold, from, events, to);
+        look();
+      }
+      const rest = range(log, () => 0.999999, fold.cursor, end);
+      fold = applyDeltas(fold, rest.from, rest.events, end);
+      look();
+      expect(shown, `seed ${seed}: text is missing`).toBe(truth);
+      expect(fold.final?.status).toBe("complete");
+    }
+  });
+});

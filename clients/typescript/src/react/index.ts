@@ -1,0 +1,13 @@
+// React hooks of Spool. Each is one file; the merging they show is in the package's pure files.
+
+export { SpoolProvider, useSpool } from "./context";
+export { useConnectionState, type ConnectionState } from "./useConnectionState";
+export { useGuestAuth, type GuestAuth } from "./useGuestAuth";
+export { useLiveFolds } from "./useLiveFolds";
+export { useMessages, type Messages } from "./useMessages";
+export { useRetry } from "./useRetry";
+export { useSend, type Send } from "./useSend";
+export { useServerInfo } from "./useServerInfo";
+export { useStop } from "./useStop";
+export { useThread } from "./useThread";
+export { useThreadActions, useThreads, type ThreadActions, type Threads } from "./useThreads";

@@ -1,0 +1,26 @@
+// Sends messages through the outbox: shown at once, delivered once, kept for another try on failure.
+
+import { useMemo } from "react";
+import { useSpool } from "./context";
+
+export interface Send {
+  /** Shows the message at once and delivers it; returns its request id. */
+  send: (text: string) => string;
+  /** Tries a failed message again under the same request id. */
+  resend: (requestId: string) => void;
+  /** Gives a failed message up. */
+  discard: (requestId: string) => void;
+}
+
+/** With `threadId` null the first message makes a thread, and `onThread` hears its id. */
+export function useSend(threadId: string | null, onThread: (threadId: string) => void): Send {
+  const { outbox } = useSpool();
+  return useMemo(
+    () => ({
+      send: (text) => outbox.add(threadId, text, onThread),
+      resend: (requestId) => outbox.retry(requestId, onThread),
+      discard: (requestId) => outbox.forget(new Set([requestId])),
+    }),
+    [outbox, threadId, onThread],
+  );
+}

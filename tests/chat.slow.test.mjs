@@ -1,0 +1,99 @@
+// Large answers and slow readers: a window that stalls costs the writer nothing and the server little, and
+// has everything once it reads on.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import net from "node:net";
+import { after, test } from "node:test";
+import { onEnd } from "./lib/cleanup.mjs";
+import { http, page, send, settled, user } from "./lib/clients.mjs";
+import { FakeLlm } from "./lib/fake-llm.mjs";
+import { Server } from "./lib/server.mjs";
+import { SseParser } from "./lib/sse.mjs";
+import { gate, until, within } from "./lib/wait.mjs";
+
+const fake = await FakeLlm.start({ after });
+const server = await Server.start({ after }, { env: fake.env });
+
+const READERS = 30;
+const PIECE = "0123456789abcdé ".repeat(256);
+const digest = (text) => createHash("sha256").update(text).digest("hex");
+
+async function residentMiB(pid) {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+)/.exec(status)[1]) / 1024;
+}
+
+/** A reader that has asked for the stream and does not read it. */
+function stalled(t, generationId, token) {
+  const socket = net.connect({ port: server.port, host: "127.0.0.1" });
+  onEnd(t, () => socket.destroy());
+  socket.pause();
+  socket.on("error", () => {});
+  socket.write(`GET /api/stream/${generationId} HTTP/1.0\r\nhost: x\r\nauthorization: Bearer ${token}\r\n\r\n`);
+  return socket;
+}
+
+/** Reads a stalled stream to its end: its text. */
+async function readOn(socket) {
+  const parser = new SseParser();
+  let head = true;
+  let text = "";
+  const over = gate();
+  socket.on("data", (bytes) => {
+    let rest = bytes;
+    if (head) {
+      const end = bytes.indexOf("\r\n\r\n");
+      assert.ok(end >= 0, "the response's head is in the first packet");
+      assert.match(bytes.toString("latin1", 0, end), /^HTTP\/1\.[01] 200/);
+      rest = bytes.subarray(end + 4);
+      head = false;
+    }
+    for (const { event, data } of parser.push(rest)) {
+      if (event === "text") text += JSON.parse(data).text;
+      if (event === "done") over.open();
+    }
+  });
+  socket.on("close", () => over.fail(new Error("closed before the end of the stream")));
+  socket.resume();
+  await within(over.opened, "the stalled reader to catch up", 60_000);
+  return text;
+}
+
+test("ST-18: readers that stall through a stream of 6 MB neither delay it nor fill the memory", { timeout: 120_000 }, async (t) => {
+  const { client, token } = await user(t, server);
+  const pieces = Array.from({ length: 1500 }, (_, n) => `${n} ${PIECE}`);
+  const start = gate();
+  fake.script("six megabytes", (n) => (n === 0 ? pieces : [{ wait: start.opened }, ...pieces]));
+  // Once without readers: what the answer itself costs is paid before the measurement.
+  await settled(client, (await send(client, "six megabytes")).messageId, 60_000);
+  const { generationId, messageId } = await send(client, "six megabytes");
+  const readers = Array.from({ length: READERS }, () => stalled(t, generationId, token));
+  await until(() => readers.every((socket) => socket.bytesWritten > 0 && !socket.connecting));
+  const before = await residentMiB(server.pid);
+  start.open();
+  const message = await settled(client, messageId, 60_000);
+  const grown = (await residentMiB(server.pid)) - before;
+  t.diagnostic(`${READERS} stalled readers: ${Math.round(grown)} MiB more for ${Math.round(message.text.length / 2 ** 20)} MiB of text`);
+  assert.equal(message.status, "complete");
+  assert.ok(grown < READERS * 2, `${Math.round(grown)} MiB more`);
+  const wanted = digest(message.text);
+  for (const socket of readers.slice(0, 3)) assert.equal(digest(await readOn(socket)), wanted);
+});
+
+test("an answer larger than one result may be leaves its thread readable", { timeout: 120_000 }, async (t) => {
+  const { client, token } = await user(t, server);
+  fake.script("twelve megabytes", Array.from({ length: 3000 }, (_, n) => `${n} ${PIECE}`));
+  const { threadId, generationId, messageId } = await send(client, "twelve megabytes");
+  const overall = await until(
+    async () => {
+      const generation = await client.query("generations:get", { generationId });
+      return ["complete", "error"].includes(generation.status) && generation;
+    },
+    { timeout: 60_000, every: 200, what: "the large answer to end" },
+  );
+  if (overall.status === "error") assert.equal(overall.error.code, "too_large");
+  const { page: messages } = await http(server, token).query("messages:page", { threadId, ...page(10), order: "asc" });
+  assert.deepEqual(messages.map(({ _id }) => _id).at(-1), messageId);
+});

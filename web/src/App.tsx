@@ -1,0 +1,52 @@
+// The frame: thread list at the side (a drawer on small screens), the conversation beside it.
+
+import { useGuestAuth, useThread } from "@spool/client/react";
+import { useCallback, useEffect, useState } from "react";
+import { Chat } from "./chat/Chat";
+import { go, useRoute } from "./route";
+import { Fallback } from "./status/Fallback";
+import { Header } from "./status/Header";
+import { Sidebar } from "./threads/Sidebar";
+
+export function App() {
+  const { threadId, pane } = useRoute();
+  const [drawer, setDrawer] = useState(false);
+  const auth = useGuestAuth();
+  const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
+  const title = thread?.title ?? null;
+
+  useEffect(() => {
+    document.title = title === null || title === "" ? "Spool" : `${title} · Spool`;
+  }, [title]);
+  useEffect(() => setDrawer(false), [pane, threadId]);
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if ((event.metaKey || event.ctrlKey) && event.shiftKey && event.key.toLowerCase() === "o") {
+        event.preventDefault();
+        go(null);
+      }
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, []);
+
+  const openDrawer = useCallback(() => setDrawer(true), []);
+  const closeDrawer = useCallback(() => setDrawer(false), []);
+  return (
+    <div className="flex h-full overflow-hidden">
+      <a
+        href="#composer"
+        className="sr-only z-50 rounded-lg bg-raised px-3 py-2 text-sm shadow-float focus:not-sr-only focus:fixed focus:top-3 focus:left-3"
+      >
+        Skip to the message box
+      </a>
+      <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} />
+      <main className="relative flex min-w-0 flex-1 flex-col bg-page">
+        <Header title={threadId === null ? null : title} model={thread?.model ?? null} onMenu={openDrawer} />
+        <Fallback key={pane}>
+          <Chat key={pane} threadId={threadId} />
+        </Fallback>
+      </main>
+    </div>
+  );
+}

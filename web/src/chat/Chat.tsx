@@ -1,0 +1,55 @@
+// One conversation: what there is to see of it, and the composer under it. Decides which of loading,
+// missing, empty and messages is shown; owns sending, stopping and retrying.
+
+import { AssistantRuntimeProvider } from "@assistant-ui/react";
+import { isRunning, type LiveMessage } from "@spool/client";
+import { useConnectionState, useGuestAuth, useMessages, useRetry, useSend } from "@spool/client/react";
+import { useCallback, useMemo } from "react";
+import { adopt } from "../route";
+import { Announcer } from "../status/Announcer";
+import { ChatActions, type ChatActionsValue } from "./actions";
+import { Composer } from "./Composer";
+import { Conversation } from "./Conversation";
+import { EmptyState } from "./EmptyState";
+import { LoadingConversation } from "./LoadingConversation";
+import { MissingThread, RefusedSession } from "./MissingThread";
+import { useChatRuntime } from "./runtime";
+
+const NONE: readonly LiveMessage[] = [];
+
+export function Chat({ threadId }: { threadId: string | null }) {
+  const auth = useGuestAuth();
+  const connection = useConnectionState();
+  const { messages, earlier, loadEarlier } = useMessages(
+    threadId === null ? null : auth.status === "signed_in" ? threadId : "skip",
+  );
+  const { send, resend, discard } = useSend(threadId, adopt);
+  const retry = useRetry();
+
+  const views = messages ?? NONE;
+  const answering = views.findLast(isRunning) ?? null;
+  // While offline more messages may be queued, but only one can open a new thread.
+  const queueing = answering?.id === null && connection !== "live" && threadId !== null;
+  const running = answering !== null && !queueing;
+  const onSend = useCallback((text: string) => void send(text), [send]);
+  const runtime = useChatRuntime({ views, running, sendDisabled: messages === undefined, onSend });
+  const actions = useMemo<ChatActionsValue>(() => ({ resend, discard, retry }), [resend, discard, retry]);
+
+  if (auth.status === "failed" && threadId !== null) return <RefusedSession failure={auth.failure} onRetry={auth.signIn} />;
+  if (messages === null || (threadId !== null && auth.status === "anonymous")) return <MissingThread />;
+  return (
+    <AssistantRuntimeProvider runtime={runtime}>
+      <ChatActions value={actions}>
+        {messages === undefined ? (
+          <LoadingConversation />
+        ) : messages.length === 0 ? (
+          <EmptyState onPick={onSend} />
+        ) : (
+          <Conversation earlier={earlier} onEarlier={loadEarlier} />
+        )}
+        <Composer draftKey={threadId ?? "new"} running={running} generationId={answering?.generationId ?? null} connection={connection} />
+        <Announcer views={views} />
+      </ChatActions>
+    </AssistantRuntimeProvider>
+  );
+}
