@@ -56,7 +56,9 @@ test('text only grows, over a reload and a lost connection in the middle', async
     window.shrank = 0;
     let longest = 0;
     const look = () => {
-      const length = [...document.querySelectorAll('[data-role=assistant]')].at(-1)?.querySelector('.prose')?.textContent.length ?? 0;
+      // Letters only: signs of Markdown come and go as they turn into what they mean.
+      const prose = [...document.querySelectorAll('[data-role=assistant]')].at(-1)?.querySelector('.prose');
+      const length = (prose?.textContent ?? '').replace(/\P{L}/gu, '').length;
       if (length < longest) window.shrank += 1;
       longest = length;
       requestAnimationFrame(look);

@@ -21,6 +21,52 @@ export type Event =
       type: "tool_start";
     }
   | {
+      error?: string;
+      output?: unknown;
+      toolCallId: string;
+      type: "tool_end";
+    }
+  | {
+      snippet?: string;
+      title: string;
+      type: "source";
+      url: string;
+    }
+  | {
+      kind: string;
+      label: string;
+      type: "activity";
+    }
+  | {
+      error?: Failure;
+      finishReason?: string;
+      status: FinalStatus;
+      type: "status";
+      usage?: Usage;
+    };
+/**
+ * How a generation ended.
+ */
+export type FinalStatus = "complete" | "error" | "stopped" | "interrupted";
+/**
+ * One entry of a generation log.
+ */
+export type EventInput =
+  | {
+      text: string;
+      type: "text";
+    }
+  | {
+      text: string;
+      type: "reasoning";
+    }
+  | {
+      input: unknown;
+      tool: string;
+      toolCallId: string;
+      type: "tool_start";
+    }
+  | {
       error?: string | null;
       output?: unknown;
       toolCallId: string;
@@ -44,10 +90,6 @@ export type Event =
       type: "status";
       usage?: UsageInput | null;
     };
-/**
- * How a generation ended.
- */
-export type FinalStatus = "complete" | "error" | "stopped" | "interrupted";
 export type GenerationStatus =
   ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
 /**
@@ -69,6 +111,67 @@ export type Origin = ("user" | "agent" | "worker" | "import") | "client";
  * One piece of a message.
  */
 export type Part =
+  | {
+      text: string;
+      type: "text";
+    }
+  | {
+      text: string;
+      type: "reasoning";
+    }
+  | {
+      endedAt?: number;
+      error?: string;
+      input: unknown;
+      output?: unknown;
+      parentToolCallId?: string;
+      startedAt?: number;
+      state: ToolState;
+      tool: string;
+      toolCallId: string;
+      type: "tool_call";
+    }
+  | {
+      snippet?: string;
+      title: string;
+      type: "source";
+      url: string;
+    }
+  | {
+      artifactId: string;
+      type: "artifact";
+      version: number;
+    }
+  | {
+      approvalId: string;
+      type: "approval";
+    }
+  | {
+      type: "file";
+      uploadId: string;
+    }
+  | {
+      at: number;
+      endedAt?: number;
+      kind: string;
+      label: string;
+      type: "activity";
+    }
+  | {
+      json: unknown;
+      mediaType: string;
+      type: "data";
+    };
+/**
+ * How far a tool call is.
+ */
+export type ToolState =
+  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
+export type Role = "user" | "assistant" | "system" | "tool";
+/**
+ * One piece of a message.
+ */
+export type PartInput =
   | {
       text: string;
       type: "text";
@@ -120,21 +223,15 @@ export type Part =
       mediaType: string;
       type: "data";
     };
-/**
- * How far a tool call is.
- */
-export type ToolState =
-  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
-export type Role = "user" | "assistant" | "system" | "tool";
 export type MessagesAppendReturns = string;
 export type Order = "asc" | "desc";
+export type PageStatus = "SplitRecommended" | "SplitRequired";
+export type ServerInfoArgs = Record<string, never>;
 export type ThreadStatus = "active" | "completed" | "archived";
 /**
  * Where a title came from. Only a placeholder is ever replaced by the server.
  */
 export type TitleSource = ("placeholder" | "user" | "runtime") | "auto";
-export type PageStatus = "SplitRecommended" | "SplitRequired";
-export type ServerInfoArgs = Record<string, never>;
 export type ThreadsClearAllArgs = Record<string, never>;
 export type ThreadsCreateReturns = string;
 export type ThreadsFindReturns = ThreadView | null;
@@ -156,7 +253,7 @@ export type Appended = {
    * Where the log ends now.
    */
   cursor: number;
-  reason?: string | null;
+  reason?: string;
 };
 /**
  * A source, as older front ends send it.
@@ -193,6 +290,15 @@ export type Failure = {
 /**
  * Tokens of one answer, as the provider counted them.
  */
+export type Usage = {
+  cachedTokens?: number;
+  inputTokens: number;
+  outputTokens: number;
+  reasoningTokens?: number;
+};
+/**
+ * Tokens of one answer, as the provider counted them.
+ */
 export type UsageInput = {
   cachedTokens?: number | null;
   inputTokens?: number;
@@ -221,33 +327,24 @@ export type GenerationView = {
    * Where the log ended when this was read. New tokens alone do not make a live result new.
    */
   cursor: number;
-  endedAt?: number | null;
-  error?: Failure | null;
-  finishReason?: string | null;
+  endedAt?: number;
+  error?: Failure;
+  finishReason?: string;
   messageId: string;
   model: string;
-  provider?: string | null;
+  provider?: string;
   runner: Runner;
-  startedAt?: number | null;
+  startedAt?: number;
   status: GenerationStatus;
-  stopRequestedAt?: number | null;
+  stopRequestedAt?: number;
   threadId: string;
-  usage?: Usage | null;
-};
-/**
- * Tokens of one answer, as the provider counted them.
- */
-export type Usage = {
-  cachedTokens?: number | null;
-  inputTokens: number;
-  outputTokens: number;
-  reasoningTokens?: number | null;
+  usage?: Usage;
 };
 export type GenerationsAppendArgs = {
   /**
    * Text, reasoning, tools, sources and activities. The status comes with `generations:finish`.
    */
-  events: Event[];
+  events: EventInput[];
   generationId: string;
   /**
    * Where the caller believes that the log ends; what does not fit is not appended.
@@ -312,19 +409,19 @@ export type LogPage = {
 export type MessageView = {
   _creationTime: number;
   _id: string;
-  agentId?: string | null;
-  attempt?: number | null;
-  completedAt?: number | null;
+  agentId?: string;
+  attempt?: number;
+  completedAt?: number;
   createdAt: number;
-  error?: Failure | null;
-  externalId?: string | null;
-  finishReason?: string | null;
-  generationId?: string | null;
-  model?: string | null;
+  error?: Failure;
+  externalId?: string;
+  finishReason?: string;
+  generationId?: string;
+  model?: string;
   origin: Origin;
   parts: Part[];
-  provider?: string | null;
-  requestId?: string | null;
+  provider?: string;
+  requestId?: string;
   role: Role;
   /**
    * The place in the thread: 0, 1, 2 and so on, without gaps.
@@ -336,7 +433,7 @@ export type MessageView = {
    */
   text: string;
   threadId: string;
-  usage?: Usage | null;
+  usage?: Usage;
 };
 export type MessagesAppendArgs = {
   agentId?: string | null;
@@ -353,7 +450,7 @@ export type MessagesAppendArgs = {
    */
   historyVersion?: number | null;
   model?: string | null;
-  parts?: Part[] | null;
+  parts?: PartInput[] | null;
   provider?: string | null;
   reasoningText?: string | null;
   /**
@@ -403,6 +500,16 @@ export type PaginationOpts = {
   numItems: number;
 };
 /**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type MessagesPageReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: MessageView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
  * A model that a client may name.
  */
 export type ModelChoice = {
@@ -419,54 +526,6 @@ export type Opened = {
   userMessageId: string | null;
 };
 /**
- * One page, in the form that `usePaginatedQuery` expects.
- */
-export type Page = {
-  continueCursor: string;
-  isDone: boolean;
-  page: ThreadView[];
-  pageStatus: PageStatus | null;
-  splitCursor: string | null;
-};
-/**
- * A thread as its owner sees it.
- */
-export type ThreadView = {
-  _creationTime: number;
-  _id: string;
-  /**
-   * The answer that is being made now.
-   */
-  activeGenerationId?: string | null;
-  context?: string | null;
-  createdAt: number;
-  externalId?: string | null;
-  /**
-   * What to send as `historyVersion` to add to exactly this history.
-   */
-  historyVersion: number;
-  isDefault: boolean;
-  lastActivityAt: number;
-  messageCount: number;
-  model?: string | null;
-  pinned: boolean;
-  status: ThreadStatus;
-  tags: string[];
-  title: string;
-  titleSource: TitleSource;
-  updatedAt: number;
-};
-/**
- * One page, in the form that `usePaginatedQuery` expects.
- */
-export type Page2 = {
-  continueCursor: string;
-  isDone: boolean;
-  page: MessageView[];
-  pageStatus: PageStatus | null;
-  splitCursor: string | null;
-};
-/**
  * The rows of an attempt.
  */
 export type Retried = {
@@ -479,7 +538,7 @@ export type Retried = {
 export type Sent = {
   generationId: string | null;
   messageId: string | null;
-  queued?: boolean | null;
+  queued?: boolean;
   userMessageId: string;
 };
 /**
@@ -501,8 +560,36 @@ export type Stopped = {
   /**
    * Why nothing was done.
    */
-  reason?: string | null;
+  reason?: string;
   stopped: boolean;
+};
+/**
+ * A thread as its owner sees it.
+ */
+export type ThreadView = {
+  _creationTime: number;
+  _id: string;
+  /**
+   * The answer that is being made now.
+   */
+  activeGenerationId?: string;
+  context?: string;
+  createdAt: number;
+  externalId?: string;
+  /**
+   * What to send as `historyVersion` to add to exactly this history.
+   */
+  historyVersion: number;
+  isDefault: boolean;
+  lastActivityAt: number;
+  messageCount: number;
+  model?: string;
+  pinned: boolean;
+  status: ThreadStatus;
+  tags: string[];
+  title: string;
+  titleSource: TitleSource;
+  updatedAt: number;
 };
 export type ThreadsClearArgs = {
   threadId: string;
@@ -539,6 +626,16 @@ export type ThreadsPageArgs = {
    * Pinned threads come before all others.
    */
   pinnedFirst?: boolean | null;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type ThreadsPageReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: ThreadView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
 };
 export type ThreadsRemoveArgs = {
   threadId: string;
@@ -610,9 +707,9 @@ export type TurnsSendArgs = {
  */
 export type UserView = {
   _id: string;
-  email?: string | null;
+  email?: string;
   kind: UserKind;
-  name?: string | null;
+  name?: string;
 };
 
 /** Every public function, as the official client takes it. */
@@ -629,7 +726,7 @@ export const api = {
   messages: {
     append: makeFunctionReference<"mutation", MessagesAppendArgs, MessagesAppendReturns>("messages:append"),
     get: makeFunctionReference<"query", MessagesGetArgs, MessageView>("messages:get"),
-    page: makeFunctionReference<"query", MessagesPageArgs, Page2>("messages:page"),
+    page: makeFunctionReference<"query", MessagesPageArgs, MessagesPageReturns>("messages:page"),
   },
   server: {
     info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),
@@ -641,7 +738,7 @@ export const api = {
     find: makeFunctionReference<"query", ThreadsFindArgs, ThreadsFindReturns>("threads:find"),
     get: makeFunctionReference<"query", ThreadsGetArgs, ThreadsGetReturns>("threads:get"),
     getOrCreateDefault: makeFunctionReference<"mutation", ThreadsGetOrCreateDefaultArgs, ThreadsGetOrCreateDefaultReturns>("threads:getOrCreateDefault"),
-    page: makeFunctionReference<"query", ThreadsPageArgs, Page>("threads:page"),
+    page: makeFunctionReference<"query", ThreadsPageArgs, ThreadsPageReturns>("threads:page"),
     remove: makeFunctionReference<"mutation", ThreadsRemoveArgs, ThreadsRemoveReturns>("threads:remove"),
     update: makeFunctionReference<"mutation", ThreadsUpdateArgs, ThreadsUpdateReturns>("threads:update"),
   },
