@@ -51,9 +51,14 @@ web-test: web/node_modules clients/typescript/node_modules
 	cd clients/typescript && npm test
 	cd web && npm test
 
+tests/ai-sdk/node_modules: tests/ai-sdk/package-lock.json
+	cd tests/ai-sdk && $(NPM_CI)
+	@touch $@
+
 # Real clients and a real browser against the real binary.
-e2e: build tests/node_modules chromium
-	cd tests && SPOOL_BIN=../target/debug/spool npm test
+e2e: build tests/node_modules tests/ai-sdk/node_modules chromium
+	cd tests && SPOOL_BIN=target/debug/spool npm test
+	cd tests/ai-sdk && npm test
 
 chromium:
 	@command -v chromium >/dev/null || { echo "Installing Debian's chromium for the browser tests"; apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
@@ -62,7 +67,7 @@ chromium:
 
 # 200 random kill -9 under load; KILLS=1000 for more.
 crash: build tests/node_modules
-	cd tests && SPOOL_BIN=../target/debug/spool node crash.mjs --kills $${KILLS:-200}
+	cd tests && SPOOL_BIN=target/debug/spool node crash.mjs --kills $${KILLS:-200}
 
 bench: web/dist/index.html
 	cargo run --locked --release -p spool-bench

@@ -187,6 +187,21 @@ describe("in the browser", { concurrency: 2 }, () => {
     assert.deepEqual(window.page.faults, []);
   });
 
+  test("another origin may call the functions: preflight, answer and refusal", async (t) => {
+    const page = await open(t, browser, fake.env.OPENAI_BASE_URL); // a page of another port, hence origin
+    const answers = await page.evaluate(async (url) => {
+      const { token } = await (await fetch(`${url}/api/auth/guest`, { method: "POST" })).json();
+      const call = async (body, authorization) => {
+        const headers = { "content-type": "application/json", "convex-client": "npm-1.48.0", authorization };
+        const response = await fetch(`${url}/api/query`, { method: "POST", headers, body });
+        return [response.status, (await response.json()).status ?? "refused"];
+      };
+      const body = JSON.stringify({ path: "users:me", args: [{}], format: "convex_encoded_json" });
+      return [await call(body, `Bearer ${token}`), await call("{nonsense", `Bearer ${token}`), await call(body, "Bearer forged")];
+    }, server.url);
+    assert.deepEqual(answers, [[200, "success"], [400, "refused"], [401, "refused"]]);
+  });
+
   test("on a small screen the thread list is a drawer", async (t) => {
     const page = await open(t, browser, server.url, { viewport: { width: 390, height: 780 }, hasTouch: true });
     const window = ui(page);
@@ -231,4 +246,23 @@ test("ST-11: kill -9 in mid-stream while windows are open: they come back, all t
   await Promise.all([reads(first, "after the restart"), reads(second, "after the restart")]);
   await Promise.all([first.status("complete"), second.status("complete")]);
   assert.deepEqual([...first.page.faults, ...second.page.faults], []);
+});
+
+test("what is written while the server is gone is delivered once when it is back, also after a reload", async (t) => {
+  const own = await Server.start(t, { env: fake.env });
+  const window = await visit(t, own);
+  await window.say("before the crash");
+  await window.status("complete");
+  await own.kill();
+  await window.connection("reconnecting");
+  await window.say("after the crash");
+  await until(async () => (await window.questions.count()) === 2);
+  assert.equal(fake.of("after the crash").length, 0);
+  await own.start();
+  await until(() => fake.of("after the crash").length === 1, { timeout: 30_000, what: "the message to be delivered" });
+  await window.page.reload();
+  await until(async () => (await window.answers.count()) === 2 && (await window.questions.count()) === 2);
+  await window.status("complete");
+  assert.equal(fake.of("after the crash").length, 1);
+  assert.deepEqual(window.page.faults, []);
 });

@@ -9,27 +9,14 @@ const server = await Server.start({ after });
 const openapi = await (await fetch(`${server.url}/openapi.json`)).json();
 const functions = Object.entries(openapi["x-functions"]).map(([path, spec]) => ({ path, ...spec }));
 
-/** Plausible values for every argument that is no id. A new argument name must be added here. */
+/** Plausible values for required arguments whose schema alone does not tell a good one. */
 const VALUES = {
   paginationOpts: { numItems: 5, cursor: null },
-  text: "hello",
-  title: "a title",
-  cursor: 0,
   role: "user",
-  parts: [{ type: "text", text: "x" }],
-  query: "x",
   status: "complete",
-  expectedOffset: 0,
-  offset: 0,
-  events: [],
-  epoch: 1,
-  sequence: 0,
-  key: "k",
-  externalId: "external",
-  label: "l",
-  scopes: ["threads:*"],
-  model: "demo",
+  parts: [{ type: "text", text: "x" }],
 };
+const BY_TYPE = { string: "x", integer: 60, number: 60, boolean: true, array: [] };
 const KINDS = { threadId: "thr", messageId: "msg", generationId: "gen", userId: "usr" };
 
 /** The required arguments of a function and all its ids; `takesId` says whether there are any. */
@@ -42,8 +29,9 @@ function argsFor({ path, args }, ids) {
       given[name] = ids[name];
       takesId = true;
     } else if (required) {
-      assert.ok(name in VALUES, `${path} has the required argument ${name}: give it a value in this matrix`);
-      given[name] = VALUES[name];
+      const value = VALUES[name] ?? BY_TYPE[args.properties[name].type];
+      assert.ok(value !== undefined, `${path} has the required argument ${name}: give it a value in this matrix`);
+      given[name] = value;
     }
   }
   return { given, takesId };

@@ -112,9 +112,13 @@ describe("functions over HTTP", { concurrency: true }, () => {
 
   test("a body over the limit is refused with a code", async () => {
     const { token } = await guest(server);
-    const { status, json, text } = await call("/api/mutation", { token, body: { path: "threads:create", args: { title: "x".repeat(40 << 20) } } });
-    assert.equal(status, 413);
-    assert.equal(json?.code, "too_large", text.slice(0, 200));
+    const body = { path: "threads:create", args: { title: "x".repeat(17 << 20) } };
+    // A server may answer and hang up while the body is still on its way; then the answer can be lost.
+    let answer;
+    for (let attempt = 0; attempt < 10 && answer === undefined; attempt += 1) {
+      answer = await call("/api/mutation", { token, body }).catch(() => undefined);
+    }
+    assert.deepEqual([answer?.status, answer?.json?.code], [413, "too_large"], answer?.text.slice(0, 200));
   });
 
   test("bad values over HTTP fail the call, not the connection", async () => {

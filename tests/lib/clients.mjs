@@ -2,7 +2,7 @@
 // the test (or suite) ends; what its message handler threw is kept in `client.faults` instead of breaking
 // the socket, as in a browser.
 
-import { BaseConvexClient, ConvexClient, ConvexHttpClient } from "convex/browser";
+import { ConvexClient, ConvexHttpClient } from "convex/browser";
 import { ConvexReactClient } from "convex/react";
 import WebSocket from "ws";
 import { onEnd } from "./cleanup.mjs";
@@ -60,8 +60,6 @@ export function http(server, token = null) {
   if (token !== null) client.setAuth(token);
   return client;
 }
-
-export { BaseConvexClient };
 
 /** A user with a live client and an HTTP client: `{token, userId, client, http}`. */
 export async function user(t, server) {

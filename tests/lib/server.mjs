@@ -17,6 +17,8 @@ const living = new Set();
 process.on("exit", () => {
   for (const child of living) child.kill("SIGKILL");
 });
+// A runner that loses patience ends this process by signal; what it started ends with it.
+for (const [signal, number] of [["SIGTERM", 15], ["SIGINT", 2]]) process.once(signal, () => process.exit(128 + number));
 
 /** An empty directory that is removed when the test (or suite) `t` ends. */
 export async function temporary(t, name = "data") {

@@ -553,6 +553,16 @@ export type ServerInfo = {
   name: string;
   version: string;
 };
+export type SignedUrl = {
+  /**
+   * Milliseconds since the Unix epoch.
+   */
+  expiresAt: number;
+  /**
+   * Relative to the server, with a query; `offset` and `live` are added with `&`.
+   */
+  url: string;
+};
 /**
  * Whether a generation was told to stop.
  */
@@ -562,6 +572,20 @@ export type Stopped = {
    */
   reason?: string;
   stopped: boolean;
+};
+export type StreamsReadUrlArgs = {
+  /**
+   * … or one of the caller's generations.
+   */
+  generationId?: string | null;
+  /**
+   * The path of one of the caller's streams …
+   */
+  path?: string | null;
+  /**
+   * How long the URL can be opened, 1 second to a week.
+   */
+  ttlSeconds: number;
 };
 /**
  * A thread as its owner sees it.
@@ -730,6 +754,9 @@ export const api = {
   },
   server: {
     info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),
+  },
+  streams: {
+    readUrl: makeFunctionReference<"mutation", StreamsReadUrlArgs, SignedUrl>("streams:readUrl"),
   },
   threads: {
     clear: makeFunctionReference<"mutation", ThreadsClearArgs, Deleted>("threads:clear"),

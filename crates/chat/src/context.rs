@@ -9,6 +9,7 @@ use serde::Serialize;
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
+use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
 use crate::tables::User;
 
@@ -55,6 +56,8 @@ pub struct Settings {
     pub when_busy: WhenBusy,
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
+    /// Signs read URLs of durable streams.
+    pub url_key: Option<UrlKey>,
     pub info: ServerInfo,
 }
 
@@ -68,6 +71,7 @@ impl Default for Settings {
             external_lease_ms: 600_000,
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
+            url_key: None,
             info: ServerInfo::default(),
         }
     }

@@ -11,6 +11,8 @@ pub mod generations;
 pub mod keys;
 pub mod messages;
 pub mod server;
+pub mod streams;
+pub mod subscriptions;
 pub mod threads;
 pub mod turns;
 pub mod users;

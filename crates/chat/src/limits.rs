@@ -30,6 +30,20 @@ pub const CLEARED_THREADS: usize = 1_000;
 pub const EXPIRED_GENERATIONS: usize = 200;
 /// Generations or keys that a list without pages returns.
 pub const LISTED: usize = 1_000;
+/// The name of a durable stream, which is part of a URL.
+pub const STREAM_PATH_BYTES: usize = 1_024;
+/// Data of a durable stream in one page; the last chunk may go beyond it. Large, because the official client
+/// takes the first page for everything when it does not read live; even if every byte is escaped, a page
+/// stays within the result of one function.
+pub const STREAM_PAGE_BYTES: usize = 2 << 20;
+/// Producers of one stream; their states are removed with it, in one step.
+pub const STREAM_PRODUCERS: usize = 10_000;
+/// Subscriptions of one owner: each is looked at with every append of that owner.
+pub const SUBSCRIPTIONS: usize = 100;
+/// Streams of one subscription: each is looked at with every wake. A pattern finds no more than these.
+pub const SUBSCRIPTION_LINKS: usize = 1_000;
+/// Longest life of a signed URL, in seconds: a week.
+pub const READ_URL_SECONDS: u64 = 7 * 24 * 3600;
 
 /// Refuses a text that is over `limit` bytes; `field` names it.
 pub(crate) fn check_bytes(field: &str, text: &str, limit: usize) -> Result<()> {

@@ -6,17 +6,34 @@
 pub mod credential;
 pub mod generation;
 pub mod message;
+pub mod producer;
+pub mod stream;
+pub mod subscription;
 pub mod thread;
 pub mod user;
 
 pub use credential::{Credential, CredentialKind, KeyView};
 pub use generation::{Generation, GenerationView, Runner};
 pub use message::{Message, MessageView, Origin, Role};
+pub use producer::Producer;
+pub use stream::{Fork, Stream};
+pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
 pub use user::{User, UserKind, UserView};
 
 use spool_store::Schema;
 
 /// All tables of the product.
-pub static SCHEMA: Schema =
-    Schema { tables: &[&user::TABLE, &credential::TABLE, &thread::TABLE, &message::TABLE, &generation::TABLE] };
+pub static SCHEMA: Schema = Schema {
+    tables: &[
+        &user::TABLE,
+        &credential::TABLE,
+        &thread::TABLE,
+        &message::TABLE,
+        &generation::TABLE,
+        &stream::TABLE,
+        &producer::TABLE,
+        &subscription::TABLE,
+        &subscription::LINK_TABLE,
+    ],
+};

@@ -13,6 +13,8 @@ mod messages;
 mod queue;
 mod random;
 mod stage;
+mod streams;
+mod subscriptions;
 mod threads;
 mod turns;
 mod users;

@@ -46,6 +46,7 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "turns:retry" => Takes(json!({ "messageId": ids.message })),
         "generations:get" | "generations:stop" => Takes(json!({ "generationId": ids.generation })),
         "generations:deltas" => Takes(json!({ "generationId": ids.generation, "cursor": 0 })),
+        "streams:readUrl" => Takes(json!({ "generationId": ids.generation, "ttlSeconds": 60 })),
         "generations:open" => Takes(json!({ "threadId": ids.thread, "text": "hello" })),
         "generations:append" => {
             Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] }))

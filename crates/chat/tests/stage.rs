@@ -38,7 +38,8 @@ impl Stage {
         let dir = tempfile::tempdir().unwrap();
         let backend = SqliteBackend::open(&dir.path().join("spool.db"), SCHEMA, Synchronous::Normal).unwrap();
         let clock = Arc::new(VirtualClock::at_ms(1_700_000_000_000));
-        let store = Store::open(&backend, StoreOptions { clock: clock.clone(), readers: 2 }).unwrap();
+        let store =
+            Store::open(std::sync::Arc::new(backend), StoreOptions { clock: clock.clone(), readers: 2 }).unwrap();
         let nobody = Principal::Anonymous;
         let mut stage = Self { store, clock, settings: Arc::new(settings), u1: nobody.clone(), u2: nobody, _dir: dir };
         stage.u1 = stage.user("one").await;

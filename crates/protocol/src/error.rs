@@ -49,6 +49,8 @@ codes! {
     Forbidden = "forbidden",
     /// Missing, or not the caller's: the two are never told apart.
     NotFound = "not_found",
+    /// It was here and is not any more.
+    Gone = "gone",
     /// Something with this identity exists.
     AlreadyExists = "already_exists",
     /// The thread has a running generation and the policy is to refuse.
@@ -65,6 +67,9 @@ codes! {
     OffsetMismatch = "offset_mismatch",
     /// The log is sealed: its generation is over.
     LogSealed = "log_sealed",
+    /// A durable stream does not admit the write: its type, its configuration or the order of its writers
+    /// is another; `data.reason` names which.
+    StreamConflict = "stream_conflict",
     /// A document, an argument list, a scan or a result is over its limit; `data.limit` names it.
     TooLarge = "too_large",
     /// The server is over a limit of its own; try again later.

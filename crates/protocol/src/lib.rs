@@ -3,6 +3,7 @@
 //! Owns the shapes and their encoding. Must never know a runtime, a database or a socket: everything
 //! here is plain data with serde, so that any process may depend on it.
 
+pub mod ai_sdk;
 pub mod convex;
 pub mod error;
 pub mod event;

@@ -24,7 +24,9 @@ use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
 use crate::metrics::Metrics;
 use crate::providers::Providers;
-use crate::{driver, http, jobs};
+use crate::streams::keys::StreamKeys;
+use crate::streams::webhook;
+use crate::{driver, http, jobs, streams};
 
 /// How long open connections and running turns get to end by themselves.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -36,9 +38,14 @@ pub struct App {
     pub actions: Actions,
     pub auth: Auth,
     pub providers: Arc<Providers>,
+    pub stream_keys: StreamKeys,
+    /// Calls subscribers of durable streams.
+    pub webhooks: reqwest::Client,
     pub shutdown: CancellationToken,
     /// Connections and turns: what a graceful stop waits for.
     pub tasks: TaskTracker,
+    /// Ours until the process ends.
+    _dir: DataDir,
 }
 
 /// Opens the store in a data directory that this process owns.
@@ -48,20 +55,16 @@ pub fn open_store(dir: &DataDir, synchronous: Synchronous, clock: Arc<dyn Clock>
         Synchronous::Normal => sqlite::Synchronous::Normal,
     };
     let backend = SqliteBackend::open(&dir.database(), spool_chat::SCHEMA, synchronous)?;
-    Ok(Store::open(&backend, StoreOptions { clock, ..StoreOptions::default() })?)
+    Ok(Store::open(Arc::new(backend), StoreOptions { clock, ..StoreOptions::default() })?)
 }
 
-/// Serves until `shutdown`, then drains. The listener is handed in, so that tests and main start alike.
-pub async fn serve(
-    config: Config, listener: TcpListener, dir: DataDir, clock: Arc<dyn Clock>, shutdown: CancellationToken,
-) -> Result<()> {
-    let address = listener.local_addr()?;
-    let store = open_store(&dir, config.synchronous, Arc::clone(&clock))?;
-    let app = Arc::new(App::new(config, address, &dir, store, clock, shutdown.clone())?);
-
+/// Serves until `app.shutdown`, then drains. The listener is handed in, so that tests and main start alike.
+pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
-    tracing::info!(%address, "ready");
+    let streams = tokio::spawn(streams::run(Arc::clone(&app)));
+    let shutdown = app.shutdown.clone();
+    tracing::info!("ready");
     let service = MapRequestLayer::new(http::collapse_slashes).layer(http::router(&app));
     axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
         .with_graceful_shutdown(async move { shutdown.cancelled().await })
@@ -75,30 +78,39 @@ pub async fn serve(
     }
     driver.abort();
     jobs.abort();
+    streams.abort();
     Ok(())
 }
 
 impl App {
-    fn new(
-        config: Config, address: SocketAddr, dir: &DataDir, store: Store, clock: Arc<dyn Clock>,
-        shutdown: CancellationToken,
-    ) -> Result<Self> {
-        let tokens = Tokens::new(&dir.signing_key(generate_key)?, Arc::clone(&clock))?;
+    /// Opens everything that a start can fail on.
+    pub fn open(
+        config: Config, address: SocketAddr, dir: DataDir, clock: Arc<dyn Clock>, shutdown: CancellationToken,
+    ) -> Result<Arc<Self>> {
+        config.streams.check_listener(address)?;
+        let store = open_store(&dir, config.synchronous, Arc::clone(&clock))?;
+        let key = dir.signing_key(generate_key)?;
+        let tokens = Tokens::new(&key, Arc::clone(&clock))?;
+        let stream_keys = StreamKeys::derive(&key)?;
         let admin = AdminAccess { address, token: random_token() };
         dir.publish_admin(&admin)?;
         let providers = Arc::new(Providers::new(&config)?);
-        let settings = Arc::new(settings(&config, &providers));
+        let url_key = Some(stream_keys.urls.clone());
+        let settings = Arc::new(Settings { url_key, ..settings(&config, &providers) });
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
-        Ok(Self {
+        Ok(Arc::new(Self {
             auth: Auth::new(tokens, functions.clone(), admin.token),
             actions: Actions::new(functions.clone()),
             functions,
             providers,
+            webhooks: webhook::client(config.streams.dev_open)?,
+            stream_keys,
             config,
             clock,
             shutdown,
             tasks: TaskTracker::new(),
-        })
+            _dir: dir,
+        }))
     }
 }
 

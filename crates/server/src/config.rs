@@ -29,6 +29,7 @@ pub struct Config {
     pub instructions: Option<String>,
     pub guests: Guests,
     pub turns: Turns,
+    pub streams: Streams,
     /// Model providers by name. Those of the environment are added as `openai` and `anthropic`.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -102,6 +103,49 @@ impl Default for Turns {
     }
 }
 
+/// Durable streams at `/v1/stream`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Streams {
+    /// Opens the streams to callers without a token, all sharing one owner (`SPOOL_DEV_OPEN_STREAMS=1`), and lets
+    /// webhooks reach this machine. For development: the server refuses to start with it on any address but
+    /// loopback.
+    pub dev_open: bool,
+    /// Milliseconds that a long poll waits for data, 10 to 300000 (`SPOOL_STREAM_LONG_POLL_MS`).
+    pub long_poll_ms: u64,
+    /// Where clients reach this server, for URLs in its answers and webhooks. Default: as the request says.
+    pub public_url: Option<String>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { dev_open: false, long_poll_ms: 30_000, public_url: None }
+    }
+}
+
+impl Streams {
+    fn read_environment(&mut self, set: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+        match set("SPOOL_DEV_OPEN_STREAMS").as_deref() {
+            None => {}
+            Some("1" | "true") => self.dev_open = true,
+            Some("0" | "false") => self.dev_open = false,
+            Some(_) => bail!("SPOOL_DEV_OPEN_STREAMS: must be 1 or 0"),
+        }
+        if let Some(ms) = set("SPOOL_STREAM_LONG_POLL_MS") {
+            self.long_poll_ms = ms.parse().context("SPOOL_STREAM_LONG_POLL_MS: must be a number of milliseconds")?;
+        }
+        Ok(())
+    }
+
+    /// The address is known only once the server listens.
+    pub fn check_listener(&self, address: SocketAddr) -> Result<()> {
+        if self.dev_open && !address.ip().is_loopback() {
+            bail!("streams.dev_open: opens streams to everybody, so it needs a loopback address, not {address}");
+        }
+        Ok(())
+    }
+}
+
 /// One place that answers prompts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,6 +182,7 @@ impl Default for Config {
             instructions: None,
             guests: Guests::default(),
             turns: Turns::default(),
+            streams: Streams::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -165,6 +210,7 @@ impl Config {
         for (name, provider) in &mut config.providers {
             provider.resolve_key(name, variable)?;
         }
+        config.streams.read_environment(&set)?;
         config.check()?;
         Ok(config)
     }
@@ -185,6 +231,7 @@ impl Config {
             ("turns.flush_bytes", (1..=1 << 20).contains(&turns.flush_bytes), "1 to 1048576"),
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
             ("turns.history_messages", (1..=1000).contains(&turns.history_messages), "1 to 1000"),
+            ("streams.long_poll_ms", (10..=300_000).contains(&self.streams.long_poll_ms), "10 to 300000"),
             ("default_title", !self.default_title.trim().is_empty(), "a text that is not blank"),
         ];
         for (key, valid, range) in checks {

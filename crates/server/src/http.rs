@@ -20,10 +20,15 @@ use crate::auth::Identity;
 use crate::sync;
 
 mod account;
+mod chat;
+mod durable;
+mod follow;
 mod functions;
 mod health;
 mod stream;
 mod ui;
+
+pub use durable::links as durable_links;
 
 /// Arguments of 16 MiB and their envelope.
 const BODY_BYTES: usize = (16 << 20) + 2_000;
@@ -42,9 +47,13 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/api/debug_event", post(|| async {}))
         .route("/api/auth/guest", post(account::guest))
         .route("/api/stream/{generation}", get(stream::follow))
+        .route("/api/chat", post(chat::submit))
+        .route("/api/chat/{chat}/stream", get(chat::resume))
+        .route("/api/chat/{chat}/stop", post(chat::stop))
         .layer(middleware::from_fn(with_request_id));
     Router::new()
         .merge(api)
+        .merge(durable::router())
         .route("/.well-known/jwks.json", get(account::jwks))
         .route("/openapi.json", get(health::openapi))
         .route("/healthz", get(health::alive))
@@ -73,11 +82,12 @@ pub fn collapse_slashes(mut request: Request) -> Request {
 
 /// Any site may call: credentials are tokens in a header, never cookies, so a foreign page has none.
 fn cors() -> CorsLayer {
+    let exposed = ["x-request-id", "x-spool-generation-id"].map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(AllowOrigin::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
         .allow_methods([Method::GET, Method::POST, Method::OPTIONS, Method::PATCH, Method::DELETE, Method::PUT])
-        .expose_headers([HeaderName::from_static("x-request-id")])
+        .expose_headers(exposed.into_iter().chain(durable::EXPOSED).collect::<Vec<_>>())
         .allow_credentials(true)
         .max_age(Duration::from_secs(86_400))
 }
@@ -154,7 +164,9 @@ impl IntoResponse for Refusal {
             | Code::InvalidTransition
             | Code::CannotDeleteDefault
             | Code::OffsetMismatch
-            | Code::LogSealed => StatusCode::CONFLICT,
+            | Code::LogSealed
+            | Code::StreamConflict => StatusCode::CONFLICT,
+            Code::Gone => StatusCode::GONE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::Overloaded | Code::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
             Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {

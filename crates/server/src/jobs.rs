@@ -33,6 +33,7 @@ pub async fn run(app: Arc<App>) {
 }
 
 async fn clean(app: &App, round: u64) -> Result<(), Error> {
+    app.functions.store().expire_pins();
     // A look first: an idle server must not write.
     let (_, due) = app.functions.query_as_system("driver:nextExpiry", json!({})).await?;
     if serde_json::from_str::<Option<f64>>(&due).ok().flatten().is_some_and(|at| at <= app.clock.now_ms() as f64) {

@@ -13,5 +13,7 @@ pub mod providers;
 
 mod driver;
 mod http;
+mod instant;
 mod jobs;
+mod streams;
 mod sync;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
-use spool_server::app;
+use spool_server::app::{self, App};
 use spool_server::auth::new_service_key;
 use spool_server::config::Config;
 use spool_server::data_dir::{AdminAccess, DATABASE, DataDir, OpenError};
@@ -124,10 +124,11 @@ async fn serve(listen: Option<SocketAddr>, place: &Place) -> Result<ExitCode> {
     let dir = DataDir::own(&config.data)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
-    print(&format!("Spool is at http://{address}\n"))?;
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
-    app::serve(config, listener, dir, Arc::new(SystemClock), shutdown).await?;
+    let app = App::open(config, address, dir, Arc::new(SystemClock), shutdown)?;
+    print(&format!("Spool is at http://{address}\n"))?;
+    app::serve(app, listener).await?;
     Ok(ExitCode::SUCCESS)
 }
 

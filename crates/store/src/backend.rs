@@ -27,6 +27,26 @@ pub struct Row<'a> {
     pub keys: &'a [Vec<u8>],
 }
 
+/// Where a scan ends before its range does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub rows: usize,
+    /// Bytes of documents: the row that exceeds them is the last, but never the first row, so that a page
+    /// can always be split.
+    pub bytes: usize,
+}
+
+impl Limit {
+    pub fn rows(rows: usize) -> Self {
+        Self { rows, bytes: usize::MAX }
+    }
+
+    /// Whether a scan that has so much must end here.
+    pub fn is_over(self, rows: usize, bytes: usize) -> bool {
+        rows >= self.rows || (rows > 1 && bytes > self.bytes)
+    }
+}
+
 /// An answered request, kept so that the same request is never executed twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerRecord {
@@ -73,9 +93,9 @@ pub trait Connection: Send {
     fn rollback_to_savepoint(&mut self) -> Result<(), Error>;
 
     fn get(&mut self, table: &'static Table, id: &str) -> Result<Option<String>, Error>;
-    /// Rows with `lo <= key < hi` of an index, at most `limit`, as (key, document).
+    /// Rows with `lo <= key < hi` of an index, as (key, document), within `limit`.
     fn scan(
-        &mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8], order: Order, limit: usize,
+        &mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8], order: Order, limit: Limit,
     ) -> Result<Vec<(Vec<u8>, String)>, Error>;
     /// How many rows have `lo <= key < hi`.
     fn count(&mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8]) -> Result<u64, Error>;

@@ -14,6 +14,7 @@ pub mod key;
 pub mod limits;
 pub mod live;
 pub mod logs;
+mod pins;
 pub mod range;
 pub mod scan;
 pub mod schema;

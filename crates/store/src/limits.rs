@@ -6,6 +6,12 @@ pub const DOCUMENT_BYTES: usize = 32 << 20;
 pub const SCAN_ROWS: usize = 32_000;
 /// Rows on one page, however much its range has grown since it was cut.
 pub const PAGE_ROWS: usize = 1_000;
+/// Bytes of documents on one page; it ends early above them, but never before its first row.
+pub const PAGE_BYTES: usize = 4 << 20;
+/// Snapshots kept open for queries at a timestamp. Each holds back the truncation of the write-ahead log.
+pub const PINNED_SNAPSHOTS: usize = 8;
+/// How long such a snapshot is kept, in milliseconds. Convex keeps its history for about as long.
+pub const PINNED_MS: u64 = 30_000;
 /// Jobs that share one SQL transaction and one fsync. Larger batches only add latency.
 pub const BATCH_JOBS: usize = 256;
 /// Jobs waiting for the writer; beyond it callers wait, which is the backpressure.
@@ -15,6 +21,8 @@ pub const WRITE_QUEUE: usize = 8_192;
 pub const RECENT_CHANGES: usize = 65_536;
 /// Bytes of one log kept in memory for its followers; older parts come from the database.
 pub const LOG_TAIL_BYTES: usize = 256 << 10;
+/// Logs without followers whose ends are kept in memory, of which each may have `LOG_TAIL_BYTES`.
+pub const UNFOLLOWED_LOGS: usize = 256;
 /// Bytes of log served in one read, so that a slow reader never holds more.
 pub const LOG_READ_BYTES: usize = 256 << 10;
 /// How long a non-empty log page stays as it is for subscribers that do not move their cursor on.

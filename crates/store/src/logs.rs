@@ -24,7 +24,27 @@ pub struct Chunk {
 /// The logs that somebody appends to or follows right now.
 #[derive(Default)]
 pub(crate) struct Logs {
-    active: Mutex<HashMap<String, Arc<LogState>>>,
+    active: Mutex<Active>,
+}
+
+#[derive(Default)]
+struct Active {
+    logs: HashMap<String, Arc<LogState>>,
+    /// How many there may be before those without followers are forgotten.
+    room: usize,
+}
+
+impl Active {
+    /// Logs that nobody ends would stay in memory for ever. One that nobody follows can be forgotten: its
+    /// next append or follower finds its end in the database. Callers hold the lock, and followers are
+    /// only made under it, so none can appear in between.
+    fn make_room(&mut self) {
+        if self.logs.len() >= self.room.max(limits::UNFOLLOWED_LOGS) {
+            self.logs.retain(|_, state| Arc::strong_count(state) > 1);
+            // Followed logs stay: look again only when as many more have come.
+            self.room = 2 * self.logs.len();
+        }
+    }
 }
 
 /// The committed end of one log, and its newest chunks.
@@ -49,19 +69,20 @@ impl Logs {
     /// Only the writer thread calls this, so no append can slip in between.
     pub fn open(&self, log: &str, end: LogEnd) -> Arc<LogState> {
         let mut active = lock(&self.active);
-        if let Some(state) = active.get(log) {
+        if let Some(state) = active.logs.get(log) {
             return Arc::clone(state);
         }
+        active.make_room();
         let recent = Recent { chunks: VecDeque::new(), bytes: 0, end: end.end, ended: end.sealed };
         let state = Arc::new(LogState { recent: Mutex::new(recent), changed: Notify::new() });
         if !end.sealed {
-            active.insert(log.to_owned(), Arc::clone(&state));
+            active.logs.insert(log.to_owned(), Arc::clone(&state));
         }
         state
     }
 
     pub fn find(&self, log: &str) -> Option<Arc<LogState>> {
-        lock(&self.active).get(log).cloned()
+        lock(&self.active).logs.get(log).cloned()
     }
 
     pub fn active_end(&self, log: &str) -> Option<u64> {
@@ -71,9 +92,10 @@ impl Logs {
     /// Shows committed chunks to followers. Called in commit order.
     pub fn publish(&self, appended: Vec<(String, Chunk)>, ended: &[String]) {
         let mut active = lock(&self.active);
+        active.make_room();
         for (log, chunk) in appended {
             // A log appears here with its first append even if nobody follows: the next append needs its end.
-            let state = active.entry(log).or_insert_with(|| {
+            let state = active.logs.entry(log).or_insert_with(|| {
                 let recent = Recent { chunks: VecDeque::new(), bytes: 0, end: chunk.start, ended: false };
                 Arc::new(LogState { recent: Mutex::new(recent), changed: Notify::new() })
             });
@@ -89,7 +111,7 @@ impl Logs {
             state.changed.notify_waiters();
         }
         for log in ended {
-            if let Some(state) = active.remove(log) {
+            if let Some(state) = active.logs.remove(log) {
                 lock(&state.recent).ended = true;
                 state.changed.notify_waiters();
             }

@@ -13,12 +13,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error};
 
+use crate::backend::Limit;
 use crate::id::Document;
 use crate::key::{self, Part};
 use crate::limits;
 use crate::range::{KeyRange, successor};
 use crate::schema::Index;
-use crate::tx::Tx;
+use crate::tx::{ScanRows, Tx};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -153,8 +154,8 @@ impl<'tx, 'conn, T: Document> Scan<'tx, 'conn, T> {
     /// Up to `limit` documents. The recorded read ends at the last row seen if the limit was reached.
     pub fn take(self, limit: usize) -> Result<Vec<T>, Error> {
         let (lo, hi) = self.range();
-        let rows = self.tx.scan_range::<T>(self.index, &lo, &hi, self.order, limit)?;
-        Ok(rows.into_iter().map(|(_, document)| document).collect())
+        let found = self.tx.scan_range::<T>(self.index, &lo, &hi, self.order, Limit::rows(limit))?;
+        Ok(found.rows.into_iter().map(|(_, document)| document).collect())
     }
 
     /// All documents of the range, which must be few: more than the scan limit is an error.
@@ -194,11 +195,20 @@ impl<'tx, 'conn, T: Document> Scan<'tx, 'conn, T> {
             }
             None => (options.num_items as usize).min(limits::PAGE_ROWS),
         };
-        let mut rows = if lo < hi { self.tx.scan_range::<T>(index, &lo, &hi, order, wanted + 1)? } else { Vec::new() };
-        let more = rows.len() > wanted;
-        rows.truncate(wanted);
+        // One row more than wanted tells whether there is more; bytes end a page the same way.
+        let limit = Limit { rows: wanted + 1, bytes: limits::PAGE_BYTES };
+        let found = if lo < hi {
+            self.tx.scan_range::<T>(index, &lo, &hi, order, limit)?
+        } else {
+            ScanRows { rows: Vec::new(), cut: false }
+        };
+        let (mut rows, more) = (found.rows, found.cut);
+        if more {
+            rows.pop();
+        }
         let last = rows.last().map(|(key, _)| Position::At(key.clone()));
-        let split = (rows.len() >= 2).then(|| scope.encode(&Position::At(rows[(rows.len() - 1) / 2].0.clone())));
+        let middle = rows.get(rows.len().saturating_sub(1) / 2).filter(|_| more || rows.len() >= 2);
+        let split = middle.map(|(key, _)| scope.encode(&Position::At(key.clone())));
         let (end, page_status) = match end {
             Some(end) if more => (end, Some(PageStatus::SplitRequired)),
             Some(end) => (end, (rows.len() > limits::PAGE_ROWS * 3 / 4).then_some(PageStatus::SplitRecommended)),

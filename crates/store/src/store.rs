@@ -17,6 +17,7 @@ use crate::id::IdSource;
 use crate::limits;
 use crate::live::{Claim, Live, Output, QueryFn, Subscription};
 use crate::logs::{Chunk, Logs, Tail};
+use crate::pins::Pins;
 use crate::range::ReadSet;
 use crate::tx::Tx;
 
@@ -38,6 +39,8 @@ impl Default for StoreOptions {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
+    backend: Arc<dyn Backend>,
+    pins: Pins,
     writes: mpsc::Sender<Job>,
     reads: mpsc::Sender<ReadJob>,
     clock: Arc<dyn Clock>,
@@ -55,7 +58,7 @@ pub type Evaluated = (Timestamp, Vec<Arc<Output>>);
 impl Store {
     /// Opens the connections and starts the threads. Must be called inside a Tokio runtime. The threads
     /// end when the last handle is dropped.
-    pub fn open(backend: &dyn Backend, options: StoreOptions) -> Result<Self, Error> {
+    pub fn open(backend: Arc<dyn Backend>, options: StoreOptions) -> Result<Self, Error> {
         let mut first = backend.reader()?;
         let newest = first.begin_read()?;
         first.end_read();
@@ -88,7 +91,8 @@ impl Store {
                 }
             })?;
         }
-        Ok(Self(Arc::new(Inner { writes, reads, clock: options.clock, live, logs, ids, counters })))
+        let clock = options.clock;
+        Ok(Self(Arc::new(Inner { backend, pins: Pins::default(), writes, reads, clock, live, logs, ids, counters })))
     }
 
     pub fn clock(&self) -> &Arc<dyn Clock> {
@@ -130,9 +134,24 @@ impl Store {
         Ok((ts, result?))
     }
 
-    /// Runs a query as of `ts`, a timestamp that was handed out lately. Fails with `overloaded` if what
-    /// it reads has changed since, which only a retry with a newer timestamp cures.
+    /// Keeps the newest snapshot for `query_at`, for about half a minute, and returns its timestamp.
+    pub async fn pin(&self) -> Result<Timestamp, Error> {
+        let inner = Arc::clone(&self.0);
+        self.read(move |_| inner.pins.pin(&*inner.backend, inner.clock.now_ms())).await?
+    }
+
+    /// Runs a query as of `ts`: exactly, if that snapshot is pinned or nothing that the query reads has
+    /// changed since. Else fails with `overloaded`, which only a newer timestamp cures.
     pub async fn query_at(&self, ts: Timestamp, run: QueryFn) -> Result<String, Error> {
+        let inner = Arc::clone(&self.0);
+        let (pinned_run, now_ms) = (Arc::clone(&run), inner.clock.now_ms());
+        let pinned = self.read(move |_| {
+            let query = |connection: &mut dyn Connection| run_query(&inner, connection, ts, &pinned_run, None).0;
+            inner.pins.with(ts, now_ms, query)
+        });
+        if let Some(result) = pinned.await? {
+            return result;
+        }
         let (now, result, reads) = self.read_once(run).await?;
         if ts > now || self.0.live.conflict_since(ts, &reads).is_some() {
             return Err(Error::new(Code::Overloaded, "that snapshot is gone: ask for a new timestamp"));
@@ -211,6 +230,11 @@ impl Store {
     pub(crate) async fn log_read(&self, log: &str, from: u64) -> Result<Vec<Chunk>, Error> {
         let log = log.to_owned();
         self.read(move |connection| connection.log_read(&log, from, limits::LOG_READ_BYTES)).await?
+    }
+
+    /// Closes snapshots whose time is up. To be called now and then.
+    pub fn expire_pins(&self) {
+        self.0.pins.expire(self.0.clock.now_ms());
     }
 
     /// Forgets answers of requests older than `before_ms`; returns how many.

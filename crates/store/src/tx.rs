@@ -7,7 +7,7 @@ use serde_json::Value;
 use spool_protocol::{Code, Error};
 
 use crate::Timestamp;
-use crate::backend::{Connection, LogEnd, Row};
+use crate::backend::{Connection, Limit, LogEnd, Row};
 use crate::id::{Document, Id, IdSource};
 use crate::key::{self, Part};
 use crate::limits;
@@ -30,6 +30,13 @@ pub struct Tx<'conn> {
     changes: ChangeSet,
     appended: Vec<(String, Chunk)>,
     ended: Vec<String>,
+}
+
+/// Rows of a range, each with its key.
+pub(crate) struct ScanRows<T> {
+    pub rows: Vec<(Vec<u8>, T)>,
+    /// The limit ended the scan; there may be more.
+    pub cut: bool,
 }
 
 /// What a finished attempt leaves behind for the committer.
@@ -215,14 +222,17 @@ impl<'conn> Tx<'conn> {
     }
 
     pub(crate) fn scan_range<T: Document>(
-        &mut self, index: &'static Index, lo: &[u8], hi: &[u8], order: Order, limit: usize,
-    ) -> Result<Vec<(Vec<u8>, T)>, Error> {
+        &mut self, index: &'static Index, lo: &[u8], hi: &[u8], order: Order, limit: Limit,
+    ) -> Result<ScanRows<T>, Error> {
         let rows = self.connection.scan(T::TABLE, index, lo, hi, order, limit)?;
         self.count_rows(rows.len())?;
+        let bytes: usize = rows.iter().map(|(_, document)| document.len()).sum();
+        let cut = limit.is_over(rows.len(), bytes);
         let range = KeyRange { index: (T::TABLE.name, index.name), lo: lo.to_vec(), hi: hi.to_vec() };
-        let last = (rows.len() == limit).then(|| rows.last().map(|(key, _)| key.as_slice())).flatten();
+        let last = if cut { rows.last().map(|(key, _)| key.as_slice()) } else { None };
         self.reads.ranges.push(seen(range, order, last));
-        rows.into_iter().map(|(key, text)| Ok((key, decode(&text)?))).collect()
+        let rows = rows.into_iter().map(|(key, text)| Ok((key, decode(&text)?))).collect::<Result<_, Error>>()?;
+        Ok(ScanRows { rows, cut })
     }
 
     pub(crate) fn count_range<T: Document>(

@@ -56,7 +56,7 @@ impl Bench {
     fn at(dir: TempDir, ms: u64) -> Self {
         let clock = Arc::new(VirtualClock::at_ms(ms));
         let backend = SqliteBackend::open(&dir.path().join("spool.db"), SCHEMA, Synchronous::Normal).unwrap();
-        let store = Store::open(&backend, StoreOptions { clock: clock.clone(), readers: 2 }).unwrap();
+        let store = Store::open(Arc::new(backend), StoreOptions { clock: clock.clone(), readers: 2 }).unwrap();
         Self { store, clock, dir }
     }
 
@@ -235,6 +235,25 @@ async fn a_late_follower_reads_from_storage_in_bounded_pieces() {
     assert!(reads >= 4);
 }
 
+/// Logs that nobody ends are forgotten once nobody follows them; nobody notices.
+#[tokio::test]
+async fn many_open_logs_are_appended_to_and_followed_as_if_each_were_the_only_one() {
+    let bench = Bench::new();
+    let name = |n: usize| format!("l{n}");
+    let mut followed = bench.store.tail("l0", 0).await.unwrap();
+    for n in 0..3 * spool_store::limits::UNFOLLOWED_LOGS {
+        bench.store.append(&name(n), 0, 1, "a".into()).await.unwrap();
+    }
+    for n in [0, 1, 500] {
+        assert_eq!(bench.store.append(&name(n), 1, 1, "b".into()).await.unwrap(), 2, "{n}");
+        let mut tail = bench.store.tail(&name(n), 0).await.unwrap();
+        assert_eq!(tail.next().await.unwrap().unwrap().len(), 2, "{n}");
+    }
+    assert_eq!(followed.next().await.unwrap().unwrap().len(), 2);
+    let (next, _) = tokio::join!(followed.next(), bench.store.append("l0", 2, 1, "c".into()));
+    assert_eq!(&*next.unwrap().unwrap()[0].data, "c");
+}
+
 #[tokio::test]
 async fn an_empty_log_page_wakes_at_once_and_a_full_one_only_after_its_rest() {
     let bench = Bench::new();
@@ -263,8 +282,35 @@ async fn a_query_at_a_handed_out_timestamp_is_exact_or_refused() {
     bench.add("b", 2.0, None).await.unwrap();
     assert_eq!(bench.store.query_at(ts, ranks_of("a")).await.unwrap(), "[1.0]");
     bench.clock.advance_ms(5);
+    let pinned = bench.store.pin().await.unwrap();
     bench.add("a", 3.0, None).await.unwrap();
     assert_eq!(bench.store.query_at(ts, ranks_of("a")).await.unwrap_err().code, Code::Overloaded);
+    assert_eq!(bench.store.query_at(pinned, ranks_of("a")).await.unwrap(), "[1.0]");
+    bench.clock.advance_ms(31_000);
+    assert_eq!(bench.store.query_at(pinned, ranks_of("a")).await.unwrap_err().code, Code::Overloaded);
+}
+
+/// Large documents end a page early, and following the cursors still gives every one, once.
+#[tokio::test]
+async fn a_page_ends_by_bytes_before_it_ends_by_rows() {
+    let bench = Bench::new();
+    for rank in 0..7 {
+        bench.add("a", f64::from(rank), Some(&format!("{rank}{}", "x".repeat(1_500_000)))).await.unwrap();
+    }
+    let (mut cursor, mut seen, mut pages) = (None, Vec::new(), 0);
+    loop {
+        let options = PaginationOpts { num_items: 100, cursor: cursor.clone(), end_cursor: None };
+        let page: PageBack = bench.read(page_query(options, Order::Asc)).await;
+        assert!((1..=3).contains(&page.page.len()), "{} rows of 1.5 MB", page.page.len());
+        seen.extend(page.page.iter().map(|note| note.rank));
+        pages += 1;
+        if page.is_done {
+            break;
+        }
+        cursor = Some(page.continue_cursor);
+    }
+    assert_eq!(seen, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert!(pages >= 3);
 }
 
 #[derive(Debug, Clone)]

@@ -6,7 +6,8 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, credentials, driver, external, generations, keys, messages, server, threads, turns, users,
+    Nothing, credentials, driver, external, generations, keys, messages, server, streams, subscriptions, threads,
+    turns, users,
 };
 use crate::tables::MessageView;
 
@@ -127,6 +128,45 @@ pub static FUNCTIONS: &[Function] = functions![
         "Ends or queues again the generations whose driver is gone.";
     "driver:nextExpiry": Query System driver::next_expiry, Nothing => Option<u64>,
         "When the next lease is over.";
+
+    "streams:readUrl": Mutation User streams::urls::read_url, streams::urls::ReadUrl => streams::urls::SignedUrl,
+        "A signed URL that reads one durable stream, or one answer, until it expires.";
+    "streams:create": Mutation System streams::create::create, streams::create::Create => streams::create::Created,
+        "Makes a durable stream or a fork of one; the same again changes nothing.";
+    "streams:append": Mutation System streams::append::append, streams::append::Append => streams::append::Appended,
+        "Appends to a durable stream, closes it, or both.";
+    "streams:meta": Query System streams::read::stat, streams::Named => streams::Meta,
+        "What a durable stream is and where it ends.";
+    "streams:read": Query System streams::read::read, streams::read::Read => streams::read::Page,
+        "A page of a durable stream's data.";
+    "streams:touch": Mutation System streams::read::touch, streams::Named => (),
+        "Notes that a durable stream was read: its time to live begins anew.";
+    "streams:delete": Mutation System streams::delete::delete, streams::Named => (),
+        "Removes a durable stream; what its forks read stays until they are gone.";
+    "streams:nextDeadline": Query System streams::delete::next_deadline, Nothing => Option<u64>,
+        "When the next durable stream is over.";
+    "streams:sweep": Mutation System streams::delete::sweep, streams::delete::Sweep => crate::functions::Deleted,
+        "Removes durable streams that are over.";
+    "subscriptions:create": Mutation System subscriptions::create, subscriptions::Create => subscriptions::Created,
+        "Makes a subscription to durable streams; the same again changes nothing.";
+    "subscriptions:get": Query System subscriptions::get, subscriptions::Named => subscriptions::View,
+        "A subscription and how far each of its streams is acknowledged.";
+    "subscriptions:remove": Mutation System subscriptions::remove, subscriptions::Named => (),
+        "Ends a subscription.";
+    "subscriptions:link": Mutation System subscriptions::links::link, subscriptions::links::LinkMany => (),
+        "Adds streams to a subscription.";
+    "subscriptions:unlink": Mutation System subscriptions::links::unlink, subscriptions::links::UnlinkOne => (),
+        "Takes a named stream out of a subscription.";
+    "subscriptions:claim": Mutation System subscriptions::wakes::claim, subscriptions::wakes::Claim => subscriptions::wakes::Held,
+        "A worker takes the wake of a subscription for one lease.";
+    "subscriptions:settle": Mutation System subscriptions::settle::settle, subscriptions::settle::Settle => subscriptions::settle::Settled,
+        "The holder of a wake acknowledges streams, renews its lease, or ends the wake.";
+    "subscriptions:nextDue": Query System subscriptions::wakes::next_due, Nothing => Option<u64>,
+        "When a subscription must be looked at.";
+    "subscriptions:advance": Mutation System subscriptions::wakes::advance, Nothing => Option<subscriptions::wakes::Advanced>,
+        "Looks at one due subscription: ends its lease or hands out a delivery.";
+    "subscriptions:delivered": Mutation System subscriptions::wakes::delivered, subscriptions::wakes::Delivered => (),
+        "How a delivery went.";
 
     "doctor:check": Query System doctor::run, doctor::Check => doctor::Report,
         "Checks the invariants of one batch of rows.";

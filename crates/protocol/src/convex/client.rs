@@ -22,6 +22,9 @@ pub enum ClientMessage {
 #[serde(rename_all = "camelCase")]
 pub struct Connect {
     pub session_id: String,
+    /// How often the client has connected before with this session.
+    #[serde(default)]
+    pub connection_count: u32,
     /// The newest timestamp the client has seen from us, in any life of this server.
     #[serde(default)]
     pub max_observed_timestamp: Option<String>,

@@ -51,7 +51,7 @@ pub fn generate_key() -> anyhow::Result<Vec<u8>> {
 impl Tokens {
     pub fn new(key: &[u8], clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key)
-            .map_err(|e| anyhow::anyhow!("the signing key in the data directory is damaged: {e}"))?;
+            .map_err(|e| anyhow::anyhow!("the signing key, signing-key.pk8 in the data directory, is damaged: {e}"))?;
         // An uncompressed point: 0x04, then x and y of 32 bytes each (SEC 1, 2.3.3).
         let point = pair.public_key().as_ref();
         let (x, y) = (BASE64.encode(&point[1..33]), BASE64.encode(&point[33..65]));

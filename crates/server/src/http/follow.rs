@@ -44,6 +44,13 @@ pub async fn deltas(app: &App, principal: &Arc<Principal>, generation: &str, off
     serde_json::from_str(&page).map_err(|e| Error::internal(format!("generations:deltas: {e}")))
 }
 
+/// The offset that a reconnecting reader has seen; browsers send an empty id before the first event.
+pub fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Error> {
+    let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) else { return Ok(None) };
+    let offset = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+    offset.map(Some).ok_or_else(|| Error::bad_request("Last-Event-ID: expected an offset, a whole number"))
+}
+
 /// A reader at its place in the log.
 pub struct Follower {
     tail: Tail,
@@ -147,28 +154,31 @@ struct Frames<W> {
 
 impl<W: Wire> Frames<W> {
     async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
-        let waits = self.follower.first.is_empty() && !self.follower.over;
-        if self.done {
-            return None;
-        }
-        if !self.out.is_empty() && waits {
-            return Some(Ok(Bytes::from(std::mem::take(&mut self.out))));
-        }
-        tokio::select! {
-            biased;
-            next = tokio::time::timeout(HEARTBEAT, self.follower.next()) => match next {
-                Ok(Some(Ok(events))) => self.wire.write(events, &mut self.out),
-                Ok(Some(Err(error))) => self.wire.fail(error, &mut self.out),
-                Ok(None) => self.done = true,
-                Err(_) => self.out.push_str(COMMENT),
-            },
-            () = &mut self.cut => {
-                self.done = true;
-                let broken = || Err(io::Error::other("the server is shutting down"));
-                return W::BREAKS.then(broken);
+        while !self.done {
+            let must_wait = self.follower.first.is_empty() && !self.follower.over;
+            if !self.out.is_empty() && must_wait {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = &mut self.cut => {
+                    self.done = true;
+                    let broken = || Err(io::Error::other("the server is shutting down"));
+                    return W::BREAKS.then(broken);
+                }
+                next = tokio::time::timeout(HEARTBEAT, self.follower.next()) => match next {
+                    Ok(Some(Ok(events))) => self.wire.write(events, &mut self.out),
+                    Ok(Some(Err(error))) => self.wire.fail(error, &mut self.out),
+                    Ok(None) => self.done = true,
+                    Err(_) => self.out.push_str(COMMENT),
+                },
+            }
+            if !self.out.is_empty() {
+                break;
             }
         }
-        Some(Ok(Bytes::from(std::mem::take(&mut self.out)))).filter(|out| out.as_ref().is_ok_and(|out| !out.is_empty()))
+        let out = std::mem::take(&mut self.out);
+        (!out.is_empty()).then(|| Ok(Bytes::from(out)))
     }
 }
 

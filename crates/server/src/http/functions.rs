@@ -166,7 +166,7 @@ pub async fn query_batch(State(app): State<Arc<App>>, Caller(caller): Caller, Bo
     if batch.queries.len() > BATCH_QUERIES {
         return Err(bad(format!("queries: at most {BATCH_QUERIES}")));
     }
-    let ts = app.functions.store().timestamp();
+    let ts = app.functions.store().pin().await.map_err(Refusal)?;
     let mut results = Vec::with_capacity(batch.queries.len());
     for call in &batch.queries {
         let result = match decode_args(&call.args) {
@@ -179,9 +179,10 @@ pub async fn query_batch(State(app): State<Arc<App>>, Caller(caller): Caller, Bo
     Ok(([("content-type", "application/json")], body).into_response())
 }
 
-/// A timestamp for `query_at_ts`.
-pub async fn query_ts(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(json!({ "ts": encode_ts(app.functions.store().timestamp()) }))
+/// A timestamp for `query_at_ts`, good for half a minute.
+pub async fn query_ts(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let ts = app.functions.store().pin().await.map_err(Refusal)?;
+    Ok(Json(json!({ "ts": encode_ts(ts) })))
 }
 
 pub async fn query_at_ts(State(app): State<Arc<App>>, Caller(caller): Caller, Body(body): Body) -> Reply {

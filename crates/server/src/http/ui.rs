@@ -14,7 +14,7 @@ use super::Refusal;
 struct Built;
 
 /// Nothing from elsewhere, and no inline script. Styles inline: the markdown renderer sets some.
-const CONTENT_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: https:; \
+const CONTENT_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
     connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'";
 
 pub async fn page(uri: Uri, headers: HeaderMap) -> Response {

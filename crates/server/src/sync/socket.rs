@@ -44,6 +44,9 @@ const IN_FLIGHT: usize = 32;
 const WAITING: usize = 1_000;
 /// Actions running at the same time, for one client.
 const ACTIONS: usize = 100;
+/// How long a reconnecting client may be silent between the frames of its first burst. It repeats its
+/// mutations behind its queries, and must hear their stored answers before it is told anything new.
+const BURST_PAUSE: Duration = Duration::from_millis(5);
 /// Frames read before anything is answered: what a client sends in one burst belongs together.
 const BURST: usize = 256;
 /// Senseless frames after which a client is sent away.
@@ -89,6 +92,8 @@ struct Connection<'app> {
     /// An answer is out, and its Transition is not.
     answered: bool,
     stale: bool,
+    /// The client has had another connection before.
+    reconnected: bool,
     senseless: u32,
     heard_at: Instant,
     spoke_at: Instant,
@@ -108,6 +113,7 @@ pub async fn serve(app: &App, socket: Socket, client: Client) {
         held: Vec::new(),
         answered: false,
         stale: false,
+        reconnected: false,
         senseless: 0,
         heard_at: now,
         spoke_at: now,
@@ -176,8 +182,11 @@ impl Connection<'_> {
     /// Reads what has already arrived, so that a reconnecting client's requests are known before it is
     /// told anything.
     async fn take_burst(&mut self) -> Result<(), End> {
+        let returning = self.reconnected && !self.session.has_begun();
         for _ in 0..BURST {
-            match self.socket.next().now_or_never() {
+            let next = self.socket.next();
+            let frame = if returning { timeout(BURST_PAUSE, next).await.ok() } else { next.now_or_never() };
+            match frame {
                 Some(frame) => self.take(frame).await?,
                 None => break,
             }
@@ -233,6 +242,7 @@ impl Connection<'_> {
         if let Some(client_ms) = connect.client_ts.filter(|_| self.client == Client::Npm) {
             self.session.note_client_clock(client_ms, self.app.clock.now_ms());
         }
+        self.reconnected = connect.connection_count > 0;
         self.session_id = Some(connect.session_id);
         // Wakes the Rust client out of Nagle and delayed acknowledgement; others ignore it.
         self.send(server::PING.to_owned()).await

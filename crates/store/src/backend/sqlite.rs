@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags, OptionalExtension, params};
 use spool_protocol::{Code, Error};
 
-use super::{Backend, CommitError, Connection, LedgerRecord, LogEnd, OldKeys, Row};
+use super::{Backend, CommitError, Connection, LedgerRecord, Limit, LogEnd, OldKeys, Row};
 use crate::Timestamp;
 use crate::logs::Chunk;
 use crate::scan::Order;
@@ -269,15 +269,25 @@ impl Connection for SqliteConnection {
     }
 
     fn scan(
-        &mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8], order: Order, limit: usize,
+        &mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8], order: Order, limit: Limit,
     ) -> Result<Vec<(Vec<u8>, String)>, Error> {
         let [ascending, descending, _] = &self.table(table)?.scans[index.name];
         let sql = if order == Order::Asc { ascending } else { descending };
         let mut statement = self.sqlite.prepare_cached(sql).map_err(|e| map(&e))?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows =
-            statement.query_map(params![lo, hi, limit], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|e| map(&e))?;
-        rows.collect::<Result<_, _>>().map_err(|e| map(&e))
+        let row_limit = i64::try_from(limit.rows).unwrap_or(i64::MAX);
+        let mut found = statement.query(params![lo, hi, row_limit]).map_err(|e| map(&e))?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = found.next().map_err(|e| map(&e))? {
+            let read =
+                |row: &rusqlite::Row<'_>| -> rusqlite::Result<(Vec<u8>, String)> { Ok((row.get(0)?, row.get(1)?)) };
+            let row = read(row).map_err(|e| map(&e))?;
+            bytes += row.1.len();
+            rows.push(row);
+            if limit.is_over(rows.len(), bytes) {
+                break;
+            }
+        }
+        Ok(rows)
     }
 
     fn count(&mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8]) -> Result<u64, Error> {

@@ -1,0 +1,99 @@
+//! Reading: what a stream is, its data from an offset on, and the note that it was read.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use spool_protocol::{Error, Result};
+use spool_store::Tx;
+
+use super::{Meta, Named, live, meta, touch_row};
+use crate::context::CallContext;
+use crate::limits;
+use crate::tables::Stream;
+
+/// `streams:meta`
+pub fn stat(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<Meta> {
+    let stream = live(tx, &args.owner, &args.path)?;
+    meta(tx, &stream)
+}
+
+/// `streams:touch`: somebody read the stream; its TTL begins anew.
+pub fn touch(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<()> {
+    let mut stream = live(tx, &args.owner, &args.path)?;
+    let now = tx.now();
+    touch_row(&mut stream, now);
+    tx.put(&stream)
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Read {
+    pub owner: String,
+    pub path: String,
+    /// Where to begin; the stream's end if absent.
+    pub offset: Option<u64>,
+}
+
+/// A stored chunk, and the part of it that is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Slice {
+    /// The offset of the chunk's first unit.
+    pub start: u64,
+    /// The units `from..to` of the stream are meant.
+    pub from: u64,
+    pub to: u64,
+    pub data: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    pub meta: Meta,
+    pub slices: Vec<Slice>,
+    /// Where the page begins and where to go on.
+    pub from: u64,
+    pub next: u64,
+}
+
+/// `streams:read`: a page of at least one chunk, if there is any. Data that a fork shares with its source
+/// is read from the source's log, whatever became of the source since.
+pub fn read(tx: &mut Tx<'_>, _ctx: &CallContext, args: Read) -> Result<Page> {
+    let stream = live(tx, &args.owner, &args.path)?;
+    let meta = meta(tx, &stream)?;
+    let from = args.offset.unwrap_or(meta.end);
+    if from > meta.end {
+        let message = format!("offset: the stream ends at {}, not beyond {from}", meta.end);
+        return Err(Error::bad_request(message).with("path", "offset").with("end", meta.end));
+    }
+    let (mut next, mut slices, mut bytes) = (from, Vec::new(), 0);
+    while next < meta.end && bytes < limits::STREAM_PAGE_BYTES {
+        let (log, base, cap) = segment(tx, &stream, next, meta.end)?;
+        let chunks = tx.log_read(&log, next - base)?;
+        let before = next;
+        for chunk in chunks {
+            let (start, to) = (base + chunk.start, (base + chunk.end).min(cap));
+            if start >= cap || bytes >= limits::STREAM_PAGE_BYTES {
+                break;
+            }
+            bytes += chunk.data.len();
+            slices.push(Slice { start, from: next, to, data: chunk.data.to_string() });
+            next = to;
+        }
+        if next == before {
+            return Err(Error::internal(format!("stream {} has no data at {next}", stream.id)));
+        }
+    }
+    Ok(Page { meta, slices, from, next })
+}
+
+/// The log that holds offset `at`, the offset of its first unit, and where it stops being valid for the
+/// reader.
+fn segment(tx: &mut Tx<'_>, stream: &Stream, at: u64, end: u64) -> Result<(String, u64, u64)> {
+    let mut holder = stream.clone();
+    let mut cap = end;
+    while at < holder.base {
+        cap = cap.min(holder.base);
+        let source = holder.source_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten();
+        holder = source.ok_or_else(|| Error::internal(format!("the source of stream {} is missing", holder.id)))?;
+    }
+    Ok((holder.id.to_string(), holder.base, cap))
+}

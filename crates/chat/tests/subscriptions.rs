@@ -1,0 +1,171 @@
+//! Subscriptions to durable streams: wakes begin with data, end with their holder, and fence lost holders off.
+
+use serde_json::{Value, json};
+use spool_chat::Principal;
+use spool_protocol::Code;
+
+use crate::stage::Stage;
+
+const SYSTEM: Principal = Principal::System;
+const LEASE_MS: u64 = 1_000;
+
+fn named() -> Value {
+    json!({ "owner": "o", "name": "s" })
+}
+
+impl Stage {
+    async fn grow(&self, path: &str) {
+        let stream = json!({ "owner": "o", "path": path, "contentType": "text/plain" });
+        let _ = self.call(&SYSTEM, "streams:create", stream.clone()).await;
+        let mut args = stream;
+        args["pieces"] = json!([{ "units": 1, "data": "tx" }]);
+        self.ok(&SYSTEM, "streams:append", args).await;
+    }
+
+    async fn subscribe(&self, how: Value) {
+        let mut args = json!({ "owner": "o", "name": "s", "leaseTtlMs": LEASE_MS, "origin": "http://here" });
+        args.as_object_mut().unwrap().extend(how.as_object().unwrap().clone());
+        self.ok(&SYSTEM, "subscriptions:create", args).await;
+    }
+
+    async fn claim(&self, worker: &str) -> Result<Value, Value> {
+        let args = json!({ "owner": "o", "name": "s", "worker": worker });
+        self.call(&SYSTEM, "subscriptions:claim", args).await.map_err(|error| error.data.unwrap()["reason"].clone())
+    }
+
+    async fn settle(&self, held: &Value, acks: Value, done: bool) -> Result<Value, Value> {
+        let args = json!({
+            "id": held["id"], "tokenGeneration": held["generation"], "name": "s",
+            "by": if held["webhookUrl"].is_null() { "worker" } else { "webhook" },
+            "wakeId": held["wakeId"], "generation": held["generation"], "acks": acks, "done": done,
+        });
+        self.call(&SYSTEM, "subscriptions:settle", args).await.map_err(|error| error.data.unwrap()["reason"].clone())
+    }
+
+    async fn advance(&self) -> Value {
+        self.ok(&SYSTEM, "subscriptions:advance", json!({})).await
+    }
+}
+
+fn pull() -> Value {
+    json!({ "pattern": "e/*", "wakeStream": "w" })
+}
+
+fn hook() -> Value {
+    json!({ "pattern": "e/*", "webhookUrl": "https://example.com" })
+}
+
+#[tokio::test]
+async fn a_wake_begins_with_the_data_and_is_announced_once() {
+    let stage = Stage::new().await;
+    stage.ok(&SYSTEM, "streams:create", json!({ "owner": "o", "path": "w", "contentType": "application/json" })).await;
+    stage.grow("e/old").await;
+    stage.subscribe(pull()).await;
+    assert_eq!(stage.claim("one").await, Err("NO_PENDING_WORK".into()));
+    stage.grow("e/a").await;
+    stage.grow("e/a").await;
+    stage.grow("other/a").await;
+    let told = stage.ok(&SYSTEM, "streams:read", json!({ "owner": "o", "path": "w", "offset": 0 })).await;
+    assert_eq!(told["slices"].as_array().unwrap().len(), 1);
+    let event: Value = serde_json::from_str(told["slices"][0]["data"].as_str().unwrap()).unwrap();
+    assert_eq!((&event[0]["type"], &event[0]["stream"]), (&json!("wake"), &json!("e/a")));
+    assert_eq!(event[0]["generation"], 1);
+}
+
+#[tokio::test]
+async fn one_worker_holds_a_wake_until_it_is_done_or_silent() {
+    let stage = Stage::new().await;
+    stage.subscribe(pull()).await;
+    stage.grow("e/a").await;
+    let first = stage.claim("one").await.unwrap();
+    assert_eq!(stage.claim("two").await, Err("ALREADY_CLAIMED".into()));
+    // Acknowledging is a heartbeat.
+    stage.clock.advance_ms(LEASE_MS - 1);
+    stage.settle(&first, json!([]), false).await.unwrap();
+    stage.clock.advance_ms(LEASE_MS - 1);
+    assert_eq!(stage.claim("two").await, Err("ALREADY_CLAIMED".into()));
+    // Silence is not: the next one gets the work, the first is fenced off.
+    stage.clock.advance_ms(1);
+    let second = stage.claim("two").await.unwrap();
+    assert_eq!(stage.settle(&first, json!([{ "path": "e/a", "offset": 1 }]), true).await, Err("FENCED".into()));
+    let settled = stage.settle(&second, json!([{ "path": "e/a", "offset": 1 }]), true).await.unwrap();
+    assert_eq!(settled["nextWake"], false);
+    assert_eq!(stage.settle(&second, json!([]), true).await, Err("FENCED".into()));
+    assert_eq!(stage.claim("two").await, Err("NO_PENDING_WORK".into()));
+}
+
+#[tokio::test]
+async fn acknowledgements_are_all_or_nothing_and_never_go_back() {
+    let stage = Stage::new().await;
+    stage.subscribe(pull()).await;
+    stage.grow("e/a").await;
+    stage.grow("e/a").await;
+    let held = stage.claim("one").await.unwrap();
+    for bad in [json!({ "path": "e/a", "offset": 3 }), json!({ "path": "x", "offset": 0 })] {
+        let acks = json!([{ "path": "e/a", "offset": 2 }, bad]);
+        assert_eq!(stage.settle(&held, acks, true).await, Err("INVALID_OFFSET".into()));
+    }
+    stage.settle(&held, json!([{ "path": "e/a", "offset": 1 }]), false).await.unwrap();
+    assert_eq!(stage.settle(&held, json!([{ "path": "e/a", "offset": 0 }]), false).await, Err("INVALID_OFFSET".into()));
+    // Done with less than there is: the next wake begins at once.
+    assert_eq!(stage.settle(&held, json!([]), true).await.unwrap()["nextWake"], true);
+    assert_eq!(stage.claim("one").await.unwrap()["generation"], 2);
+}
+
+#[tokio::test]
+async fn a_webhook_is_tried_until_it_is_taken() {
+    let stage = Stage::new().await;
+    stage.subscribe(hook()).await;
+    assert!(stage.advance().await.is_null());
+    stage.grow("e/a").await;
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        let due = stage.ok(&SYSTEM, "subscriptions:nextDue", json!({})).await.as_u64().unwrap();
+        let held = stage.advance().await["delivery"].clone();
+        assert_eq!(held["generation"], 1);
+        let failed = json!({ "id": held["id"], "generation": 1, "ok": false, "done": false });
+        stage.ok(&SYSTEM, "subscriptions:delivered", failed).await;
+        let next = stage.ok(&SYSTEM, "subscriptions:nextDue", json!({})).await.as_u64().unwrap();
+        pauses.push(next - due);
+        assert!(stage.advance().await.is_null());
+        stage.clock.advance_ms(next - due);
+    }
+    assert_eq!(pauses[..3], [1_000, 2_000, 4_000]);
+    assert_eq!(pauses.last(), Some(&60_000));
+    let held = stage.advance().await["delivery"].clone();
+    stage.grow("e/a").await;
+    let taken = json!({ "id": held["id"], "generation": 1, "ok": true, "done": true });
+    stage.ok(&SYSTEM, "subscriptions:delivered", taken).await;
+    // It was done with what it had been told; what came meanwhile is the next wake.
+    let next = stage.advance().await["delivery"].clone();
+    assert_eq!(next["generation"], 2);
+    assert_eq!(next["streams"][0]["acked"], 1);
+    // A receiver that took it and never came back: the lease runs out.
+    stage
+        .ok(&SYSTEM, "subscriptions:delivered", json!({ "id": next["id"], "generation": 2, "ok": true, "done": false }))
+        .await;
+    stage.clock.advance_ms(LEASE_MS);
+    assert!(stage.advance().await["delivery"].is_null());
+    assert_eq!(stage.advance().await["delivery"]["generation"], 3);
+}
+
+#[tokio::test]
+async fn a_deleted_stream_begins_anew_and_a_removed_subscription_is_silent() {
+    let stage = Stage::new().await;
+    stage.subscribe(hook()).await;
+    stage.ok(&SYSTEM, "subscriptions:link", json!({ "owner": "o", "name": "s", "streams": ["m", "n"] })).await;
+    stage.ok(&SYSTEM, "subscriptions:unlink", json!({ "owner": "o", "name": "s", "path": "n" })).await;
+    stage.grow("n").await;
+    assert!(stage.advance().await.is_null());
+    stage.grow("m").await;
+    let held = stage.advance().await["delivery"].clone();
+    stage.settle(&held, json!([{ "path": "m", "offset": 1 }]), true).await.unwrap();
+    stage.ok(&SYSTEM, "streams:delete", json!({ "owner": "o", "path": "m" })).await;
+    stage.grow("m").await;
+    assert_eq!(stage.advance().await["delivery"]["generation"], 2);
+    stage.ok(&SYSTEM, "subscriptions:remove", named()).await;
+    stage.clock.advance_ms(10 * LEASE_MS);
+    assert!(stage.advance().await.is_null());
+    assert_eq!(stage.code(&SYSTEM, "subscriptions:get", named()).await, Code::NotFound);
+    stage.ok(&SYSTEM, "subscriptions:remove", named()).await;
+}

@@ -1,0 +1,212 @@
+//! From the events of one log to the chunks of one UI message. Pure.
+//!
+//! Owns which part and which calls are open. A reader's rules: a delta needs its start, an end needs its
+//! start, a tool's result needs its call. The encoder keeps them whatever the log holds, from its
+//! beginning as well as from any offset.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use super::{Chunk, Dialect};
+use crate::event::{Event, Failure, FinalStatus};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Reasoning,
+}
+
+/// A text or reasoning part that has begun and not ended.
+#[derive(Debug)]
+struct Part {
+    kind: Kind,
+    /// Made of the offset at which the part begins, so every reader of the log knows it by the same name.
+    id: String,
+}
+
+/// A tool call without a result so far.
+#[derive(Debug)]
+struct Call {
+    id: String,
+    tool: String,
+    input: Value,
+}
+
+/// The state of one stream.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    dialect: Dialect,
+    offset: u64,
+    part: Option<Part>,
+    open_calls: Vec<Call>,
+    known_calls: HashSet<String>,
+}
+
+impl Encoder {
+    /// At the beginning of a log.
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, ..Self::default() }
+    }
+
+    /// The offset after the last event taken.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What comes before the first event of a whole message.
+    pub fn begin(&self, message_id: &str) -> Vec<Chunk> {
+        vec![Chunk::Start { message_id: message_id.to_owned() }, Chunk::StartStep]
+    }
+
+    /// Passes over an event that the reader has already.
+    pub fn skip(&mut self, event: Event) {
+        drop(self.push(event));
+    }
+
+    /// Goes on for a reader who came to this offset with another connection and has the message so far,
+    /// but none of the stream's state: text goes on in a part of its own, and calls without a result are
+    /// said again, which changes nothing for a reader who knows them.
+    pub fn reopen(&mut self) -> Vec<Chunk> {
+        self.part = None;
+        self.open_calls.iter().map(Call::chunk).collect()
+    }
+
+    /// The chunks of the next event of the log.
+    pub fn push(&mut self, event: Event) -> Vec<Chunk> {
+        let mut chunks = Vec::new();
+        let start = self.offset;
+        self.offset += event.units();
+        match event {
+            Event::Text { text } => self.say(Kind::Text, start, text, &mut chunks),
+            Event::Reasoning { text } => self.say(Kind::Reasoning, start, text, &mut chunks),
+            Event::ToolStart { tool_call_id, tool, input } => {
+                // A second call of one id would take the first one's place in the message.
+                if self.known_calls.insert(tool_call_id.clone()) {
+                    self.close_part(&mut chunks);
+                    let call = Call { id: tool_call_id, tool, input };
+                    chunks.push(call.chunk());
+                    self.open_calls.push(call);
+                }
+            }
+            Event::ToolEnd { tool_call_id, output, error } => {
+                let open = self.open_calls.iter().position(|call| call.id == tool_call_id);
+                if let Some(at) = open {
+                    self.open_calls.remove(at);
+                    self.close_part(&mut chunks);
+                    chunks.push(result(tool_call_id, output, error));
+                    // What comes next is another step, as the SDK counts them. And 5.0 takes a last step
+                    // in which all calls have results for one that it has to answer, again and again.
+                    if self.open_calls.is_empty() {
+                        chunks.extend([Chunk::FinishStep, Chunk::StartStep]);
+                    }
+                }
+            }
+            Event::Source { title, url, snippet } => {
+                self.close_part(&mut chunks);
+                let provider_metadata = snippet.map(|snippet| json!({ "spool": { "snippet": snippet } }));
+                chunks.push(Chunk::SourceUrl { source_id: format!("s{start}"), url, title, provider_metadata });
+            }
+            // Progress interrupts nothing: the text around it is one part of the stored message, too.
+            Event::Activity { kind, label } => chunks.push(Chunk::activity(&kind, &label)),
+            Event::Status { status, error, finish_reason, .. } => {
+                self.end(status, error, finish_reason.as_deref(), &mut chunks);
+            }
+        }
+        chunks
+    }
+
+    /// The end of a stream that cannot go on.
+    pub fn fail(&mut self, error_text: String) -> Vec<Chunk> {
+        let mut chunks = Vec::new();
+        self.close_all(&mut chunks);
+        chunks.push(Chunk::Error { error_text });
+        chunks
+    }
+
+    fn say(&mut self, kind: Kind, start: u64, delta: String, chunks: &mut Vec<Chunk>) {
+        if delta.is_empty() {
+            return;
+        }
+        let id = match &self.part {
+            Some(part) if part.kind == kind => part.id.clone(),
+            _ => {
+                self.close_part(chunks);
+                let (id, begin) = match kind {
+                    Kind::Text => (format!("t{start}"), Chunk::TextStart { id: format!("t{start}") }),
+                    Kind::Reasoning => (format!("r{start}"), Chunk::ReasoningStart { id: format!("r{start}") }),
+                };
+                chunks.push(begin);
+                self.part = Some(Part { kind, id: id.clone() });
+                id
+            }
+        };
+        chunks.push(match kind {
+            Kind::Text => Chunk::TextDelta { id, delta },
+            Kind::Reasoning => Chunk::ReasoningDelta { id, delta },
+        });
+    }
+
+    fn close_part(&mut self, chunks: &mut Vec<Chunk>) {
+        chunks.extend(self.part.take().map(|Part { kind, id }| match kind {
+            Kind::Text => Chunk::TextEnd { id },
+            Kind::Reasoning => Chunk::ReasoningEnd { id },
+        }));
+    }
+
+    /// Nobody will answer an open call any more, and a client would show it as running for ever.
+    fn close_all(&mut self, chunks: &mut Vec<Chunk>) {
+        self.close_part(chunks);
+        let cancelled = |call: Call| result(call.id, None, Some("cancelled".to_owned()));
+        chunks.extend(self.open_calls.drain(..).map(cancelled));
+    }
+
+    fn end(&mut self, status: FinalStatus, error: Option<Failure>, reason: Option<&str>, chunks: &mut Vec<Chunk>) {
+        self.close_all(chunks);
+        let seven = self.dialect == Dialect::Seven;
+        match status {
+            FinalStatus::Complete => {
+                let finish_reason = seven.then(|| finish_reason(reason));
+                chunks.extend([Chunk::FinishStep, Chunk::Finish { finish_reason }]);
+            }
+            FinalStatus::Stopped => {
+                chunks.extend([Chunk::FinishStep, Chunk::Abort { reason: seven.then_some("stopped") }]);
+            }
+            FinalStatus::Error | FinalStatus::Interrupted => {
+                let unsaid = || "The answer was interrupted. What it had is kept.".to_owned();
+                chunks.push(Chunk::Error { error_text: error.map_or_else(unsaid, |error| error.message) });
+            }
+        }
+    }
+}
+
+impl Call {
+    fn chunk(&self) -> Chunk {
+        Chunk::ToolInputAvailable {
+            tool_call_id: self.id.clone(),
+            tool_name: self.tool.clone(),
+            input: self.input.clone(),
+            provider_executed: true,
+        }
+    }
+}
+
+fn result(tool_call_id: String, output: Option<Value>, error: Option<String>) -> Chunk {
+    match error {
+        Some(error_text) => Chunk::ToolOutputError { tool_call_id, error_text, provider_executed: true },
+        None => {
+            Chunk::ToolOutputAvailable { tool_call_id, output: output.unwrap_or_default(), provider_executed: true }
+        }
+    }
+}
+
+/// A provider's word for its end in the words of the SDK, which are a closed list.
+fn finish_reason(reason: Option<&str>) -> &'static str {
+    match reason {
+        Some("stop" | "end_turn" | "stop_sequence") => "stop",
+        Some("length" | "max_tokens") => "length",
+        Some("content_filter" | "content-filter" | "refusal") => "content-filter",
+        Some("tool_calls" | "tool-calls" | "tool_use") => "tool-calls",
+        _ => "other",
+    }
+}

@@ -1,0 +1,165 @@
+//! The AI SDK's chat endpoints, for unmodified clients of `ai` 5, 6 and 7 (`useChat`,
+//! `DefaultChatTransport`). What they send and get: `docs/ai-sdk.md`.
+//!
+//! A response is a view of a generation's log: a client that leaves stops nothing, and any number may
+//! read along. What a client posts about the assistant's side (its messages, approvals, tool results) is
+//! never stored and never believed.
+
+use std::sync::Arc;
+
+use ::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use spool_protocol::{Code, Error};
+
+use super::{Body, Caller, Parameters, Refusal};
+use crate::app::App;
+use crate::auth::Identity;
+
+mod answer;
+mod request;
+mod thread;
+
+use answer::{Answer, Wish};
+use request::{Question, Submission, Trigger};
+
+/// A request on behalf of one caller.
+struct Call {
+    app: Arc<App>,
+    caller: Identity,
+}
+
+impl Call {
+    async fn query<T: DeserializeOwned>(&self, path: &str, args: Value) -> Result<T, Error> {
+        let (_, value) = self.app.functions.query(path, &self.caller.principal, args).await?;
+        serde_json::from_str(&value).map_err(|e| Error::internal(format!("{path}: {e}")))
+    }
+
+    async fn mutate<T: DeserializeOwned>(&self, path: &str, args: Value) -> Result<T, Error> {
+        let done = self.app.functions.mutate(path, &self.caller.principal, args, None).await?;
+        serde_json::from_str(&done.value).map_err(|e| Error::internal(format!("{path}: {e}")))
+    }
+}
+
+/// The rows of a turn, as `turns:send` and `turns:retry` answer. A queued turn has no answer yet.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Turn {
+    #[serde(default)]
+    user_message_id: Option<String>,
+    message_id: Option<String>,
+    generation_id: Option<String>,
+}
+
+/// `POST /api/chat`
+pub async fn submit(
+    State(app): State<Arc<App>>, Caller(caller): Caller, Parameters(wish): Parameters<Wish>, headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, Refusal> {
+    let call = Call { app, caller };
+    let dialect = wish.dialect(&headers).map_err(Refusal)?;
+    let turn = async {
+        let submission = Submission::parse(&body)?;
+        match submission.trigger {
+            Trigger::SubmitMessage => send(&call, &submission.id, submission.question()?).await,
+            Trigger::RegenerateMessage => retry(&call, &submission.id, submission.message_id.as_deref()).await,
+        }
+    };
+    let turn = turn.await.map_err(Refusal)?;
+    let (Some(message), Some(generation)) = (turn.message_id, turn.generation_id) else {
+        let error = "The message waits behind the answer that is being made in this chat: follow that one first.";
+        return Err(Refusal(Error::new(Code::ThreadBusy, error)));
+    };
+    Answer { message, generation }.replay(&call, dialect).await.map_err(Refusal)
+}
+
+/// The client's message id makes the request repeatable: the same one is the same turn.
+async fn send(call: &Call, chat: &str, question: Question) -> Result<Turn, Error> {
+    let thread = thread::find_or_create(call, chat).await?;
+    // A chat request wants its answer now, as a stream, so it does not queue.
+    let mut args = json!({ "threadId": thread, "text": question.text, "ifBusy": "refuse" });
+    if let Some(id) = question.id {
+        args["requestId"] = json!(id);
+    }
+    let turn: Turn = call.mutate("turns:send", args).await?;
+    check_same(call, &turn, &question.text).await?;
+    Ok(turn)
+}
+
+/// An id that was used for another text is no repetition: the old answer would look like one to the new.
+async fn check_same(call: &Call, turn: &Turn, text: &str) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Stored {
+        text: String,
+    }
+    let stored: Stored = call.query("messages:get", json!({ "messageId": turn.user_message_id })).await?;
+    if stored.text == text {
+        return Ok(());
+    }
+    let message = "This message id was used for another text in this chat. Send a changed text as a new message.";
+    Err(Error::new(Code::AlreadyExists, message))
+}
+
+async fn retry(call: &Call, chat: &str, message: Option<&str>) -> Result<Turn, Error> {
+    let thread = thread::find(call, chat).await?.ok_or_else(|| Error::not_found("chat"))?;
+    let message = thread::answer_to_retry(call, &thread, message).await?;
+    call.mutate("turns:retry", json!({ "messageId": message })).await
+}
+
+/// `GET /api/chat/{chatId}/stream`: 204 if nothing is being answered.
+pub async fn resume(
+    State(app): State<Arc<App>>, Caller(caller): Caller, Path(chat): Path<String>, Parameters(wish): Parameters<Wish>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let call = Call { app, caller };
+    let response = async {
+        let dialect = wish.dialect(&headers)?;
+        let offset = wish.offset(&headers)?;
+        let Some(thread) = thread::find(&call, &chat).await? else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+        let Some(generation) = wish.active_stream_id.clone().or_else(|| thread.active_generation_id.clone()) else {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        };
+        let answer = Answer::find(&call, &thread, generation).await?;
+        match offset {
+            None => answer.replay(&call, dialect).await,
+            Some(offset) => answer.rest(&call, dialect, offset, wish.parts).await,
+        }
+    };
+    response.await.map_err(Refusal)
+}
+
+/// What a client says about the stream that it wants to stop. Its own copy of the message is not stored.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stop {
+    active_stream_id: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Stopped {
+    stopped: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// `POST /api/chat/{chatId}/stop`
+pub async fn stop(
+    State(app): State<Arc<App>>, Caller(caller): Caller, Path(chat): Path<String>, Body(body): Body,
+) -> Result<axum::Json<Stopped>, Refusal> {
+    let call = Call { app, caller };
+    let stopped = async {
+        let stop: Stop = if body.is_empty() { Stop::default() } else { request::parse(&body)? };
+        let thread = thread::find(&call, &chat).await?.ok_or_else(|| Error::not_found("chat"))?;
+        let nothing = |reason: &str| Ok(Stopped { stopped: false, reason: Some(reason.to_owned()) });
+        let Some(active) = thread.active_generation_id else { return nothing("Nothing is being answered.") };
+        if stop.active_stream_id.is_some_and(|named| named != active) {
+            return nothing("Another answer is being made by now.");
+        }
+        // Names the generation, not the chat: what began meanwhile is not stopped.
+        call.mutate("generations:stop", json!({ "generationId": active })).await
+    };
+    stopped.await.map(axum::Json).map_err(Refusal)
+}

@@ -1,0 +1,162 @@
+//! The body of `POST /api/chat`, and what of it is a person's message. Pure.
+//!
+//! Only the last message is looked at. Whatever the client says about earlier ones is its own business:
+//! the thread is in the store.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use spool_protocol::{Code, Error};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    #[default]
+    SubmitMessage,
+    RegenerateMessage,
+}
+
+/// Extra fields are the application's own and are passed over.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Submission<'a> {
+    pub id: String,
+    #[serde(default)]
+    pub trigger: Trigger,
+    #[serde(default)]
+    pub message_id: Option<String>,
+    #[serde(default, borrow)]
+    messages: Option<Vec<&'a RawValue>>,
+    /// What clients send that know that the server has the rest.
+    #[serde(default, borrow)]
+    message: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    #[serde(default)]
+    id: Option<String>,
+    role: String,
+    #[serde(default)]
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    approval: Option<serde::de::IgnoredAny>,
+}
+
+/// What a person said.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Question {
+    pub id: Option<String>,
+    pub text: String,
+}
+
+/// A JSON body, or `bad_request` with the place of the fault.
+pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|e| Error::bad_request(format!("body: {e}")))
+}
+
+impl<'a> Submission<'a> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        let submission: Self = parse(body)?;
+        if submission.id.is_empty() {
+            return Err(fault("id", "the id of the chat is empty"));
+        }
+        Ok(submission)
+    }
+
+    /// The new message of a submission.
+    pub fn question(&self) -> Result<Question, Error> {
+        let newest = self.message.or_else(|| self.messages.as_ref()?.last().copied());
+        let newest = newest.ok_or_else(|| fault("messages", "there is no message to answer"))?;
+        let newest: Message =
+            serde_json::from_str(newest.get()).map_err(|e| fault("messages", &format!("the last message: {e}")))?;
+        match newest.role.as_str() {
+            "user" => {}
+            "assistant" => return Err(claimed(&newest)),
+            _ => return Err(fault("messages", "the last message must be of the role user")),
+        }
+        if self.message_id.is_some() {
+            let message = "A message that was sent cannot be changed. Send the changed text as a new message.";
+            return Err(Error::new(Code::InvalidTransition, message).with("path", "messageId"));
+        }
+        if newest.parts.iter().any(|part| part.kind == "file") {
+            return Err(fault("messages", "files cannot be sent in a chat request yet: only text parts are taken"));
+        }
+        let texts = newest.parts.into_iter().filter(|part| part.kind == "text").filter_map(|part| part.text);
+        let text: String = texts.collect();
+        if text.trim().is_empty() {
+            return Err(Error::new(Code::EmptyMessage, "The message has no text.").with("path", "messages"));
+        }
+        Ok(Question { id: newest.id.filter(|id| !id.is_empty()), text })
+    }
+}
+
+/// The client goes on from an answer of its own making: approvals and tool results that it decided. They
+/// are claims about rows, and there is no such row.
+fn claimed(answer: &Message) -> Error {
+    if answer.parts.iter().any(|part| part.approval.is_some()) {
+        return Error::not_found("approval");
+    }
+    fault("messages", "the last message is an answer: send a message of the role user")
+}
+
+fn fault(path: &str, message: &str) -> Error {
+    Error::bad_request(format!("{path}: {message}")).with("path", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn question(body: Value) -> Result<Question, Error> {
+        let body = body.to_string();
+        Submission::parse(body.as_bytes()).and_then(|submission| submission.question())
+    }
+
+    fn user(text: &str) -> Value {
+        json!({ "id": "u1", "role": "user", "metadata": { "x": 1 }, "parts": [
+            { "type": "text", "text": text, "state": "done" }, { "type": "data-x", "data": 1 },
+        ]})
+    }
+
+    #[test]
+    fn both_forms_of_the_body_are_taken_with_extra_fields() {
+        let expected = Question { id: Some("u1".into()), text: "hi".into() };
+        let old = json!({ "id": "u0", "role": "user", "parts": [{ "type": "text", "text": "old" }] });
+        let many = json!({ "id": "c", "messages": [old, user("hi")], "trigger": "submit-message", "messageId": null, "x": [] });
+        assert_eq!(question(many).unwrap(), expected);
+        assert_eq!(question(json!({ "id": "c", "message": user("hi") })).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_refused_with_its_place() {
+        let answer = |part: Value| json!({ "id": "c", "messages": [{ "role": "assistant", "parts": [part] }] });
+        let approval =
+            json!({ "type": "tool-x", "state": "approval-responded", "approval": { "id": "a", "approved": true } });
+        let file = json!({ "id": "c", "message": { "role": "user", "parts": [{ "type": "file", "url": "data:," }] } });
+        for (body, code) in [
+            (json!({ "messages": [user("hi")] }), Code::BadRequest),
+            (json!({ "id": "", "messages": [user("hi")] }), Code::BadRequest),
+            (json!({ "id": "c", "messages": [user("hi")], "trigger": "other" }), Code::BadRequest),
+            (json!({ "id": "c", "messages": [] }), Code::BadRequest),
+            (json!({ "id": "c", "messages": ["hi"] }), Code::BadRequest),
+            (json!({ "id": "c", "messages": [{ "role": "system", "parts": [] }] }), Code::BadRequest),
+            (json!({ "id": "c", "messages": [user("  ")] }), Code::EmptyMessage),
+            (json!({ "id": "c", "messages": [user("hi")], "messageId": "u1" }), Code::InvalidTransition),
+            (file, Code::BadRequest),
+            (answer(approval), Code::NotFound),
+            (answer(json!({ "type": "tool-x", "state": "output-available", "output": 1 })), Code::BadRequest),
+        ] {
+            let error = question(body.clone()).unwrap_err();
+            assert_eq!(error.code, code, "{body}: {error}");
+        }
+    }
+}

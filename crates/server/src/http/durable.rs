@@ -1,0 +1,68 @@
+//! `/v1/stream/…`: the Durable Streams protocol, version 1.0 (github.com/durable-streams/durable-streams).
+//!
+//! Owns what the wire says: headers, offsets, statuses. What a stream is, the functions under `streams:`
+//! say; nothing is kept here that a row does not have. `/v1/stream/generations/{id}` shows an answer's log
+//! in the same form, read-only. `/v1/stream/__ds/…` is the protocol's own.
+
+use std::sync::Arc;
+
+use ::http::HeaderValue;
+use axum::Router;
+use axum::extract::Query;
+use axum::middleware;
+use axum::response::Response;
+use axum::routing::{any, delete, get, post};
+use spool_protocol::Error;
+
+use crate::app::App;
+
+mod caller;
+mod content;
+mod headers;
+mod offset;
+mod paths;
+mod read;
+mod refusal;
+mod source;
+mod sse;
+mod subscriptions;
+mod write;
+
+pub use headers::EXPOSED;
+use refusal::Refused;
+pub use subscriptions::links;
+
+/// The parameters of the query, in order and with repetitions.
+type Params = Query<Vec<(String, String)>>;
+type Answer = Result<Response, Refused>;
+
+pub fn router() -> Router<Arc<App>> {
+    let streams = get(read::get).head(read::head).put(write::create).post(write::append).delete(write::remove);
+    let subscription = get(subscriptions::show).put(subscriptions::create).delete(subscriptions::remove);
+    Router::new()
+        .route("/v1/stream/__ds/jwks.json", get(subscriptions::jwks))
+        .route("/v1/stream/__ds/subscriptions/{id}", subscription)
+        .route("/v1/stream/__ds/subscriptions/{id}/streams", post(subscriptions::link))
+        .route("/v1/stream/__ds/subscriptions/{id}/streams/{*path}", delete(subscriptions::unlink))
+        .route("/v1/stream/__ds/subscriptions/{id}/claim", post(subscriptions::claim))
+        .route("/v1/stream/__ds/subscriptions/{id}/callback", post(subscriptions::callback))
+        .route("/v1/stream/__ds/subscriptions/{id}/ack", post(subscriptions::ack))
+        .route("/v1/stream/__ds/subscriptions/{id}/release", post(subscriptions::release))
+        .route("/v1/stream/__ds/{*rest}", any(nothing))
+        .route("/v1/stream/", any(nothing))
+        .route("/v1/stream/{*path}", streams)
+        .layer(middleware::map_response(secure))
+}
+
+async fn nothing() -> Refused {
+    Refused(Error::not_found("stream"))
+}
+
+/// What browsers need to know of every answer, refusals included: its bytes are what it says they are, and
+/// any site may read it that has the credentials.
+async fn secure(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+    response
+}

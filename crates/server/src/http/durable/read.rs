@@ -1,0 +1,174 @@
+//! GET and HEAD: what is there, a page of it, or the wait for more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use spool_protocol::{Error, Result};
+
+use super::offset::{self, Start};
+use super::source::{Page, Source, View};
+use super::{Answer, Params, caller, headers, paths, sse};
+use crate::app::App;
+
+/// A page that nothing can change may be kept for a minute, and shown a little longer while it is asked for
+/// again.
+const KEPT: &str = "private, max-age=60, stale-while-revalidate=300";
+/// A page that ends where the stream ends now: the same request has another answer in a moment, so it is
+/// asked for again each time, by its ETag. (The protocol would allow keeping it, too; then a reader in a
+/// browser would miss for a minute what it has written itself.)
+const CHECKED: &str = "private, no-cache";
+
+fn parameter<'a>(params: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+async fn source(app: &App, headers: &HeaderMap, params: &[(String, String)], path: String) -> Result<Source> {
+    let whose = caller::reader(app, headers, params, &path).await?;
+    Ok(Source::new(whose, paths::target(path)?))
+}
+
+pub async fn head(
+    State(app): State<Arc<App>>, Path(path): Path<String>, Query(params): Params, request: HeaderMap,
+) -> Answer {
+    let view = source(&app, &request, &params, path).await?.view(&app).await?;
+    let mut reply = Reply::new(&view.content_type);
+    reply.set(headers::NEXT_OFFSET, offset::format(view.end));
+    reply.set(header::CACHE_CONTROL, "no-store");
+    reply.set_if(view.closed, headers::CLOSED);
+    if let Some(ttl) = view.ttl_seconds {
+        reply.set(headers::TTL, ttl.to_string());
+    }
+    if let Some(until) = view.expires_at {
+        reply.set(headers::EXPIRES_AT, until);
+    }
+    Ok(reply.send(StatusCode::OK, Body::empty()))
+}
+
+pub async fn get(
+    State(app): State<Arc<App>>, Path(path): Path<String>, Query(params): Params, request: HeaderMap,
+) -> Answer {
+    let source = source(&app, &request, &params, path).await?;
+    let start = offset::start(&params)?;
+    let client = parameter(&params, "cursor");
+    let needed = || Error::bad_request("offset: live reads begin at an offset; -1 is the start").with("path", "offset");
+    match parameter(&params, "live") {
+        None => page(&app, &source, start, &request).await,
+        Some("long-poll") => long_poll(&app, &source, start.ok_or_else(needed)?, client).await,
+        Some("sse") => {
+            let first = source.page(&app, start.ok_or_else(needed)?).await?;
+            source.touch(&app, &first.view).await?;
+            Ok(sse::follow(app, source, first, client.map(str::to_owned)))
+        }
+        Some(_) => Err(Error::bad_request("live: long-poll or sse").with("path", "live").into()),
+    }
+}
+
+/// What is there now.
+async fn page(app: &App, source: &Source, start: Option<Start>, request: &HeaderMap) -> Answer {
+    let start = start.unwrap_or(Start::At(0));
+    let page = source.page(app, start).await?;
+    source.touch(app, &page.view).await?;
+    let mut reply = Reply::new(&page.view.content_type);
+    reply.place(&page);
+    if start == Start::End {
+        reply.set(header::CACHE_CONTROL, "no-store");
+        return Ok(reply.send(StatusCode::OK, page.payload.into_body()?));
+    }
+    let etag = etag(&page);
+    reply.set(header::ETAG, etag.clone());
+    let changes = page.is_up_to_date() && !page.view.closed;
+    reply.set(header::CACHE_CONTROL, if changes { CHECKED } else { KEPT });
+    reply.set(header::VARY, "authorization");
+    if headers::has_version(request, &etag) {
+        return Ok(reply.send(StatusCode::NOT_MODIFIED, Body::empty()));
+    }
+    Ok(reply.send(StatusCode::OK, page.payload.into_body()?))
+}
+
+/// Names the stream (not only its path: a new stream there is another), the place, and what a reader may
+/// conclude at its end.
+fn etag(page: &Page) -> String {
+    let mark = match (page.is_final(), page.is_up_to_date()) {
+        (true, _) => ":closed",
+        (false, true) => ":tail",
+        (false, false) => "",
+    };
+    format!("\"{}:{}:{}{mark}\"", page.view.log, page.from, page.next)
+}
+
+/// What is there, or what comes within the wait.
+async fn long_poll(app: &App, source: &Source, start: Start, client: Option<&str>) -> Answer {
+    let mut page = source.page(app, start).await?;
+    source.touch(app, &page.view).await?;
+    if page.payload.is_empty() && !page.is_final() {
+        wait(app, &page.view, page.next).await?;
+        page = source.page(app, Start::At(page.next)).await?;
+        source.touch(app, &page.view).await?;
+    }
+    let mut reply = Reply::new(&page.view.content_type);
+    reply.place(&page);
+    reply.set(headers::CURSOR, offset::cursor(app.clock.now_ms(), client, rand::random()));
+    if page.payload.is_empty() {
+        reply.set(header::CACHE_CONTROL, "no-store");
+        reply.0.remove(header::CONTENT_TYPE);
+        return Ok(reply.send(StatusCode::NO_CONTENT, Body::empty()));
+    }
+    reply.set(header::ETAG, etag(&page));
+    // Edges may collapse waiting readers: the cursor is part of the URL, and the data does not change.
+    reply.set(header::CACHE_CONTROL, KEPT);
+    reply.set(header::VARY, "authorization");
+    Ok(reply.send(StatusCode::OK, page.payload.into_body()?))
+}
+
+/// Until there is something after `offset`, the stream ends, or the time is up.
+async fn wait(app: &App, view: &View, offset: u64) -> Result<()> {
+    let mut tail = view.tail(app, offset).await?;
+    let limit = Duration::from_millis(app.config.streams.long_poll_ms);
+    tokio::select! {
+        news = tail.next() => news.map(drop),
+        () = tokio::time::sleep(limit) => Ok(()),
+        () = app.shutdown.cancelled() => Ok(()),
+    }
+}
+
+/// The head of an answer.
+pub struct Reply(HeaderMap);
+
+impl Reply {
+    pub fn new(content_type: &str) -> Self {
+        let mut reply = Self(HeaderMap::new());
+        reply.set(header::CONTENT_TYPE, content_type);
+        reply
+    }
+
+    pub fn bare() -> Self {
+        Self(HeaderMap::new())
+    }
+
+    pub fn set(&mut self, name: HeaderName, value: impl Into<String>) {
+        // What is no header value was never accepted as one.
+        if let Ok(value) = HeaderValue::try_from(value.into()) {
+            self.0.insert(name, value);
+        }
+    }
+
+    pub fn set_if(&mut self, condition: bool, name: HeaderName) {
+        if condition {
+            self.set(name, "true");
+        }
+    }
+
+    fn place(&mut self, page: &Page) {
+        self.set(headers::NEXT_OFFSET, offset::format(page.next));
+        self.set_if(page.is_up_to_date(), headers::UP_TO_DATE);
+        self.set_if(page.is_final(), headers::CLOSED);
+    }
+
+    pub fn send(self, status: StatusCode, body: impl Into<Body>) -> Response {
+        (status, self.0, body.into()).into_response()
+    }
+}

@@ -1,0 +1,203 @@
+//! What can be read on this wire, behind one face: a durable stream, or a generation.
+//!
+//! Pages come from queries; a [`Tail`] takes over at the end, so that new data runs no query.
+
+use serde::Deserialize;
+use serde_json::json;
+use spool_chat::functions::streams::Meta;
+use spool_chat::functions::streams::read::Slice;
+use spool_chat::states::GenerationStatus;
+use spool_chat::tables::Generation;
+use spool_protocol::{Error, Event, Result};
+use spool_store::{Chunk, Id, Tail};
+
+use super::super::follow;
+use super::caller::Whose;
+use super::content::{Kind, Payload};
+use super::offset::Start;
+use super::paths::Target;
+use crate::app::App;
+
+/// A stream, and who reads it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    whose: Whose,
+    target: Target,
+}
+
+/// What a reader is told of a stream besides its data.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub log: String,
+    /// The offset at which the log begins.
+    pub base: u64,
+    pub kind: Kind,
+    pub content_type: String,
+    pub end: u64,
+    pub closed: bool,
+    pub ttl_seconds: Option<u64>,
+    pub expires_at: Option<String>,
+    touch_due: bool,
+}
+
+/// A piece of a stream.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub view: View,
+    pub payload: Payload,
+    pub from: u64,
+    /// Where to go on.
+    pub next: u64,
+}
+
+impl Page {
+    pub fn is_up_to_date(&self) -> bool {
+        self.next >= self.view.end
+    }
+
+    /// Whether nothing can follow.
+    pub fn is_final(&self) -> bool {
+        self.view.closed && self.is_up_to_date()
+    }
+}
+
+/// What `streams:read` answers.
+#[derive(Deserialize)]
+struct Read {
+    meta: Meta,
+    slices: Vec<Slice>,
+    from: u64,
+    next: u64,
+}
+
+/// What `generations:get` answers, as far as it matters here.
+#[derive(Deserialize)]
+struct Progress {
+    status: GenerationStatus,
+    cursor: u64,
+}
+
+impl Source {
+    pub fn new(whose: Whose, target: Target) -> Self {
+        Self { whose, target }
+    }
+
+    pub async fn view(&self, app: &App) -> Result<View> {
+        match &self.target {
+            Target::Stream(path) => {
+                let args = json!({ "owner": self.whose.owner, "path": path });
+                let (_, meta) = app.functions.query_as_system("streams:meta", args).await?;
+                Ok(view_of(decoded("streams:meta", &meta)?))
+            }
+            Target::Generation(id) => {
+                let progress = self.progress(app, id).await?;
+                Ok(generation_view(id, progress.cursor, progress.status))
+            }
+        }
+    }
+
+    /// Data from `start` on, as much as fits a page. Refuses an offset beyond the end.
+    pub async fn page(&self, app: &App, start: Start) -> Result<Page> {
+        match &self.target {
+            Target::Stream(path) => {
+                let mut args = json!({ "owner": self.whose.owner, "path": path });
+                if let Start::At(offset) = start {
+                    args["offset"] = offset.into();
+                }
+                let (_, read) = app.functions.query_as_system("streams:read", args).await?;
+                let Read { meta, slices, from, next } = decoded("streams:read", &read)?;
+                let view = view_of(meta);
+                let mut payload = Payload::new(view.kind);
+                for slice in slices {
+                    payload.push(&slice.data, slice.start, slice.from, slice.to)?;
+                }
+                Ok(Page { view, payload, from, next })
+            }
+            Target::Generation(id) => self.generation_page(app, id, start).await,
+        }
+    }
+
+    async fn generation_page(&self, app: &App, id: &Id<Generation>, start: Start) -> Result<Page> {
+        // The end first: what the log has beyond it by the time it is read only makes the page longer.
+        let progress = self.progress(app, id).await?;
+        let from = match start {
+            Start::At(offset) => offset,
+            Start::End => progress.cursor,
+        };
+        let deltas = follow::deltas(app, &self.whose.principal, id.as_str(), from).await?;
+        let over = matches!(deltas.events.last(), Some(Event::Status { .. }));
+        let status = if over { deltas.status } else { progress.status };
+        let mut payload = Payload::new(Kind::Events);
+        payload.push_events(deltas.events);
+        let view = generation_view(id, progress.cursor, status);
+        Ok(Page { view, payload, from, next: deltas.cursor })
+    }
+
+    async fn progress(&self, app: &App, id: &Id<Generation>) -> Result<Progress> {
+        let args = json!({ "generationId": id });
+        let (_, progress) = app.functions.query("generations:get", &self.whose.principal, args).await?;
+        decoded("generations:get", &progress)
+    }
+
+    /// Notes that the stream was read, if its lifetime slides and the last note is old enough.
+    pub async fn touch(&self, app: &App, view: &View) -> Result<()> {
+        let Target::Stream(path) = &self.target else { return Ok(()) };
+        if view.touch_due {
+            let args = json!({ "owner": self.whose.owner, "path": path });
+            app.functions.mutate_as_system("streams:touch", args).await?;
+        }
+        Ok(())
+    }
+}
+
+impl View {
+    /// Follows from `offset` on, which must not lie before the log's own beginning.
+    pub async fn tail(&self, app: &App, offset: u64) -> Result<Tail> {
+        app.functions.store().tail(&self.log, offset.saturating_sub(self.base)).await
+    }
+
+    /// Adds followed chunks; returns the offset after them.
+    pub fn take(&self, payload: &mut Payload, chunks: &[Chunk], from: u64) -> Result<u64> {
+        let mut next = from;
+        for chunk in chunks {
+            let (start, end) = (self.base + chunk.start, self.base + chunk.end);
+            if end > next {
+                payload.push(&chunk.data, start, next.max(start), end)?;
+                next = end;
+            }
+        }
+        Ok(next)
+    }
+}
+
+fn view_of(meta: Meta) -> View {
+    View {
+        kind: Kind::of(&meta.content_type),
+        log: meta.log,
+        base: meta.base,
+        content_type: meta.content_type,
+        end: meta.end,
+        closed: meta.closed,
+        ttl_seconds: meta.ttl_seconds,
+        expires_at: meta.expires_at,
+        touch_due: meta.touch_due,
+    }
+}
+
+fn generation_view(id: &Id<Generation>, end: u64, status: GenerationStatus) -> View {
+    View {
+        log: id.to_string(),
+        base: 0,
+        kind: Kind::Events,
+        content_type: "application/json".to_owned(),
+        end,
+        closed: status.is_terminal(),
+        ttl_seconds: None,
+        expires_at: None,
+        touch_due: false,
+    }
+}
+
+fn decoded<'a, T: Deserialize<'a>>(path: &str, result: &'a str) -> Result<T> {
+    serde_json::from_str(result).map_err(|e| Error::internal(format!("{path}: {e}")))
+}

@@ -1,0 +1,269 @@
+//! `live=sse`: a stream as server-sent events. Every `data` event is followed by a `control` event that says
+//! where the reader is.
+//!
+//! A follower holds an offset and at most the beginning of one character. Payloads are written line by line,
+//! each as `data:`, so that nothing in them can begin an event of its own.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{StatusCode, header};
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::{FutureExt as _, stream};
+use prometheus_client::metrics::gauge::Gauge;
+use serde_json::json;
+use spool_protocol::{Error, Result};
+use spool_store::Tail;
+use tokio::time::{Instant, sleep_until};
+
+use super::content::{Kind, Payload};
+use super::headers;
+use super::offset::{self, Start};
+use super::read::Reply;
+use super::source::{Page, Source, View};
+use crate::app::App;
+
+/// A connection ends after this, so that edges can collapse readers anew (protocol, 8.2).
+const CONNECTION: Duration = Duration::from_secs(60);
+/// Silence after which the place is said again, to keep proxies from closing the connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Bytes written at once; what waits beyond them waits in the store.
+const FRAME_BYTES: usize = 256 << 10;
+
+struct Follower {
+    app: Arc<App>,
+    source: Source,
+    view: View,
+    /// Data that is to be written first.
+    page: Option<Page>,
+    tail: Option<Tail>,
+    /// The offset after what was written, without `carry`.
+    next: u64,
+    /// The beginning of a character whose rest has not come yet (text only).
+    carry: Vec<u8>,
+    cursor: Option<String>,
+    until: Instant,
+    over: bool,
+    open: Gauge,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+pub fn follow(app: Arc<App>, source: Source, first: Page, cursor: Option<String>) -> Response {
+    let mut reply = Reply::new("text/event-stream");
+    reply.set(header::CACHE_CONTROL, "no-cache");
+    reply.set(header::HeaderName::from_static("x-accel-buffering"), "no");
+    if first.view.kind == Kind::Binary {
+        reply.set(headers::SSE_ENCODING, "base64");
+    }
+    let open = app.functions.metrics().stream_followers.clone();
+    open.inc();
+    let follower = Follower {
+        view: first.view.clone(),
+        next: first.from,
+        page: Some(first),
+        tail: None,
+        carry: Vec::new(),
+        cursor,
+        until: Instant::now() + CONNECTION,
+        over: false,
+        open,
+        source,
+        app,
+    };
+    let frames = stream::unfold(follower, |mut follower| async move {
+        let frame = follower.next().await?;
+        Some((Ok::<_, Infallible>(frame), follower))
+    });
+    reply.send(StatusCode::OK, Body::from_stream(frames))
+}
+
+impl Follower {
+    /// The next bytes to send; `None` ends the connection, which a reader opens again where it was.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        let frame = match self.page.take() {
+            Some(page) => self.catch_up(page).await,
+            None => self.live().await,
+        };
+        match frame {
+            Ok(frame) => frame.map(Bytes::from),
+            Err(error) => {
+                // The status was sent long ago. A stream that was deleted ends like this, too.
+                crate::functions::shown("stream", error);
+                None
+            }
+        }
+    }
+
+    /// Stored data, page by page, and then the hand-over to the tail.
+    async fn catch_up(&mut self, page: Page) -> Result<Option<String>> {
+        let mut frame = String::new();
+        self.next = page.next;
+        let up_to_date = page.is_up_to_date();
+        self.over = page.is_final();
+        self.view = page.view;
+        self.write(&mut frame, page.payload, up_to_date)?;
+        if up_to_date && !self.over {
+            self.tail = Some(self.view.tail(&self.app, self.next).await?);
+        } else if !self.over {
+            self.page = Some(self.source.page(&self.app, Start::At(self.next)).await?);
+        }
+        Ok(Some(frame))
+    }
+
+    /// Waits for what comes next.
+    async fn live(&mut self) -> Result<Option<String>> {
+        let Some(tail) = &mut self.tail else { return Ok(None) };
+        let heartbeat = Instant::now() + self.view.ttl_seconds.map_or(HEARTBEAT, pause_within);
+        let app = Arc::clone(&self.app);
+        let chunks = tokio::select! {
+            chunks = tail.next() => chunks?,
+            () = sleep_until(heartbeat.min(self.until)) => return self.silent().await,
+            () = app.shutdown.cancelled() => return Ok(None),
+        };
+        let mut payload = Payload::new(self.view.kind);
+        let Some(chunks) = chunks else { return self.ended(payload).await };
+        self.next = self.view.take(&mut payload, &chunks, self.next)?;
+        // What is ready already goes out in the same write.
+        while payload.len() < FRAME_BYTES {
+            match tail.next().now_or_never() {
+                Some(Ok(Some(chunks))) => self.next = self.view.take(&mut payload, &chunks, self.next)?,
+                Some(Ok(None)) => return self.ended(payload).await,
+                Some(Err(error)) => return Err(error),
+                None => break,
+            }
+        }
+        let up_to_date = payload.len() < FRAME_BYTES;
+        let mut frame = String::new();
+        self.write(&mut frame, payload, up_to_date)?;
+        Ok(Some(frame))
+    }
+
+    /// The log has ended: the stream was closed, or deleted.
+    async fn ended(&mut self, payload: Payload) -> Result<Option<String>> {
+        self.over = true;
+        let closed = self.source.view(&self.app).await.is_ok_and(|view| view.log == self.view.log && view.closed);
+        if !closed && payload.is_empty() {
+            return Ok(None);
+        }
+        self.view.closed = closed;
+        let mut frame = String::new();
+        self.write(&mut frame, payload, true)?;
+        Ok(Some(frame))
+    }
+
+    /// Nothing came for a while.
+    async fn silent(&mut self) -> Result<Option<String>> {
+        if Instant::now() >= self.until {
+            return Ok(None);
+        }
+        // Following is reading: it keeps a stream alive whose lifetime slides, and notices one that is over.
+        self.view = self.source.view(&self.app).await?;
+        self.source.touch(&self.app, &self.view).await?;
+        let mut frame = String::new();
+        self.control(&mut frame, self.next >= self.view.end);
+        Ok(Some(frame))
+    }
+
+    fn write(&mut self, frame: &mut String, payload: Payload, up_to_date: bool) -> Result<()> {
+        if !payload.is_empty() {
+            let kind = self.view.kind;
+            let mut bytes = payload.into_body()?;
+            if kind == Kind::Text {
+                bytes = self.whole_characters(bytes);
+            }
+            if !bytes.is_empty() {
+                frame.push_str("event: data\n");
+                match kind {
+                    Kind::Binary => push_lines(frame, &BASE64.encode(&bytes)),
+                    Kind::Text => push_lines(frame, &String::from_utf8_lossy(&bytes)),
+                    Kind::Json | Kind::Events => {
+                        let text = String::from_utf8(bytes);
+                        push_lines(frame, &text.map_err(|_| Error::internal("a stored message is not UTF-8"))?);
+                    }
+                }
+            }
+        }
+        self.control(frame, up_to_date);
+        Ok(())
+    }
+
+    /// Holds back the beginning of a character: appends may cut one in two, events are text.
+    fn whole_characters(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        if !self.carry.is_empty() {
+            bytes.splice(..0, self.carry.drain(..));
+        }
+        if !self.over {
+            let tail = bytes.len().saturating_sub(4);
+            let last = bytes[tail..].iter().rposition(|byte| byte & 0xC0 != 0x80).map(|at| tail + at);
+            if let Some(last) = last
+                && std::str::from_utf8(&bytes[last..]).is_err_and(|error| error.error_len().is_none())
+            {
+                self.carry = bytes.split_off(last);
+            }
+        }
+        bytes
+    }
+
+    fn control(&self, frame: &mut String, up_to_date: bool) {
+        let place = offset::format(self.next - self.carry.len() as u64);
+        let mut control = json!({ "streamNextOffset": place });
+        if self.over && self.view.closed {
+            control["streamClosed"] = true.into();
+        } else {
+            control["streamCursor"] =
+                offset::cursor(self.app.clock.now_ms(), self.cursor.as_deref(), rand::random()).into();
+            if up_to_date {
+                control["upToDate"] = true.into();
+            }
+        }
+        frame.push_str("event: control\n");
+        push_lines(frame, &control.to_string());
+    }
+}
+
+/// Often enough to keep a stream of this lifetime.
+fn pause_within(ttl_seconds: u64) -> Duration {
+    HEARTBEAT.min(Duration::from_millis((ttl_seconds.saturating_mul(1000) / 2).max(100)))
+}
+
+/// The payload as `data:` lines, and the end of the event. Any of CR LF, CR and LF ends a line for a
+/// reader, so each ends one here. A reader drops one space after the colon; a line that begins with one
+/// gets another.
+fn push_lines(frame: &mut String, payload: &str) {
+    let mut rest = payload;
+    loop {
+        let end = rest.find(['\r', '\n']);
+        let line = &rest[..end.unwrap_or(rest.len())];
+        frame.push_str(if line.starts_with(' ') { "data: " } else { "data:" });
+        frame.push_str(line);
+        frame.push('\n');
+        let Some(end) = end else { break };
+        let length = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
+        rest = &rest[end + length..];
+    }
+    frame.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::push_lines;
+
+    #[test]
+    fn no_payload_begins_an_event() {
+        let mut frame = String::new();
+        push_lines(&mut frame, "a\r\n\r\nevent: control\rdata: x\n\n id: 1\u{2028}b");
+        assert_eq!(frame, "data:a\ndata:\ndata:event: control\ndata:data: x\ndata:\ndata:  id: 1\u{2028}b\n\n");
+    }
+}

@@ -1,0 +1,170 @@
+//! PUT, POST and DELETE.
+
+use std::sync::Arc;
+
+use ::http::{HeaderMap, StatusCode, header};
+use axum::body::Body;
+use axum::extract::{OriginalUri, Path, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use spool_chat::Principal;
+use spool_chat::functions::streams::Meta;
+use spool_chat::tables::Generation;
+use spool_protocol::{Code, Error, Result};
+use spool_store::Id;
+
+use super::super::Body as Received;
+use super::caller::{self, Whose};
+use super::content::{Kind, pieces};
+use super::paths::{self, Target};
+use super::read::Reply;
+use super::{Answer, headers, offset};
+use crate::app::App;
+
+/// Creating and deleting is for streams; a generation's log comes and goes with its answer.
+fn writable(path: String) -> Result<String> {
+    match paths::target(path)? {
+        Target::Stream(path) => Ok(path),
+        Target::Generation(_) => Err(read_only()),
+    }
+}
+
+/// What `streams:create` answers.
+#[derive(Deserialize)]
+struct Created {
+    created: bool,
+    meta: Meta,
+}
+
+/// What `streams:append` answers.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Appended {
+    end: u64,
+    closed: bool,
+    duplicate: bool,
+    producer_seq: Option<u64>,
+}
+
+pub async fn create(
+    State(app): State<Arc<App>>, Path(path): Path<String>, OriginalUri(uri): OriginalUri, request: HeaderMap,
+    Received(body): Received,
+) -> Answer {
+    let whose = caller::identify(&app, &request, "streams:create").await?;
+    let mut args = json!({
+        "owner": whose.owner, "path": writable(path)?, "closed": headers::is_closing(&request)?,
+    });
+    headers::lifetime(&request, &mut args)?;
+    let mut content_type = headers::content_type(&request)?;
+    if let Some(fork) = headers::fork(&request)? {
+        // The body is stored in the form of the source, so its type is asked for first; the creation
+        // checks it again.
+        if content_type.is_none() && !body.is_empty() {
+            let source = json!({ "owner": whose.owner, "path": fork["path"] });
+            let (_, meta) = app.functions.query_as_system("streams:meta", source).await?;
+            content_type = Some(answer::<Meta>("streams:meta", &meta)?.content_type);
+        }
+        args["fork"] = fork;
+    }
+    args["pieces"] = pieces(Kind::of(content_type.as_deref().unwrap_or_default()), &body, true)?.into();
+    if let Some(content_type) = content_type {
+        args["contentType"] = content_type.into();
+    }
+    let created = app.functions.mutate_as_system("streams:create", args).await?;
+    let Created { created, meta } = answer("streams:create", &created)?;
+    let mut reply = Reply::new(&meta.content_type);
+    reply.set(headers::NEXT_OFFSET, offset::format(meta.end));
+    reply.set_if(meta.closed, headers::CLOSED);
+    if created {
+        let origin = paths::origin(app.config.streams.public_url.as_deref(), &request);
+        reply.set(header::LOCATION, format!("{origin}{}", uri.path()));
+    }
+    Ok(reply.send(if created { StatusCode::CREATED } else { StatusCode::OK }, Body::empty()))
+}
+
+pub async fn append(
+    State(app): State<Arc<App>>, Path(path): Path<String>, request: HeaderMap, Received(body): Received,
+) -> Answer {
+    let close = headers::is_closing(&request)?;
+    if let Target::Generation(id) = paths::target(path.clone())? {
+        let whose = caller::identify(&app, &request, "generations:append").await?;
+        return append_events(&app, &whose, &id, &body, close).await;
+    }
+    let whose = caller::identify(&app, &request, "streams:append").await?;
+    let mut args = json!({ "owner": whose.owner, "path": writable(path)?, "close": close });
+    let producer = headers::producer(&request)?;
+    if let Some((id, epoch, seq)) = &producer {
+        args["producer"] = json!({ "id": id, "epoch": epoch, "seq": seq });
+    }
+    if body.is_empty() {
+        if !close {
+            return Err(Error::bad_request("the body is empty: there is nothing to append").into());
+        }
+    } else {
+        let missing = || Error::bad_request("Content-Type is missing").with("path", "Content-Type");
+        let content_type = headers::content_type(&request)?.ok_or_else(missing)?;
+        args["pieces"] = pieces(Kind::of(&content_type), &body, false)?.into();
+        args["contentType"] = content_type.into();
+        if let Some(seq) = headers::sequence(&request)? {
+            args["seq"] = seq.into();
+        }
+    }
+    let appended = app.functions.mutate_as_system("streams:append", args).await?;
+    let appended: Appended = answer("streams:append", &appended)?;
+    let mut reply = Reply::bare();
+    reply.set(headers::NEXT_OFFSET, offset::format(appended.end));
+    reply.set_if(appended.closed, headers::CLOSED);
+    if let (Some((_, epoch, _)), Some(seq)) = (&producer, appended.producer_seq) {
+        reply.set(headers::PRODUCER_EPOCH, epoch.to_string());
+        reply.set(headers::PRODUCER_SEQ, seq.to_string());
+    }
+    // A producer tells new data from a repetition by the status.
+    let is_news = producer.is_some() && !appended.duplicate && !body.is_empty();
+    Ok(reply.send(if is_news { StatusCode::OK } else { StatusCode::NO_CONTENT }, Body::empty()))
+}
+
+/// What `generations:append` answers.
+#[derive(Deserialize)]
+struct Added {
+    appended: bool,
+    cursor: u64,
+    reason: Option<String>,
+}
+
+/// The runner of an answer adds events, under the rules of `generations:append`; users only read.
+async fn append_events(app: &App, whose: &Whose, id: &Id<Generation>, body: &[u8], close: bool) -> Answer {
+    if !matches!(*whose.principal, Principal::Service { .. }) {
+        return Err(read_only().into());
+    }
+    if close {
+        return Err(Error::bad_request("an answer ends with generations:finish, which says how").into());
+    }
+    let fault = |error: serde_json::Error| Error::bad_request(format!("the body is not a list of events: {error}"));
+    let events: Value = serde_json::from_slice(body).map_err(fault)?;
+    let events = if events.is_array() { events } else { json!([events]) };
+    let args = json!({ "generationId": id, "events": events });
+    let added = app.functions.mutate("generations:append", &whose.principal, args, None).await?;
+    let Added { appended, cursor, reason } = answer("generations:append", &added.value)?;
+    if !appended {
+        let message = reason.unwrap_or_else(|| "The answer is over.".to_owned());
+        return Err(Error::new(Code::LogSealed, message).with("end", cursor).into());
+    }
+    let mut reply = Reply::bare();
+    reply.set(headers::NEXT_OFFSET, offset::format(cursor));
+    Ok(reply.send(StatusCode::NO_CONTENT, Body::empty()))
+}
+
+fn read_only() -> Error {
+    Error::new(Code::Forbidden, "An answer's log is read-only here.")
+}
+
+pub async fn remove(State(app): State<Arc<App>>, Path(path): Path<String>, request: HeaderMap) -> Answer {
+    let whose = caller::identify(&app, &request, "streams:delete").await?;
+    let args = json!({ "owner": whose.owner, "path": writable(path)? });
+    app.functions.mutate_as_system("streams:delete", args).await?;
+    Ok(Reply::bare().send(StatusCode::NO_CONTENT, Body::empty()))
+}
+
+fn answer<T: serde::de::DeserializeOwned>(path: &str, result: &str) -> Result<T> {
+    serde_json::from_str(result).map_err(|e| Error::internal(format!("{path}: {e}")))
+}

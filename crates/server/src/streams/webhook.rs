@@ -1,0 +1,197 @@
+//! Calls to subscribers: signed, and never to an address inside somebody's network.
+//!
+//! An address is checked when the subscription is made and again when it is called, after the name was
+//! resolved: a name can be pointed elsewhere in between.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Url};
+use serde_json::{Value, json};
+use spool_chat::functions::subscriptions::wakes::Held;
+
+use crate::app::App;
+use crate::http::durable_links;
+
+/// How long a receiver may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of an answer that are looked at.
+const ANSWER_BYTES: usize = 64 << 10;
+
+/// Whether subscribers may be called at `url`. `loopback` is for development.
+pub fn check(url: &str, loopback: bool) -> Result<(), &'static str> {
+    let url = Url::parse(url).map_err(|_| "webhook.url is not a URL")?;
+    let host = url.host_str().ok_or("webhook.url has no host")?;
+    let literal: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    let is_loopback = host == "localhost" || host.ends_with(".localhost") || literal.is_some_and(|ip| ip.is_loopback());
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("webhook.url must not carry credentials");
+    }
+    match url.scheme() {
+        "http" if is_loopback && loopback => Ok(()),
+        "http" => Err("webhook.url must use https"),
+        "https" if is_loopback && !loopback => Err("webhook.url must not target this machine"),
+        "https" if literal.is_some_and(|ip| !(is_public(ip) || loopback && ip.is_loopback())) => {
+            Err("webhook.url must not target a private or link-local address")
+        }
+        "https" => Ok(()),
+        _ => Err("webhook.url must use https"),
+    }
+}
+
+/// Whether an address is one of the public internet.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    let shared = a == 100 && (64..128).contains(&b); // RFC 6598
+    let benchmarks = a == 198 && (18..20).contains(&b); // RFC 2544
+    let special = a == 0 || a >= 224 || (a == 192 && b == 0 && ip.octets()[2] == 0);
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || shared
+        || benchmarks
+        || special)
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    // An IPv4 address in disguise is judged as what it is.
+    if let Some(inner) = ip.to_ipv4_mapped() {
+        return is_public_v4(inner);
+    }
+    let segments = ip.segments();
+    // Global unicast is 2000::/3; of it, 6to4 and Teredo carry IPv4 addresses, 2001:db8 is documentation.
+    let global = segments[0] & 0xE000 == 0x2000;
+    let tunnel = segments[0] == 0x2002 || (segments[0] == 0x2001 && segments[1] < 0x0200);
+    global && !tunnel && !(segments[0] == 0x2001 && segments[1] == 0x0db8)
+}
+
+/// Resolves names to public addresses only.
+struct Public {
+    loopback: bool,
+}
+
+impl Resolve for Public {
+    fn resolve(&self, name: Name) -> Resolving {
+        let loopback = self.loopback;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed = |address: &SocketAddr| is_public(address.ip()) || (loopback && address.ip().is_loopback());
+            let addresses: Vec<SocketAddr> = found.filter(allowed).collect();
+            if addresses.is_empty() {
+                return Err("the name leads to no public address".into());
+            }
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// A client that follows no redirects: they would lead around the check.
+pub fn client(loopback: bool) -> anyhow::Result<Client> {
+    let resolver = Arc::new(Public { loopback });
+    let builder = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().dns_resolver(resolver);
+    Ok(builder.timeout(PATIENCE).build()?)
+}
+
+/// Calls the subscriber. `true` if it says that it is done with everything it was told.
+pub async fn send(app: &App, held: Held) -> Result<bool, String> {
+    let url = held.webhook_url.as_deref().ok_or("the subscription has no URL")?;
+    check(url, app.config.streams.dev_open)?;
+    let now = app.clock.now_ms();
+    // Names may hold anything; as one segment of a URL they are escaped.
+    let mut callback = Url::parse(&held.origin).map_err(|_| "the subscription's origin is not a URL")?;
+    callback.path_segments_mut().map_err(|()| "the subscription's origin is not a URL")?.pop_if_empty().extend([
+        "v1",
+        "stream",
+        "__ds",
+        "subscriptions",
+        &held.name,
+        "callback",
+    ]);
+    let body = json!({
+        "subscription_id": held.name,
+        "wake_id": held.wake_id,
+        "generation": held.generation,
+        "streams": durable_links(&held.streams),
+        "callback_url": callback.as_str(),
+        "callback_token": app.stream_keys.token(&held.id, held.generation, now),
+    })
+    .to_string();
+    let request = app.webhooks.post(url).header("content-type", "application/json");
+    let request = request.header("webhook-signature", app.stream_keys.sign(&body, now)).body(body);
+    let mut answer = request.send().await.map_err(|e| format!("{}", e.without_url()))?;
+    if !answer.status().is_success() {
+        return Err(format!("the receiver answered {}", answer.status()));
+    }
+    let mut said = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        said.extend_from_slice(&chunk);
+        if said.len() > ANSWER_BYTES {
+            return Ok(false);
+        }
+    }
+    Ok(serde_json::from_slice::<Value>(&said).is_ok_and(|said| said["done"] == true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_refused_in_every_spelling() {
+        for url in [
+            "http://example.com/",
+            "ftp://example.com/",
+            "https://10.0.0.1/",
+            "https://172.31.0.1/",
+            "https://192.168.1.1/",
+            "https://169.254.169.254/latest",
+            "https://127.0.0.1/",
+            "https://localhost/",
+            "https://0.0.0.0/",
+            "https://[::1]/",
+            "https://[fe80::1]/",
+            "https://[fc00::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://[2002:0a00:0001::]/",
+            "https://100.64.0.1/",
+            "https://0x7f.1/",
+            "https://2130706433/",
+            "https://017700000001/",
+            "https://user:pw@example.com/",
+            "not a url",
+            "https://",
+            "http://127.0.0.1/",
+            "https://224.0.0.1/",
+            "https://[ff02::1]/",
+            "https://a.localhost/",
+        ] {
+            assert!(check(url, false).is_err(), "{url}");
+        }
+        for url in ["https://example.com/hook", "https://93.184.216.34/", "https://[2606:4700::1111]/"] {
+            assert!(check(url, false).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn development_adds_loopback_and_nothing_else() {
+        for url in ["http://127.0.0.1:9/hook", "http://localhost:9/hook", "http://[::1]:9/"] {
+            assert!(check(url, true).is_ok(), "{url}");
+        }
+        for url in
+            ["http://10.0.0.1/hook", "https://10.0.0.1/hook", "http://example.com/", "http://127.0.0.1.example.com/"]
+        {
+            assert!(check(url, true).is_err(), "{url}");
+        }
+    }
+}

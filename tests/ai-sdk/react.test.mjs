@@ -1,0 +1,70 @@
+// `useChat` as an application has it, in React: send, then a second tab that mounts with `resume`.
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, describe, test } from "node:test";
+import { JSDOM } from "jsdom";
+import { onEnd } from "../lib/cleanup.mjs";
+import { FakeLlm } from "../lib/fake-llm.mjs";
+import { Server } from "../lib/server.mjs";
+import { gate, until } from "../lib/wait.mjs";
+import { reasoningOf, textOf, transport } from "./lib.mjs";
+
+// React looks for a window when it is loaded.
+const { window } = new JSDOM("<!doctype html><body></body>", { url: "http://127.0.0.1/", pretendToBeVisual: true });
+Object.assign(globalThis, { window, document: window.document, IS_REACT_ACT_ENVIRONMENT: false });
+globalThis.navigator ??= window.navigator; // Node has its own from version 21 on
+const { createElement } = await import("react");
+const { createRoot } = await import("react-dom/client");
+
+const fake = await FakeLlm.start({ after });
+const server = await Server.start({ after }, { env: fake.env });
+
+/** A mounted component that does nothing but `useChat`; returns what the hook returned last. */
+function tab(t, useChat, options) {
+  const seen = { current: null };
+  const Component = () => {
+    seen.current = useChat(options);
+    return null;
+  };
+  const container = document.body.appendChild(document.createElement("div"));
+  const root = createRoot(container);
+  root.render(createElement(Component));
+  onEnd(t, () => root.unmount());
+  return seen;
+}
+
+const answerIn = (seen) => seen.current?.messages.findLast(({ role }) => role === "assistant");
+
+for (const major of [5, 6, 7]) {
+  const { useChat } = await import(`ai${major}-react`);
+  const sdk = await import(`ai${major}`);
+  describe(`useChat for ai ${major}`, () => {
+    test("sends, and a second tab resumes the same answer", async (t) => {
+      const { token } = await (await fetch(`${server.url}/api/auth/guest`, { method: "POST" })).json();
+      const id = randomUUID();
+      const options = () => ({ id, transport: transport({ sdk }, server, token) });
+      const rest = gate();
+      fake.script(`hook ${major}`, [{ reasoning: "hm" }, "one ", "two\n", { wait: rest.opened }, "thrée"]);
+      const first = tab(t, useChat, options());
+      await until(() => first.current);
+      first.current.sendMessage({ text: `hook ${major}` });
+      await until(() => textOf(answerIn(first)) === "one two\n");
+      assert.equal(first.current.status, "streaming");
+      const second = tab(t, useChat, { ...options(), messages: first.current.messages.slice(0, 1), resume: true });
+      await until(() => textOf(answerIn(second)) === "one two\n");
+      rest.open();
+      for (const seen of [first, second]) {
+        await until(() => seen.current.status === "ready");
+        assert.equal(seen.current.error, undefined);
+        assert.deepEqual([textOf(answerIn(seen)), reasoningOf(answerIn(seen))], ["one two\nthrée", "hm"]);
+        assert.equal(seen.current.messages.length, 2);
+      }
+      assert.equal(answerIn(first).id, answerIn(second).id);
+      // A tab that opens later finds nothing to resume, and no error.
+      const third = tab(t, useChat, { ...options(), messages: second.current.messages, resume: true });
+      await until(() => third.current?.status === "ready" && third.current.messages.length === 2);
+      assert.equal(third.current.error, undefined);
+    });
+  });
+}
