@@ -3,6 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
+import { createServer } from "node:http";
+import { createPublicKey, verify } from "node:crypto";
 import { runToEnd, startServer } from "./server.mjs";
 
 let server, ada, bob;
@@ -408,5 +410,51 @@ describe("crashes", () => {
       seq = acknowledged;
     }
     expect(acknowledged).toBeGreaterThan(20);
+  });
+
+  test("a wake outlives the server that was delivering it", { timeout: 60_000 }, async () => {
+    const calls = [];
+    // The first call is never answered; later ones are taken.
+    const receiver = createServer((incoming, answer) => {
+      let body = "";
+      incoming.on("data", (chunk) => (body += chunk));
+      incoming.on("end", () => {
+        calls.push({ body, signature: incoming.headers["webhook-signature"] });
+        if (calls.length > 1) answer.end('{"done":true}');
+      });
+    });
+    await new Promise((resolve) => receiver.listen(0, "127.0.0.1", resolve));
+    const open = await startServer({ SPOOL_DEV_OPEN_STREAMS: "1" });
+    try {
+      const at = (path) => `${open.url}/v1/stream/${path}`;
+      const webhook = { url: `http://127.0.0.1:${receiver.address().port}/hook` };
+      const subscription = { type: "webhook", pattern: "jobs/**", webhook, lease_ttl_ms: 1000 };
+      const made = await fetch(at("__ds/subscriptions/s"), { method: "PUT", body: JSON.stringify(subscription) });
+      const { signing } = (await made.json()).webhook;
+      await fetch(at("jobs/a/b"), { method: "PUT", body: "x", headers: { "content-type": "text/plain" } });
+      await expect.poll(() => calls.length, { timeout: 5_000 }).toBe(1);
+      await open.crash();
+      await expect.poll(() => calls.length, { timeout: 10_000 }).toBe(2);
+      const [first, second] = calls.map(({ body }) => JSON.parse(body));
+      expect(second.generation).toBe(first.generation + 1);
+      expect(second.streams).toEqual(first.streams);
+      // The lost holder is fenced off, with a token that is still good.
+      const headers = { authorization: `Bearer ${first.callback_token}` };
+      const late = { wake_id: first.wake_id, generation: first.generation, done: true };
+      const fenced = await fetch(first.callback_url, { method: "POST", headers, body: JSON.stringify(late) });
+      expect([fenced.status, (await fenced.json()).error.code]).toEqual([409, "FENCED"]);
+      // The key is the same after the restart.
+      const { keys } = await (await fetch(signing.jwks_url)).json();
+      const [, time, kid, signature] = calls[1].signature.match(/^t=(\d+),kid=([^,]+),ed25519=(.+)$/);
+      expect(kid).toBe(signing.kid);
+      const key = createPublicKey({ key: keys.find((one) => one.kid === kid), format: "jwk" });
+      expect(verify(null, Buffer.from(`${time}.${calls[1].body}`), key, Buffer.from(signature, "base64url"))).toBe(true);
+      const acked = async () => (await (await fetch(at("__ds/subscriptions/s"))).json()).streams[0].acked_offset;
+      await expect.poll(acked).toBe("0000000000000001");
+    } finally {
+      receiver.closeAllConnections();
+      receiver.close();
+      await open.stop();
+    }
   });
 });

@@ -3,6 +3,18 @@
 import { makeFunctionReference } from "convex/server";
 
 /**
+ * Which of the streams the caller wants to hear of.
+ */
+export type StreamArgs =
+  | {
+      kind: "list";
+      startOrder?: number | null;
+    }
+  | {
+      cursors: StreamCursor[];
+      kind: "deltas";
+    };
+/**
  * One entry of a generation log.
  */
 export type Event =
@@ -102,6 +114,16 @@ export type GenerationsActiveReturns = GenerationView[];
  * What to do if an answer is being made in the thread.
  */
 export type IfBusy = "refuse" | "queue";
+export type PageStatus = "SplitRecommended" | "SplitRequired";
+export type Streams =
+  | {
+      kind: "list";
+      messages: StreamMessage[];
+    }
+  | {
+      deltas: StreamDelta[];
+      kind: "deltas";
+    };
 export type MessageStatus = ("streaming" | "complete" | "error" | "stopped" | "interrupted") | "pending";
 /**
  * Who wrote a message.
@@ -225,7 +247,6 @@ export type PartInput =
     };
 export type MessagesAppendReturns = string;
 export type Order = "asc" | "desc";
-export type PageStatus = "SplitRecommended" | "SplitRequired";
 export type ServerInfoArgs = Record<string, never>;
 export type ThreadStatus = "active" | "completed" | "archived";
 /**
@@ -244,6 +265,32 @@ export type UserKind = ("full" | "service") | "anonymous";
 export type UsersMeArgs = Record<string, never>;
 export type UsersMeReturns = UserView | null;
 
+export type AiStreamingListMessagesArgs = {
+  paginationOpts: PaginationOpts;
+  streamArgs?: StreamArgs | null;
+  threadId: string;
+};
+/**
+ * What clients send to ask for a page. Unknown keys are ignored: hooks add their own.
+ */
+export type PaginationOpts = {
+  /**
+   * Where the page begins: the `continueCursor` before it, or null for the first page.
+   */
+  cursor?: string | null;
+  endCursor?: string | null;
+  /**
+   * Rows wanted, 0 to 1,000. No bound for a page whose end is already fixed.
+   */
+  numItems: number;
+};
+export type StreamCursor = {
+  /**
+   * The `end` of the last delta, 0 at first.
+   */
+  cursor: number;
+  streamId: string;
+};
 /**
  * What became of an append.
  */
@@ -393,6 +440,54 @@ export type GenerationsStopArgs = {
   generationId: string;
 };
 /**
+ * A page of messages, and the streams that were asked for.
+ */
+export type Listing = {
+  continueCursor: string;
+  isDone: boolean;
+  page: UiMessage[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+  streams?: Streams;
+};
+/**
+ * A message as the AI SDK's `UIMessage`, with its place. `order` is the message's `seq`.
+ */
+export type UiMessage = {
+  _creationTime: number;
+  id: string;
+  key: string;
+  order: number;
+  /**
+   * `UIMessagePart`s of the AI SDK.
+   */
+  parts: unknown[];
+  role: string;
+  status: string;
+  stepOrder: number;
+  text: string;
+};
+/**
+ * A running answer.
+ */
+export type StreamMessage = {
+  format: string;
+  model: string;
+  order: number;
+  status: string;
+  stepOrder: number;
+  streamId: string;
+};
+/**
+ * What an answer said between two offsets, as `UIMessageChunk`s of the AI SDK.
+ */
+export type StreamDelta = {
+  end: number;
+  parts: unknown[];
+  start: number;
+  streamId: string;
+};
+/**
  * A piece of a log.
  */
 export type LogPage = {
@@ -477,6 +572,11 @@ export type ToolUse = {
 export type MessagesGetArgs = {
   messageId: string;
 };
+export type MessagesListMessagesArgs = {
+  paginationOpts: PaginationOpts;
+  streamArgs?: StreamArgs | null;
+  threadId: string;
+};
 export type MessagesPageArgs = {
   /**
    * `asc` (the default) begins with the oldest message, `desc` with the newest.
@@ -484,20 +584,6 @@ export type MessagesPageArgs = {
   order?: Order | null;
   paginationOpts: PaginationOpts;
   threadId: string;
-};
-/**
- * What clients send to ask for a page. Unknown keys are ignored: hooks add their own.
- */
-export type PaginationOpts = {
-  /**
-   * Where the page begins: the `continueCursor` before it, or null for the first page.
-   */
-  cursor?: string | null;
-  endCursor?: string | null;
-  /**
-   * Rows wanted, 0 to 1,000. No bound for a page whose end is already fixed.
-   */
-  numItems: number;
 };
 /**
  * One page, in the form that `usePaginatedQuery` expects.
@@ -738,6 +824,9 @@ export type UserView = {
 
 /** Every public function, as the official client takes it. */
 export const api = {
+  "ai/streaming": {
+    listMessages: makeFunctionReference<"query", AiStreamingListMessagesArgs, Listing>("ai/streaming:listMessages"),
+  },
   generations: {
     active: makeFunctionReference<"query", GenerationsActiveArgs, GenerationsActiveReturns>("generations:active"),
     append: makeFunctionReference<"mutation", GenerationsAppendArgs, Appended>("generations:append"),
@@ -750,6 +839,7 @@ export const api = {
   messages: {
     append: makeFunctionReference<"mutation", MessagesAppendArgs, MessagesAppendReturns>("messages:append"),
     get: makeFunctionReference<"query", MessagesGetArgs, MessageView>("messages:get"),
+    listMessages: makeFunctionReference<"query", MessagesListMessagesArgs, Listing>("messages:listMessages"),
     page: makeFunctionReference<"query", MessagesPageArgs, MessagesPageReturns>("messages:page"),
   },
   server: {

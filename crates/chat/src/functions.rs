@@ -9,6 +9,7 @@ pub mod driver;
 pub mod external;
 pub mod generations;
 pub mod keys;
+pub mod listing;
 pub mod messages;
 pub mod server;
 pub mod streams;

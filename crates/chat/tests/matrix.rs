@@ -36,6 +36,10 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "threads:get" | "threads:remove" | "threads:clear" => Takes(json!({ "threadId": ids.thread })),
         "threads:update" => Takes(json!({ "threadId": ids.thread, "title": "Stolen" })),
         "messages:page" => Takes(json!({ "threadId": ids.thread, "paginationOpts": page })),
+        "messages:listMessages" | "ai/streaming:listMessages" => {
+            let stream_args = json!({ "kind": "deltas", "cursors": [{ "streamId": ids.generation, "cursor": 0 }] });
+            Takes(json!({ "threadId": ids.thread, "paginationOpts": page, "streamArgs": stream_args }))
+        }
         "messages:get" => Takes(json!({ "messageId": ids.message })),
         "messages:append" => {
             Takes(json!({ "threadId": ids.thread, "role": "user", "text": "hello", "requestId": "r1" }))

@@ -162,6 +162,12 @@ impl<'conn> Tx<'conn> {
         Ok(chunks)
     }
 
+    /// The chunk that holds what comes before `offset`; not recorded, because it never changes.
+    pub fn log_before(&mut self, log: &str, offset: u64) -> Result<Option<Chunk>, Error> {
+        let Some(last) = offset.checked_sub(1) else { return Ok(None) };
+        Ok(self.connection.log_read(log, last, 1)?.into_iter().next())
+    }
+
     /// The whole log, for the one reader that needs it all: the function that writes the final message.
     pub fn log_read_all(&mut self, log: &str) -> Result<Vec<Chunk>, Error> {
         self.connection.log_read(log, 0, usize::MAX)

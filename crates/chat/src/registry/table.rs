@@ -6,7 +6,7 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, credentials, driver, external, generations, keys, messages, server, streams, subscriptions, threads,
+    Nothing, credentials, driver, external, generations, keys, listing, messages, server, streams, subscriptions, threads,
     turns, users,
 };
 use crate::tables::MessageView;
@@ -76,6 +76,10 @@ pub static FUNCTIONS: &[Function] = functions![
 
     "messages:page": Query User messages::page, messages::ListPage => spool_store::Page<MessageView>,
         "The messages of a thread in their order.";
+    "messages:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing,
+        "Messages and running answers for the hooks of @convex-dev/agent.";
+    "ai/streaming:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing,
+        "The same under the name that existing front ends call.";
     "messages:get": Query User messages::get, messages::One => MessageView,
         "One message.";
     "messages:append": Mutation User messages::append, messages::Append => spool_store::Id<crate::tables::Message>,

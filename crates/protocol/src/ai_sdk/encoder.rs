@@ -17,12 +17,15 @@ enum Kind {
     Reasoning,
 }
 
-/// A text or reasoning part that has begun and not ended.
-#[derive(Debug)]
-struct Part {
-    kind: Kind,
-    /// Made of the offset at which the part begins, so every reader of the log knows it by the same name.
-    id: String,
+impl Kind {
+    /// The id of the open part of this kind. Ids are unique among open parts only and one part is open at
+    /// a time, so the kind is enough, and every reader of the log knows the part by the same name.
+    fn id(self) -> String {
+        match self {
+            Kind::Text => "text".to_owned(),
+            Kind::Reasoning => "reasoning".to_owned(),
+        }
+    }
 }
 
 /// A tool call without a result so far.
@@ -38,7 +41,10 @@ struct Call {
 pub struct Encoder {
     dialect: Dialect,
     offset: u64,
-    part: Option<Part>,
+    /// The part that has begun and not ended.
+    part: Option<Kind>,
+    /// Calls may have begun before the place where this encoder began.
+    resumed: bool,
     open_calls: Vec<Call>,
     known_calls: HashSet<String>,
 }
@@ -47,6 +53,17 @@ impl Encoder {
     /// At the beginning of a log.
     pub fn new(dialect: Dialect) -> Self {
         Self { dialect, ..Self::default() }
+    }
+
+    /// In the middle of a log, for a reader who has read exactly up to `offset` and keeps the state of the
+    /// stream. `before` is the event that ends there.
+    pub fn resume(dialect: Dialect, offset: u64, before: Option<&Event>) -> Self {
+        let part = match before {
+            Some(Event::Text { .. }) => Some(Kind::Text),
+            Some(Event::Reasoning { .. }) => Some(Kind::Reasoning),
+            _ => None,
+        };
+        Self { dialect, offset, part, resumed: offset > 0, ..Self::default() }
     }
 
     /// The offset after the last event taken.
@@ -78,8 +95,8 @@ impl Encoder {
         let start = self.offset;
         self.offset += event.units();
         match event {
-            Event::Text { text } => self.say(Kind::Text, start, text, &mut chunks),
-            Event::Reasoning { text } => self.say(Kind::Reasoning, start, text, &mut chunks),
+            Event::Text { text } => self.say(Kind::Text, text, &mut chunks),
+            Event::Reasoning { text } => self.say(Kind::Reasoning, text, &mut chunks),
             Event::ToolStart { tool_call_id, tool, input } => {
                 // A second call of one id would take the first one's place in the message.
                 if self.known_calls.insert(tool_call_id.clone()) {
@@ -91,8 +108,10 @@ impl Encoder {
             }
             Event::ToolEnd { tool_call_id, output, error } => {
                 let open = self.open_calls.iter().position(|call| call.id == tool_call_id);
-                if let Some(at) = open {
-                    self.open_calls.remove(at);
+                if open.is_some() || self.resumed {
+                    if let Some(at) = open {
+                        self.open_calls.remove(at);
+                    }
                     self.close_part(&mut chunks);
                     chunks.push(result(tool_call_id, output, error));
                     // What comes next is another step, as the SDK counts them. And 5.0 takes a last step
@@ -124,23 +143,20 @@ impl Encoder {
         chunks
     }
 
-    fn say(&mut self, kind: Kind, start: u64, delta: String, chunks: &mut Vec<Chunk>) {
+    fn say(&mut self, kind: Kind, delta: String, chunks: &mut Vec<Chunk>) {
         if delta.is_empty() {
             return;
         }
-        let id = match &self.part {
-            Some(part) if part.kind == kind => part.id.clone(),
-            _ => {
-                self.close_part(chunks);
-                let (id, begin) = match kind {
-                    Kind::Text => (format!("t{start}"), Chunk::TextStart { id: format!("t{start}") }),
-                    Kind::Reasoning => (format!("r{start}"), Chunk::ReasoningStart { id: format!("r{start}") }),
-                };
-                chunks.push(begin);
-                self.part = Some(Part { kind, id: id.clone() });
-                id
-            }
-        };
+        if self.part != Some(kind) {
+            self.close_part(chunks);
+            let id = kind.id();
+            chunks.push(match kind {
+                Kind::Text => Chunk::TextStart { id },
+                Kind::Reasoning => Chunk::ReasoningStart { id },
+            });
+            self.part = Some(kind);
+        }
+        let id = kind.id();
         chunks.push(match kind {
             Kind::Text => Chunk::TextDelta { id, delta },
             Kind::Reasoning => Chunk::ReasoningDelta { id, delta },
@@ -148,9 +164,9 @@ impl Encoder {
     }
 
     fn close_part(&mut self, chunks: &mut Vec<Chunk>) {
-        chunks.extend(self.part.take().map(|Part { kind, id }| match kind {
-            Kind::Text => Chunk::TextEnd { id },
-            Kind::Reasoning => Chunk::ReasoningEnd { id },
+        chunks.extend(self.part.take().map(|kind| match kind {
+            Kind::Text => Chunk::TextEnd { id: kind.id() },
+            Kind::Reasoning => Chunk::ReasoningEnd { id: kind.id() },
         }));
     }
 

@@ -165,6 +165,20 @@ impl Payload {
         Ok(())
     }
 
+    /// Adds everything of a chunk from unit `from` on. Whole JSON chunks, which is what followers get, are
+    /// taken as they are.
+    pub fn push_rest(&mut self, data: &str, start: u64, from: u64) -> Result<()> {
+        let whole = (from <= start).then(|| data.strip_prefix('[')?.strip_suffix(']')).flatten();
+        let Some(messages) = whole.filter(|_| self.kind == Kind::Json) else {
+            return self.push(data, start, from, u64::MAX);
+        };
+        if !self.data.is_empty() {
+            self.data.push(b',');
+        }
+        self.data.extend_from_slice(messages.as_bytes());
+        Ok(())
+    }
+
     /// Adds events that are cut already.
     pub fn push_events(&mut self, events: Vec<Event>) {
         for event in events {
@@ -213,6 +227,15 @@ mod tests {
         assert_eq!(chunks[0].0, 4);
         assert_eq!(part(Kind::Json, &chunks, 0, 4), br#"[1.50,[2, 3],{"a" :1e999},"\ud800"]"#);
         assert_eq!(part(Kind::Json, &chunks, 1, 3), br#"[[2, 3],{"a" :1e999}]"#);
+        for from in 0..4 {
+            let mut payload = Payload::new(Kind::Json);
+            payload.push_rest(&chunks[0].1, 0, from).unwrap();
+            payload.push_rest("[0]", 4, 4).unwrap();
+            let expected = String::from_utf8(part(Kind::Json, &chunks, from, 4))
+                .unwrap()
+                .replace(r#""\ud800"]"#, r#""\ud800",0]"#);
+            assert_eq!(payload.into_body().unwrap(), expected.as_bytes());
+        }
         assert_eq!(part(Kind::Json, &[], 0, 0), b"[]");
         assert_eq!(stored(Kind::Json, b"null"), [(1, "[null]".to_owned())]);
     }

@@ -162,7 +162,7 @@ impl View {
         for chunk in chunks {
             let (start, end) = (self.base + chunk.start, self.base + chunk.end);
             if end > next {
-                payload.push(&chunk.data, start, next.max(start), end)?;
+                payload.push_rest(&chunk.data, start, next.max(start))?;
                 next = end;
             }
         }
