@@ -123,6 +123,16 @@ fn cpu(directory: &Path) -> Result<(String, f64)> {
     Ok((name, (ticks(11) + ticks(12)) / TICKS))
 }
 
+/// CPU seconds that the whole machine was busy so far, and those that its host took away.
+pub fn busy_seconds() -> Result<(f64, f64)> {
+    let stat = std::fs::read_to_string("/proc/stat").context("/proc/stat")?;
+    let line = stat.lines().next().context("/proc/stat is empty")?;
+    // proc(5): user, nice, system, idle, iowait, irq, softirq, steal.
+    let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|text| text.parse().ok()).collect();
+    let of = |at: usize| ticks.get(at).copied().unwrap_or(0.0) / TICKS;
+    Ok((of(0) + of(1) + of(2) + of(5) + of(6), of(7)))
+}
+
 /// Bytes that this process has handed to `write` so far, to any file.
 pub fn bytes_written() -> Result<u64> {
     let io = std::fs::read_to_string("/proc/self/io").context("/proc/self/io")?;

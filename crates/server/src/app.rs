@@ -7,10 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use axum::ServiceExt;
 use axum::extract::Request;
+use axum::serve::ListenerExt as _;
 use spool_chat::Settings;
+use spool_protocol::{Code, Error};
 use spool_store::backend::sqlite::{self, SqliteBackend};
 use spool_store::{Clock, Store, StoreOptions};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer as _;
@@ -31,6 +34,9 @@ use crate::{driver, http, jobs, streams};
 /// How long open connections and running turns get to end by themselves.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long a peer may leave sent bytes unacknowledged, or its window closed.
+const STUCK: Duration = Duration::from_secs(60);
+
 pub struct App {
     pub config: Config,
     pub clock: Arc<dyn Clock>,
@@ -41,6 +47,8 @@ pub struct App {
     pub stream_keys: StreamKeys,
     /// Calls subscribers of durable streams.
     pub webhooks: reqwest::Client,
+    /// One permit per open socket and stream.
+    room: Arc<Semaphore>,
     pub shutdown: CancellationToken,
     /// Connections and turns: what a graceful stop waits for.
     pub tasks: TaskTracker,
@@ -66,6 +74,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let shutdown = app.shutdown.clone();
     tracing::info!("ready");
     let service = MapRequestLayer::new(http::collapse_slashes).layer(http::router(&app));
+    let listener = listener.tap_io(tune);
     axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
         .with_graceful_shutdown(async move { shutdown.cancelled().await })
         .into_future()
@@ -80,6 +89,16 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     jobs.abort();
     streams.abort();
     Ok(())
+}
+
+/// Tokens are small and must not wait for company (Nagle). A reader that takes nothing for a minute is let
+/// go by the kernel, whatever it was reading: it can resume at its offset.
+fn tune(tcp: &mut TcpStream) {
+    let socket = socket2::SockRef::from(tcp);
+    let tuned = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(STUCK)));
+    if let Err(error) = tuned {
+        tracing::debug!(%error, "socket options");
+    }
 }
 
 impl App {
@@ -103,6 +122,7 @@ impl App {
             actions: Actions::new(functions.clone()),
             functions,
             providers,
+            room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
             config,
@@ -111,6 +131,15 @@ impl App {
             tasks: TaskTracker::new(),
             _dir: dir,
         }))
+    }
+}
+
+impl App {
+    /// A place for one more long connection, to be held as long as it lasts; `overloaded` if all are taken.
+    pub fn admit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let full =
+            |_| Error::new(Code::Overloaded, "the server has as many open connections as it may; try again soon");
+        Arc::clone(&self.room).try_acquire_owned().map_err(full)
     }
 }
 

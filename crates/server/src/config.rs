@@ -29,6 +29,8 @@ pub struct Config {
     pub instructions: Option<String>,
     pub guests: Guests,
     pub turns: Turns,
+    /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
+    pub connections: usize,
     pub streams: Streams,
     /// Model providers by name. Those of the environment are added as `openai` and `anthropic`.
     pub providers: BTreeMap<String, Provider>,
@@ -182,6 +184,7 @@ impl Default for Config {
             instructions: None,
             guests: Guests::default(),
             turns: Turns::default(),
+            connections: 20_000,
             streams: Streams::default(),
             providers: BTreeMap::new(),
         }
@@ -232,6 +235,7 @@ impl Config {
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
             ("turns.history_messages", (1..=1000).contains(&turns.history_messages), "1 to 1000"),
             ("streams.long_poll_ms", (10..=300_000).contains(&self.streams.long_poll_ms), "10 to 300000"),
+            ("connections", (1..=1_000_000).contains(&self.connections), "1 to 1000000"),
             ("default_title", !self.default_title.trim().is_empty(), "a text that is not blank"),
         ];
         for (key, valid, range) in checks {

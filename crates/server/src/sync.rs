@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::app::App;
+use crate::http::Refusal;
 
 mod session;
 mod socket;
@@ -54,6 +55,10 @@ fn upgrade(app: Arc<App>, client: Client, mut request: Request) -> Response {
         Ok(response) => response,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("not a WebSocket upgrade: {error}")).into_response(),
     };
+    let place = match app.admit() {
+        Ok(place) => place,
+        Err(error) => return Refusal(error).into_response(),
+    };
     let upgraded = hyper::upgrade::on(&mut request);
     let tracker = app.tasks.clone();
     tracker.spawn(async move {
@@ -69,6 +74,7 @@ fn upgrade(app: Arc<App>, client: Client, mut request: Request) -> Response {
         app.functions.metrics().sync_sessions.inc();
         socket::serve(&app, stream, client).await;
         app.functions.metrics().sync_sessions.dec();
+        drop(place);
     });
     response.map(|()| Body::empty())
 }

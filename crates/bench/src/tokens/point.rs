@@ -13,7 +13,7 @@ use tokio::time::sleep_until;
 use super::follow::{Followers, Seen};
 use super::target::{Kind, Target};
 use crate::latency::Latency;
-use crate::machine::Usage;
+use crate::machine::{Usage, busy_seconds};
 use crate::model::{Model, PERIOD_MS, Pace};
 use crate::server::Metrics;
 
@@ -47,6 +47,10 @@ pub struct Point {
     seconds: f64,
     cpu: f64,
     generator_cpu: f64,
+    /// CPU seconds of everything else on the machine, the network and disk work of the kernel included.
+    others_cpu: f64,
+    /// CPU seconds that the host of a virtual machine gave to somebody else.
+    stolen_cpu: f64,
     pub threads: BTreeMap<String, f64>,
     pub resident_mb: f64,
     counters: Value,
@@ -83,6 +87,7 @@ pub async fn run(kind: Kind<'_>, data: &Path, streams: usize, seconds: u64) -> R
         }
     }
     let (cpu, threads) = after.server.cpu_since(&before.server);
+    let (generator_cpu, _) = after.generator.cpu_since(&before.generator);
     let during = (before.metrics.as_ref(), after.metrics.as_ref());
     let lists = match (&at_rest, during, &at_end) {
         (Some(rest), (Some(before), Some(after)), Some(end)) => {
@@ -102,7 +107,9 @@ pub async fn run(kind: Kind<'_>, data: &Path, streams: usize, seconds: u64) -> R
         bytes: seen.bytes,
         seconds: (after.at - before.at) as f64 / 1e6,
         cpu,
-        generator_cpu: after.generator.cpu_since(&before.generator).0,
+        generator_cpu,
+        others_cpu: after.busy.0 - before.busy.0 - cpu - generator_cpu,
+        stolen_cpu: after.busy.1 - before.busy.1,
         threads,
         resident_mb: after.server.resident_mb,
         counters: counters(during),
@@ -139,6 +146,7 @@ struct Moment {
     at: u64,
     server: Usage,
     generator: Usage,
+    busy: (f64, f64),
     metrics: Option<Metrics>,
 }
 
@@ -146,7 +154,8 @@ impl Moment {
     async fn now(target: &Target, model: &Model) -> Result<Self> {
         let metrics = target.metrics().await?;
         let (server, generator) = (target.usage()?, Usage::of(std::process::id())?);
-        Ok(Self { at: u64::try_from(model.epoch.elapsed().as_micros())?, server, generator, metrics })
+        let at = u64::try_from(model.epoch.elapsed().as_micros())?;
+        Ok(Self { at, server, generator, busy: busy_seconds()?, metrics })
     }
 }
 
@@ -193,6 +202,11 @@ impl Point {
         self.generator_cpu / self.seconds
     }
 
+    /// Cores that neither the server nor the generator had: other programs, the kernel, the host.
+    pub fn other_cores(&self) -> f64 {
+        (self.others_cpu + self.stolen_cpu) / self.seconds
+    }
+
     pub fn cpu_us_per_token(&self) -> f64 {
         self.cpu * 1e6 / (self.steady.count() as f64).max(1.0)
     }
@@ -205,7 +219,8 @@ impl Point {
             "send_to_id_while_starting": self.sends.json(), "generator_lateness": self.lateness.json(),
             "server_cpu_seconds": self.cpu, "server_cores": self.cores(), "server_cpu_us_per_token": self.cpu_us_per_token(),
             "server_cpu_by_thread": self.threads, "server_resident_mb": self.resident_mb,
-            "generator_cpu_seconds": self.generator_cpu, "counters": self.counters, "faults": self.faults,
+            "generator_cpu_seconds": self.generator_cpu, "others_cpu_seconds": self.others_cpu,
+            "stolen_cpu_seconds": self.stolen_cpu, "counters": self.counters, "faults": self.faults,
         })
     }
 }

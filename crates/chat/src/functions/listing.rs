@@ -127,7 +127,8 @@ fn running(tx: &mut Tx<'_>, thread: &Thread, start_order: u64) -> Result<Streams
         let order = turn::message_of(tx, &generation)?.seq;
         let (stream_id, model) = (generation.id, generation.model);
         if order >= start_order {
-            let stream = StreamMessage { stream_id, status: "streaming", format: "UIMessageChunk", order, step_order: 0, model };
+            let stream =
+                StreamMessage { stream_id, status: "streaming", format: "UIMessageChunk", order, step_order: 0, model };
             messages.push(stream);
         }
     }
@@ -220,7 +221,11 @@ fn ui_part(at: usize, part: Part) -> Option<Value> {
         Part::Source { title, url, .. } => {
             json!({ "type": "source-url", "sourceId": format!("s{at}"), "url": url, "title": title })
         }
-        Part::Artifact { .. } | Part::Approval { .. } | Part::File { .. } | Part::Activity { .. } | Part::Data { .. } => {
+        Part::Artifact { .. }
+        | Part::Approval { .. }
+        | Part::File { .. }
+        | Part::Activity { .. }
+        | Part::Data { .. } => {
             return None;
         }
     })

@@ -6,8 +6,8 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, credentials, driver, external, generations, keys, listing, messages, server, streams, subscriptions, threads,
-    turns, users,
+    Nothing, credentials, driver, external, generations, keys, listing, messages, server, streams, subscriptions,
+    threads, turns, users,
 };
 use crate::tables::MessageView;
 

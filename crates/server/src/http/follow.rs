@@ -20,6 +20,7 @@ use spool_chat::Principal;
 use spool_chat::states::GenerationStatus;
 use spool_protocol::{Error, Event};
 use spool_store::{Chunk, Tail};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::app::App;
@@ -60,6 +61,7 @@ pub struct Follower {
     first: Vec<Event>,
     over: bool,
     open: Gauge,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Drop for Follower {
@@ -72,12 +74,13 @@ impl Follower {
     /// Whoever may read the deltas may follow them. The query also checks the offset, and answers for a
     /// log that has been compacted away.
     pub async fn open(app: &App, principal: &Arc<Principal>, generation: &str, offset: u64) -> Result<Self, Error> {
+        let place = app.admit()?;
         let page = deltas(app, principal, generation, offset).await?;
         let over = page.events.is_empty() && page.status.is_terminal();
         let tail = app.functions.store().tail(generation, page.cursor).await?;
         let open = app.functions.metrics().stream_followers.clone();
         open.inc();
-        Ok(Self { tail, offset, first: page.events, over, open })
+        Ok(Self { tail, offset, first: page.events, over, open, _place: place })
     }
 
     /// Whether the log has ended and everything was handed out.
