@@ -94,7 +94,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
 /// Tokens are small and must not wait for company (Nagle). A reader that takes nothing for a minute is let
 /// go by the kernel, whatever it was reading: it can resume at its offset.
 fn tune(tcp: &mut TcpStream) {
-    let socket = socket2::SockRef::from(tcp);
+    let socket = socket2::SockRef::from(&*tcp);
     let tuned = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(STUCK)));
     if let Err(error) = tuned {
         tracing::debug!(%error, "socket options");
