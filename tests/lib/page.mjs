@@ -1,14 +1,18 @@
 // A browser, a page on the running server, and a connection that a test can cut. Owns nothing of what is
 // tested.
 //
-//   SPOOL_URL   the server under test, with the demo model (default http://127.0.0.1:8080)
 //   CHROMIUM    the browser (default /usr/bin/chromium)
 //   SHOTS       a directory for screenshots; none are taken without it
 
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-export const BASE = process.env.SPOOL_URL ?? 'http://127.0.0.1:8080';
+/** The server under test, with the demo model. */
+export let BASE;
+
+export function use(server) {
+  BASE = server.url;
+}
 
 const QUIET = [
   '--no-sandbox',

@@ -3,10 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { BASE, launch, open } from './page.mjs';
+import { BASE, launch, open, use } from './lib/page.mjs';
+import { Server } from './lib/server.mjs';
 
 let browser;
-before(async () => {
+before(async (t) => {
+  use(await Server.start(t));
   browser = await launch();
 });
 after(() => browser?.close());
