@@ -59,11 +59,16 @@ tests/durable/node_modules: tests/durable/package-lock.json
 	cd tests/durable && $(NPM_CI)
 	@touch $@
 
+tests/convex-agent/node_modules: tests/convex-agent/package-lock.json
+	cd tests/convex-agent && $(NPM_CI)
+	@touch $@
+
 # Real clients and a real browser against the real binary.
-e2e: build tests/node_modules tests/ai-sdk/node_modules tests/durable/node_modules chromium
+e2e: build tests/node_modules tests/ai-sdk/node_modules tests/durable/node_modules tests/convex-agent/node_modules chromium
 	cd tests && SPOOL_BIN=target/debug/spool npm test
 	cd tests/ai-sdk && npm test
 	cd tests/durable && npm test
+	cd tests/convex-agent && npm test
 
 chromium:
 	@command -v chromium >/dev/null || { echo "Installing Debian's chromium for the browser tests"; apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }

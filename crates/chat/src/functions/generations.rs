@@ -71,18 +71,37 @@ pub struct LogPage {
 /// `generations:deltas`: neighbouring text in one piece, from exactly the cursor on.
 pub fn deltas(tx: &mut Tx<'_>, ctx: &CallContext, args: Deltas) -> Result<LogPage> {
     let (_, generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
-    let chunks = tx.log_read(generation.id.as_str(), args.cursor)?;
-    let Some(end) = chunks.last().map(|chunk| chunk.end) else {
-        return nothing_stored(tx, generation, args.cursor);
-    };
+    let pieces = pieces(tx, &generation, args.cursor)?;
+    let cursor = pieces.last().map_or(args.cursor, |piece| piece.end);
     let mut events = Vec::new();
-    let mut at = chunks.first().map_or(args.cursor, |chunk| chunk.start);
-    for chunk in &chunks {
-        for event in turn::events_of(chunk)? {
-            at = push_from(&mut events, event, at, args.cursor)?;
-        }
+    for event in pieces.into_iter().flat_map(|piece| piece.events) {
+        Event::push_coalesced(&mut events, event);
     }
-    Ok(LogPage { events, cursor: end, status: generation.status })
+    Ok(LogPage { events, cursor, status: generation.status })
+}
+
+/// What was written to a log at once.
+pub(super) struct Piece {
+    pub events: Vec<Event>,
+    pub end: u64,
+}
+
+/// A log from exactly the cursor on, as it was written: wherever the reading began, pieces end at the same
+/// offsets.
+pub(super) fn pieces(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Result<Vec<Piece>> {
+    let chunks = tx.log_read(generation.id.as_str(), cursor)?;
+    if chunks.is_empty() {
+        return nothing_stored(tx, generation, cursor);
+    }
+    let mut pieces = Vec::with_capacity(chunks.len());
+    for chunk in &chunks {
+        let (mut events, mut at) = (Vec::new(), chunk.start);
+        for event in turn::events_of(chunk)? {
+            at = push_from(&mut events, event, at, cursor)?;
+        }
+        pieces.push(Piece { events, end: chunk.end });
+    }
+    Ok(pieces)
 }
 
 /// Adds what `event`, which begins at offset `at`, holds from `cursor` on. Returns where it ends.
@@ -99,15 +118,17 @@ fn push_from(events: &mut Vec<Event>, event: Event, at: u64, cursor: u64) -> Res
 }
 
 /// The reader is at the end, beyond it, or the log was removed after its time.
-fn nothing_stored(tx: &mut Tx<'_>, generation: Generation, cursor: u64) -> Result<LogPage> {
+fn nothing_stored(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Result<Vec<Piece>> {
     let stored_end = tx.log_end(generation.id.as_str())?.end;
     let end = generation.log_end.unwrap_or(stored_end);
     if cursor > end {
         let message = format!("cursor: the log ends at {end}, not beyond {cursor}");
         return Err(Error::bad_request(message).with("path", "cursor").with("end", end));
     }
-    let events = if cursor == end { Vec::new() } else { from_message(tx, &generation, cursor, end)? };
-    Ok(LogPage { events, cursor: end, status: generation.status })
+    if cursor == end {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Piece { events: from_message(tx, generation, cursor, end)?, end }])
 }
 
 /// What a removed log said, as far as the message still has it. Offsets inside it are only known if the

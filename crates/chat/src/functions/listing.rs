@@ -1,19 +1,20 @@
-//! `messages:listMessages`: messages and running answers in the shapes that the hooks of
-//! `@convex-dev/agent` (`useUIMessages`, `useThreadMessages`) ask for and merge.
+//! `messages:listMessages`: messages and running answers in the shapes that the hook `useUIMessages` of
+//! `@convex-dev/agent` asks for and merges.
 //!
-//! One query with three faces, as those hooks call it: a page of messages; the list of running answers;
-//! what running answers said from a cursor on. A delta begins exactly at the cursor it was asked for,
-//! which is what the hooks assert. Only the shapes live here, the rows are read as everywhere.
+//! One query with three faces, as that hook calls it: a page of messages; the list of running answers;
+//! what running answers said from a cursor on. The first delta begins exactly at the cursor it was asked
+//! for, each other where the one before ends, and whoever asks again from an earlier cursor finds the same
+//! ends: the hook asserts all three. Only the shapes live here, the rows are read as everywhere.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use spool_protocol::ai_sdk::{Chunk, Dialect, Encoder};
+use spool_protocol::ai_sdk::{Dialect, Encoder};
 use spool_protocol::{Event, Result};
 use spool_store::{Id, Order, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
-use crate::functions::generations;
+use crate::functions::generations::{self, Piece};
 use crate::limits::{self, check_count};
 use crate::owned;
 use crate::parts::{Part, ToolState};
@@ -139,32 +140,46 @@ fn deltas(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, cursors: Vec<Stre
     check_count("streamArgs.cursors", cursors.len(), limits::LISTED)?;
     let mut deltas = Vec::new();
     for StreamCursor { stream_id, cursor } in cursors {
-        let (owner, _) = owned::generation(tx, &ctx.principal, &stream_id)?;
+        let (owner, generation) = owned::generation(tx, &ctx.principal, &stream_id)?;
         if owner.id != thread.id {
             continue; // a stream of another thread: the hook has switched
         }
-        let before = event_before(tx, &stream_id, cursor)?;
-        let page = generations::deltas(tx, ctx, generations::Deltas { generation_id: stream_id.clone(), cursor })?;
-        if page.events.is_empty() {
-            continue;
-        }
+        let before = said_before(tx, &stream_id, cursor)?;
         let mut encoder = Encoder::resume(Dialect::Common, cursor, before.as_ref());
-        let chunks = page.events.into_iter().flat_map(|event| encoder.push(event));
-        let parts = chunks.filter_map(|chunk: Chunk| serde_json::to_value(chunk).ok()).collect();
-        deltas.push(StreamDelta { stream_id, start: cursor, end: page.cursor, parts });
+        let mut start = cursor;
+        for Piece { events, end } in generations::pieces(tx, &generation, cursor)? {
+            let chunks = events.into_iter().flat_map(|event| encoder.push(event));
+            let mut parts: Vec<Value> = chunks.filter_map(|chunk| serde_json::to_value(chunk).ok()).collect();
+            if parts.is_empty() {
+                // The hook passes over a delta without parts, and then misses it.
+                parts.push(json!({ "type": "start" }));
+            }
+            deltas.push(StreamDelta { stream_id: stream_id.clone(), start, end, parts });
+            start = end;
+        }
     }
     Ok(Streams::Deltas { deltas })
 }
 
-/// The event that ends at `cursor`, or reaches over it.
-fn event_before(tx: &mut Tx<'_>, generation: &Id<Generation>, cursor: u64) -> Result<Option<Event>> {
-    let Some(chunk) = tx.log_before(generation.as_str(), cursor)? else { return Ok(None) };
-    let mut at = chunk.start;
-    for event in turn::events_of(&chunk)? {
-        at += event.units();
-        if at >= cursor {
-            return Ok(Some(event));
+/// The event that ends at `cursor`, or reaches over it. Progress does not count: it interrupts nothing.
+fn said_before(tx: &mut Tx<'_>, generation: &Id<Generation>, cursor: u64) -> Result<Option<Event>> {
+    let mut end = cursor;
+    while let Some(chunk) = tx.log_before(generation.as_str(), end)? {
+        let mut at = chunk.start;
+        let mut said = None;
+        for event in turn::events_of(&chunk)? {
+            if at >= cursor {
+                break;
+            }
+            at += event.units();
+            if event.units() > 0 && !matches!(event, Event::Activity { .. }) {
+                said = Some(event);
+            }
         }
+        if said.is_some() {
+            return Ok(said);
+        }
+        end = chunk.start;
     }
     Ok(None)
 }
@@ -190,9 +205,15 @@ fn ui_message(message: Message) -> UiMessage {
         step_order: 0,
         status,
         role,
-        text: message.text(),
+        text: text(&message.parts),
         parts: message.parts.into_iter().enumerate().filter_map(|(at, part)| ui_part(at, part)).collect(),
     }
+}
+
+/// The text as the hook makes it of the parts of a running answer: storing it changes no character.
+fn text(parts: &[Part]) -> String {
+    let texts = parts.iter().filter_map(|part| if let Part::Text { text } = part { Some(text.as_str()) } else { None });
+    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn ui_part(at: usize, part: Part) -> Option<Value> {
