@@ -79,7 +79,7 @@ chromium:
 crash: build tests/node_modules
 	cd tests && SPOOL_BIN=target/debug/spool node crash.mjs --kills $${KILLS:-200}
 
-bench: web/dist/index.html
+bench: release
 	cargo run --locked --release -p spool-bench
 
 ## Generated files

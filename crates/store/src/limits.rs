@@ -6,6 +6,9 @@ pub const DOCUMENT_BYTES: usize = 32 << 20;
 pub const SCAN_ROWS: usize = 32_000;
 /// Rows on one page, however much its range has grown since it was cut.
 pub const PAGE_ROWS: usize = 1_000;
+/// How long one function may run, in milliseconds, looked at between its reads. It holds a thread, and a
+/// mutation holds up all others, so even this is generous.
+pub const FUNCTION_MS: u64 = 5_000;
 /// Bytes of documents on one page; it ends early above them, but never before its first row.
 pub const PAGE_BYTES: usize = 4 << 20;
 /// Snapshots kept open for queries at a timestamp. Each holds back the truncation of the write-ahead log.

@@ -3,6 +3,8 @@
 //! Records what is read and what changes. Must never read a clock, the network or randomness of its
 //! own: a function that gets the same transaction does the same thing, so it can be run again.
 
+use std::time::Instant;
+
 use serde_json::Value;
 use spool_protocol::{Code, Error};
 
@@ -26,6 +28,8 @@ pub struct Tx<'conn> {
     journal: Option<String>,
     paginated: bool,
     rows_read: usize,
+    /// For the time limit alone: functions see `now_ms`.
+    begun: Instant,
     reads: ReadSet,
     changes: ChangeSet,
     appended: Vec<(String, Chunk)>,
@@ -63,6 +67,7 @@ impl<'conn> Tx<'conn> {
             journal,
             paginated: false,
             rows_read: 0,
+            begun: Instant::now(),
             reads: ReadSet::default(),
             changes: ChangeSet::default(),
             appended: Vec::new(),
@@ -253,6 +258,9 @@ impl<'conn> Tx<'conn> {
         self.rows_read += rows;
         if self.rows_read > limits::SCAN_ROWS + 1 {
             return Err(Error::new(Code::TooLarge, "the function reads too many rows").with("limit", limits::SCAN_ROWS));
+        }
+        if self.begun.elapsed().as_millis() > u128::from(limits::FUNCTION_MS) {
+            return Err(Error::new(Code::TooLarge, "the function takes too long").with("limit", limits::FUNCTION_MS));
         }
         Ok(())
     }

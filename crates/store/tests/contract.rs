@@ -134,6 +134,19 @@ async fn a_unique_index_refuses_a_second_document_but_not_a_second_null() {
 }
 
 #[tokio::test]
+async fn a_function_that_takes_too_long_is_ended_and_nobody_waits_for_ever() {
+    let bench = Bench::new();
+    bench.add("a", 1.0, None).await.unwrap();
+    let endless: QueryFn = Arc::new(|tx| {
+        loop {
+            tx.query::<Note>(BY_OWNER).eq("b").first()?;
+        }
+    });
+    assert_eq!(bench.store.query(endless).await.unwrap_err().code, Code::TooLarge);
+    assert_eq!(bench.read::<Vec<f64>>(ranks_of("a")).await, [1.0]);
+}
+
+#[tokio::test]
 async fn ids_of_another_kind_are_refused_by_name() {
     let error = Id::<Note>::parse("thr_00000000000000000000000000").unwrap_err();
     assert_eq!(error.code, Code::BadId);
