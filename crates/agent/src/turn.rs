@@ -43,6 +43,9 @@ pub enum Input {
     ProviderFailed(Failure),
     /// The provider's stream is over. Before a `Finish` this is a cut.
     ProviderEnded,
+    /// An [`Effect::Append`] is durable. The next waits its interval from here, so that a slow store gets
+    /// fewer and larger batches instead of a token each.
+    Appended,
     /// A person (or their row) asks to stop.
     StopRequested,
     /// Another node owns the turn now, or nobody does. Nothing may be written any more.
@@ -133,6 +136,10 @@ impl Turn {
             (Phase::Idle, Input::Start { request }) => {
                 self.phase = Phase::Running;
                 vec![Effect::CallProvider(request)]
+            }
+            (Phase::Running, Input::Appended) => {
+                self.last_flush = Some(now_ms);
+                Vec::new()
             }
             (Phase::Idle, _) | (Phase::Running, Input::Start { .. }) => Vec::new(),
             (Phase::Running, Input::Provider(event)) => self.provider(event, now_ms),

@@ -105,6 +105,17 @@ fn a_delta_after_the_interval_takes_the_pending_ones_along() {
 }
 
 #[test]
+fn a_slow_store_gets_fewer_and_larger_batches() {
+    let mut turn = started(FlushPolicy { interval_ms: 25, max_bytes: 4096 });
+    assert_eq!(turn.handle(delta("a"), 0), appended(text("a")));
+    // The append took 100 ms; what the provider said meanwhile is there all at once.
+    assert_eq!(turn.handle(Input::Appended, 100), []);
+    assert_eq!(turn.handle(delta("b"), 100), [Effect::WakeAt(125)]);
+    assert_eq!(turn.handle(delta("c"), 100), []);
+    assert_eq!(turn.handle(Input::Tick, 125), appended(text("bc")));
+}
+
+#[test]
 fn without_an_interval_every_delta_is_a_batch() {
     let mut turn = started(FlushPolicy { interval_ms: 0, ..POLICY });
     for piece in ["a", "b", "c"] {

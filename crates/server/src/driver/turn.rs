@@ -104,8 +104,9 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
         let lost = matches!(input, Input::LeaseLost);
         let now = run.now();
         match run.perform(turn.handle(input, now)).await {
-            Ok(()) if lost => return Ok(()),
-            Ok(()) => {}
+            Ok(_) if lost => return Ok(()),
+            Ok(true) => drop(turn.handle(Input::Appended, run.now())),
+            Ok(false) => {}
             // The log was sealed by somebody else (a stop, an expiry): the rows say how it ended.
             Err(error) if matches!(error.code, Code::LogSealed | Code::OffsetMismatch) => return Ok(()),
             Err(error) => return Err(error),
@@ -146,19 +147,24 @@ impl Run<'_> {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    async fn perform(&mut self, effects: Vec<Effect>) -> Result<(), Error> {
+    /// Says whether anything was appended.
+    async fn perform(&mut self, effects: Vec<Effect>) -> Result<bool, Error> {
+        let mut appended = false;
         for effect in effects {
             match effect {
                 Effect::CallProvider(request) => self.stream = Some(self.provider.stream(request)),
                 Effect::CancelProvider => self.stream = None,
-                Effect::Append(events) => self.append(&events).await?,
+                Effect::Append(events) => {
+                    self.append(&events).await?;
+                    appended = true;
+                }
                 Effect::WakeAt(at) => {
                     self.tick = Some(Box::pin(sleep_until(self.begun + Duration::from_millis(at))));
                 }
                 Effect::Finish(outcome) => self.outcome = Some(outcome),
             }
         }
-        Ok(())
+        Ok(appended)
     }
 
     /// Durable before anybody sees it. The first append is preceded by the mark that work has begun:
