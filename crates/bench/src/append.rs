@@ -41,6 +41,7 @@ pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
         }
         (large, smalls)
     };
+    context.quiet().await?;
     let chat = Chat::open(directory.path(), Synchronous::Full).await?;
     let (mut on_small, mut on_large) = (Costs::default(), Costs::default());
     // Ten on each small thread: it stays a small one.

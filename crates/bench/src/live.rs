@@ -48,6 +48,7 @@ impl Document for Item {
 pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
     eprintln!("live: one query, {SUBSCRIBERS} subscribers");
     let commits = context.pick(300, 30);
+    context.quiet().await?;
     let broadcast = broadcast(commits).await?;
     let (runs, from_submission, from_answer) = inside(context, commits).await?;
     let growth = runs as f64 / commits as f64;

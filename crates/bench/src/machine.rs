@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -131,6 +131,27 @@ pub fn busy_seconds() -> Result<(f64, f64)> {
     let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|text| text.parse().ok()).collect();
     let of = |at: usize| ticks.get(at).copied().unwrap_or(0.0) / TICKS;
     Ok((of(0) + of(1) + of(2) + of(5) + of(6), of(7)))
+}
+
+/// Cores that others may keep busy while something is measured.
+pub const NOISE_CORES: f64 = 0.2;
+
+/// Waits for a second in which the machine has nothing else to do; after some minutes goes on anyway.
+pub async fn wait_until_quiet() -> Result<()> {
+    const SECONDS: usize = 300;
+    for second in 0..SECONDS {
+        let before = busy_seconds()?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let after = busy_seconds()?;
+        if after.0 + after.1 - before.0 - before.1 < NOISE_CORES {
+            return Ok(());
+        }
+        if second == 3 {
+            eprintln!("  waiting for others on this machine");
+        }
+    }
+    eprintln!("  others are still busy: measuring all the same");
+    Ok(())
 }
 
 /// Bytes that this process has handed to `write` so far, to any file.

@@ -46,6 +46,9 @@ struct Cli {
     /// Fewer and shorter rounds: to see that everything works, not for numbers to keep.
     #[arg(long)]
     quick: bool,
+    /// Measure even while others use the machine.
+    #[arg(long)]
+    noisy: bool,
     /// Numbers of streams for `tokens`.
     #[arg(long, value_delimiter = ',', default_values_t = [200, 500, 1000])]
     streams: Vec<usize>,
@@ -80,6 +83,7 @@ pub struct Context {
     /// Where temporary data goes: on the disk of the build, never on a memory file system.
     pub scratch: PathBuf,
     pub streams: Vec<usize>,
+    pub noisy: bool,
 }
 
 impl Context {
@@ -88,7 +92,8 @@ impl Context {
         let profile = own.parent().context("the benchmark has no directory")?;
         let binary = std::env::var_os("SPOOL_BIN").map_or_else(|| profile.join("spool"), PathBuf::from);
         let target = profile.parent().unwrap_or(profile);
-        Ok(Self { quick: cli.quick, binary, scratch: target.to_owned(), streams: cli.streams.clone() })
+        let (scratch, streams) = (target.to_owned(), cli.streams.clone());
+        Ok(Self { quick: cli.quick, binary, scratch, streams, noisy: cli.noisy })
     }
 
     /// The server's binary, or how to get one.
@@ -105,6 +110,11 @@ impl Context {
     pub fn directory(&self) -> Result<tempfile::TempDir> {
         let made = tempfile::Builder::new().prefix("bench-data-").tempdir_in(&self.scratch);
         made.with_context(|| format!("a directory in {}", self.scratch.display()))
+    }
+
+    /// Waits until nobody else uses the machine, unless that does not matter.
+    pub async fn quiet(&self) -> Result<()> {
+        if self.noisy { Ok(()) } else { machine::wait_until_quiet().await }
     }
 
     /// `full`, or `quick` where that was asked for.

@@ -27,6 +27,7 @@ pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
     let guest = server.guest().await?;
     let rounds = context.pick(400, 50);
     for (name, pause) in [("one at a time", PAUSE), ("back to back", Duration::ZERO)] {
+        context.quiet().await?;
         let raw = raw(context, &model, rounds, pause).await?;
         let own = own(&server, &guest, rounds, pause).await?;
         report.add(Row {

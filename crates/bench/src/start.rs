@@ -23,6 +23,7 @@ pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
     eprintln!("start: process → ready");
     let binary = context.server()?;
     let rounds = context.pick(7, 2);
+    context.quiet().await?;
     let bare = bare(binary, rounds)?;
     let mut times = Vec::new();
     for _ in 0..rounds {
@@ -37,6 +38,7 @@ pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
     let file = fill(directory.path(), messages, MESSAGES_PER_THREAD).await?;
     let megabytes = std::fs::metadata(&file)?.len() >> 20;
     eprintln!("  {megabytes} MB in {:.0} s", begun.elapsed().as_secs_f64());
+    context.quiet().await?;
     let (mut warm, mut cold) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         warm.push(ready_ms(binary, directory.path()).await?);

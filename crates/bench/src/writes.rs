@@ -85,6 +85,7 @@ pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
     for (submitters, rows) in [(1, 1_500), (32, 15_000), (1024, 80_000)] {
         let rows = context.pick(rows, rows / 10);
         let (mut ours, mut raws, mut ratios, mut batches) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        context.quiet().await?;
         for _ in 0..rounds {
             let directory = context.directory()?;
             let file = directory.path().join("store.db");
