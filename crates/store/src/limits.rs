@@ -29,6 +29,12 @@ pub const WRITE_QUEUE: usize = 8_192;
 /// Changed keys remembered, of however many commits, to judge a query that ran while others committed.
 /// About 100 bytes each.
 pub const RECENT_CHANGES: usize = 65_536;
+/// Appended chunks that wait in the journal until they are filed under their logs, and their bytes: as many
+/// as a start can read at once. The more there are, the more of one log are filed together.
+pub const JOURNAL_ROWS: usize = 32_768;
+pub const JOURNAL_BYTES: usize = 16 << 20;
+/// Chunks that one commit files, so that none takes much longer than the others.
+pub const JOURNAL_MOVED: usize = 512;
 /// Bytes of one log kept in memory for its followers; older parts come from the database.
 pub const LOG_TAIL_BYTES: usize = 256 << 10;
 /// Logs without followers whose ends are kept in memory, of which each may have `LOG_TAIL_BYTES`.

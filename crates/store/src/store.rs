@@ -229,7 +229,13 @@ impl Store {
     /// Stored chunks from the one that holds `from` on, up to the read limit.
     pub(crate) async fn log_read(&self, log: &str, from: u64) -> Result<Vec<Chunk>, Error> {
         let log = log.to_owned();
-        self.read(move |connection| connection.log_read(&log, from, limits::LOG_READ_BYTES)).await?
+        self.read(move |connection| {
+            connection.begin_read()?;
+            let chunks = connection.log_read(&log, from, limits::LOG_READ_BYTES);
+            connection.end_read();
+            chunks
+        })
+        .await?
     }
 
     /// Closes snapshots whose time is up. To be called now and then.
