@@ -74,7 +74,7 @@ async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
     let mut last = None;
     loop {
         let output = tokio::select! {
-            output = app.functions.store().changed(&queue, &wake, last.as_ref()) => output?,
+            output = app.functions.store().changed(&queue, &wake, last.clone()) => output?,
             () = app.shutdown.cancelled() => return Ok(()),
         };
         let value = output.value.clone()?;

@@ -257,7 +257,7 @@ impl Committer {
             let message = format!("the log ends at {end}, the append expects {expected}");
             return Ok(Err(Error::new(Code::OffsetMismatch, message).with("end", end)));
         }
-        let chunk = Chunk { start: end, end: end + units, data: data.into() };
+        let chunk = Chunk::new(end, end + units, data);
         self.connection.log_append(&log, &chunk)?;
         let end = chunk.end;
         batch.ends.insert(log.clone(), LogEnd { end, sealed: false });

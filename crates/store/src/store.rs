@@ -191,12 +191,12 @@ impl Store {
     /// Waits until the results of one query change, and returns them: the way for tasks of the server
     /// to react to rows. `wake` must be the subscription's.
     pub async fn changed(
-        &self, subscription: &Subscription, wake: &Notify, last: Option<&Arc<Output>>,
+        &self, subscription: &Subscription, wake: &Notify, last: Option<Arc<Output>>,
     ) -> Result<Arc<Output>, Error> {
         loop {
             let (_, outputs) = self.evaluate(&[subscription]).await?;
             if let Some(output) = outputs.into_iter().next()
-                && last.is_none_or(|last| !Arc::ptr_eq(last, &output))
+                && last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &output))
             {
                 return Ok(output);
             }

@@ -63,7 +63,6 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     let wake = Arc::new(Notify::new());
     let system = Arc::new(spool_chat::Principal::System);
     let watch = app.functions.subscribe("driver:watch", &system, json!({ "generationId": generation }), None, &wake)?;
-    let mut seen = None;
     let mut renew = tokio::time::interval(Duration::from_secs(turns.lease_seconds) / 3);
     renew.tick().await; // the first is immediate, and the claim is fresh
     let drained = async {
@@ -72,6 +71,7 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     };
     tokio::pin!(drained);
 
+    let mut watched = Box::pin(app.functions.store().changed(&watch, &wake, None));
     while run.outcome.is_none() {
         let input = tokio::select! {
             event = next_event(&mut run.stream) => match event {
@@ -79,10 +79,10 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
                 Some(Err(failure)) => Input::ProviderFailed(failure),
                 None => Input::ProviderEnded,
             },
-            output = app.functions.store().changed(&watch, &wake, seen.as_ref()) => {
+            output = &mut watched => {
                 let output = output?;
                 let row: Value = serde_json::from_str(output.value.as_deref().unwrap_or("null")).unwrap_or_default();
-                seen = Some(output);
+                watched.set(app.functions.store().changed(&watch, &wake, Some(output)));
                 if row["leaseEpoch"].as_u64() != Some(run.epoch) || row["status"].as_str().is_none_or(is_terminal) {
                     Input::LeaseLost
                 } else if !row["stopRequestedAt"].is_null() {

@@ -252,5 +252,5 @@ fn search(sqlite: &Connection, log: &str, from: u64, max_bytes: usize) -> rusqli
 pub fn chunk(row: &Row<'_>) -> rusqlite::Result<Chunk> {
     let data: String = row.get(2)?;
     let (start, end) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
-    Ok(Chunk { start: start.cast_unsigned(), end: end.cast_unsigned(), data: data.into() })
+    Ok(Chunk::new(start.cast_unsigned(), end.cast_unsigned(), data))
 }
