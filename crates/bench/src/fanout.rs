@@ -4,9 +4,9 @@
 //! counts is deliveries per CPU second of the server, and how late they are.
 
 pub mod broadcast;
-mod peers;
+pub mod peers;
 mod point;
-mod target;
+pub mod target;
 
 use anyhow::Result;
 use serde_json::json;

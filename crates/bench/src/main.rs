@@ -10,8 +10,11 @@
 )]
 
 mod append;
+mod catch_up;
 mod fanout;
 mod fill;
+mod idle;
+mod ingest;
 mod latency;
 mod live;
 mod machine;
@@ -70,6 +73,9 @@ enum Part {
     Send,
     Tokens,
     Fanout,
+    Ingest,
+    CatchUp,
+    Idle,
     Append,
     Start,
     Size,
@@ -198,6 +204,18 @@ async fn measure(cli: &Cli, context: &Context, report: &mut Report) {
     if wanted(Part::Fanout) {
         let done = fanout::measure(context, report).await;
         report.finished("fan-out", done);
+    }
+    if wanted(Part::Ingest) {
+        let done = ingest::measure(context, report).await;
+        report.finished("ingest", done);
+    }
+    if wanted(Part::CatchUp) {
+        let done = catch_up::measure(context, report).await;
+        report.finished("catch-up", done);
+    }
+    if wanted(Part::Idle) {
+        let done = idle::measure(context, report).await;
+        report.finished("idle", done);
     }
     if wanted(Part::Append) {
         let done = append::measure(context, report).await;

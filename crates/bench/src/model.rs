@@ -28,6 +28,8 @@ pub enum Pace {
     AtOnce { tokens: u32 },
     /// So many tokens, one each period of the pacer.
     Steady { tokens: u32 },
+    /// The beginning of an answer, and nothing more.
+    Silent,
 }
 
 /// A running model. Stops when dropped.
@@ -73,6 +75,11 @@ async fn answer(mut stream: TcpStream, pace: Pace, pacer: &Pacer) -> Result<()> 
             let body = one.repeat(usize::try_from(tokens)?);
             stream.write_all(&[HEAD, body.as_bytes(), &last].concat()).await?;
             stream.shutdown().await?;
+        }
+        Pace::Silent => {
+            stream.write_all(HEAD).await?;
+            let mut nothing = [0];
+            let _ = stream.read(&mut nothing).await; // until the client goes
         }
         Pace::Steady { tokens } => {
             stream.write_all(HEAD).await?;

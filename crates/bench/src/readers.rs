@@ -224,7 +224,7 @@ impl Reader<'_> {
 }
 
 /// Connects and asks; what came behind the response's head is in `buffer`.
-async fn open(address: SocketAddr, ask: &Ask, buffer: &mut Vec<u8>) -> Result<TcpStream> {
+pub async fn open(address: SocketAddr, ask: &Ask, buffer: &mut Vec<u8>) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (request, status) = match ask {

@@ -117,6 +117,13 @@ impl Server {
         Ok(answer["value"].take())
     }
 
+    pub async fn query(&self, guest: &Guest, path: &str, args: &Value) -> Result<Value> {
+        let body = json!({ "path": path, "args": args });
+        let mut answer = self.post("api/query", Some(guest), &body).await?;
+        ensure!(answer["status"] == "success", "{path}: {answer}");
+        Ok(answer["value"].take())
+    }
+
     /// The id of a new thread.
     pub async fn thread(&self, guest: &Guest) -> Result<String> {
         let id = self.mutate(guest, "threads:create", json!({})).await?;

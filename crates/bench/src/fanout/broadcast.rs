@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use rusqlite::{Connection, params};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -37,6 +37,8 @@ struct Token {
     log: u32,
     start: u64,
     text: String,
+    /// Told once the token is durable.
+    done: Option<oneshot::Sender<()>>,
 }
 
 /// Sockets by stream.
@@ -79,7 +81,7 @@ fn write(database: &Connection, mut queue: mpsc::Receiver<Token>, rooms: &Rooms)
     let mut news: HashMap<u32, Vec<u8>> = HashMap::new();
     while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
         database.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        for Token { log, start, text } in &batch {
+        for Token { log, start, text, .. } in &batch {
             database.prepare_cached("INSERT INTO chunks (log, start, data) VALUES (?1, ?2, ?3)")?.execute(params![
                 log,
                 start.cast_signed(),
@@ -87,7 +89,8 @@ fn write(database: &Connection, mut queue: mpsc::Receiver<Token>, rooms: &Rooms)
             ])?;
         }
         database.prepare_cached("COMMIT")?.execute([])?;
-        for Token { log, start, text } in batch.drain(..) {
+        for Token { log, start, text, done } in batch.drain(..) {
+            done.map(|done| done.send(()));
             frame(&format!("{start}:{text}"), news.entry(log).or_default());
         }
         let mut rooms = rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,6 +119,9 @@ async fn answer(mut stream: TcpStream, shared: &Arc<Shared>) -> Result<()> {
     let request = String::from_utf8_lossy(&request).into_owned();
     let path = request.split(' ').nth(1).context("a request without a path")?;
     let log = path.rsplit('/').next().and_then(|id| id.parse::<u32>().ok()).context("a path without a stream")?;
+    if path.starts_with("/append/") {
+        return append(shared, log, stream, request.len()).await;
+    }
     if path.starts_with("/start/") {
         stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await?;
         return listen(shared, log).await;
@@ -133,6 +139,21 @@ async fn answer(mut stream: TcpStream, shared: &Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
+/// Requests of one size, one after the other, each answered once its token is durable.
+async fn append(shared: &Shared, log: u32, mut stream: TcpStream, length: usize) -> Result<()> {
+    let mut request = vec![0; length];
+    loop {
+        let (done, durable) = oneshot::channel();
+        let token = Token { log, start: 0, text: crate::pacer::token(), done: Some(done) };
+        shared.tokens.send(token).await.ok().context("the writer is gone")?;
+        durable.await?;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+        if stream.read_exact(&mut request).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
 /// Reads one answer of the model and hands on each token.
 async fn listen(shared: &Shared, log: u32) -> Result<()> {
     const KEY: &[u8] = b"\"content\":\"";
@@ -148,7 +169,7 @@ async fn listen(shared: &Shared, log: u32) -> Result<()> {
             let text = std::str::from_utf8(&buffer[from..from + length])?.to_owned();
             buffer.drain(..from + length);
             let units = text.len() as u64;
-            shared.tokens.send(Token { log, start, text }).await.ok().context("the writer is gone")?;
+            shared.tokens.send(Token { log, start, text, done: None }).await.ok().context("the writer is gone")?;
             start += units;
         }
     }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use tokio::net::TcpStream;
 
 use super::target::Kind;
+use crate::ingest;
 use crate::pacer::{Pacer, Speech, token};
 use crate::readers::{Ask, resp};
 use crate::server::{Process, client};
@@ -55,8 +56,7 @@ impl Peer {
         let process = Process::start(&mut command)?;
         let http = client()?;
         for stream in 0..streams {
-            let made = http.put(format!("http://{}{}", process.address, path(stream)));
-            made.header("content-type", "text/plain").send().await?.error_for_status()?;
+            ingest::create(&http, process.address, &path(stream), None).await?;
         }
         Ok(Self { process, pacer, tokens, is_redis })
     }
@@ -69,16 +69,18 @@ impl Peer {
         }
     }
 
+    /// The request that appends one token.
+    pub fn append(&self, stream: usize) -> Vec<u8> {
+        if self.is_redis {
+            resp::command(&["XADD", &key(stream), "*", "t", &token()])
+        } else {
+            ingest::post(self.process.address, &path(stream), None, &token())
+        }
+    }
+
     /// A producer with a connection of its own.
     pub async fn begin(&self, stream: usize) -> Result<()> {
-        let text = token();
-        let append = if self.is_redis {
-            resp::command(&["XADD", &key(stream), "*", "t", &text])
-        } else {
-            let (path, address, length) = (path(stream), self.process.address, text.len());
-            let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: text/plain\r\n");
-            format!("{head}Content-Length: {length}\r\n\r\n{text}").into_bytes()
-        };
+        let append = self.append(stream);
         let socket = TcpStream::connect(self.process.address).await?;
         socket.set_nodelay(true)?;
         self.pacer.begin(Speech::new(socket.into_std()?, append, self.tokens, Vec::new()).answered())
@@ -89,7 +91,7 @@ fn key(stream: usize) -> String {
     format!("bench-{stream}")
 }
 
-fn path(stream: usize) -> String {
+pub fn path(stream: usize) -> String {
     format!("/v1/stream/{}", key(stream))
 }
 

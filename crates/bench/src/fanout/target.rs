@@ -9,10 +9,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::peers::Peer;
+use super::peers::{self, Peer};
+use crate::ingest;
 use crate::machine::Usage;
 use crate::model::{Model, Pace};
-use crate::pacer::Pacer;
+use crate::pacer::{Pacer, token};
 use crate::readers::Ask;
 use crate::server::{Guest, Process, Server, client};
 
@@ -105,6 +106,21 @@ impl Target {
             }
             Self::Broadcast { .. } => Ok(Ask::WebSocket { path: format!("/stream/{stream}") }),
             Self::Peer(peer) => Ok(peer.open(stream)),
+        }
+    }
+
+    /// The request that appends one token to a stream, which exists then, and answers once it is durable.
+    pub async fn append(&self, stream: usize) -> Result<Vec<u8>> {
+        let path = peers::path(stream);
+        match self {
+            Self::Spool { server, guest, .. } => {
+                ingest::create(&client()?, server.address(), &path, Some(&guest.token)).await?;
+                Ok(ingest::post(server.address(), &path, Some(&guest.token), &token()))
+            }
+            Self::Broadcast { process, .. } => {
+                Ok(ingest::post(process.address, &format!("/append/{stream}"), None, &token()))
+            }
+            Self::Peer(peer) => Ok(peer.append(stream)),
         }
     }
 
