@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use axum::ServiceExt;
-use axum::extract::Request;
-use axum::serve::ListenerExt as _;
+use anyhow::Result;
 use spool_chat::Settings;
 use spool_protocol::{Code, Error};
 use spool_store::backend::sqlite::{self, SqliteBackend};
 use spool_store::{Clock, Store, StoreOptions};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,13 +26,10 @@ use crate::metrics::Metrics;
 use crate::providers::Providers;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
-use crate::{driver, http, jobs, streams};
+use crate::{connections, driver, http, jobs, streams};
 
 /// How long open connections and running turns get to end by themselves.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// How long a peer may leave sent bytes unacknowledged, or its window closed.
-const STUCK: Duration = Duration::from_secs(60);
 
 pub struct App {
     pub config: Config,
@@ -71,15 +65,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
-    let shutdown = app.shutdown.clone();
     tracing::info!("ready");
     let service = MapRequestLayer::new(http::collapse_slashes).layer(http::router(&app));
-    let listener = listener.tap_io(tune);
-    axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
-        .with_graceful_shutdown(async move { shutdown.cancelled().await })
-        .into_future()
-        .await
-        .context("serving")?;
+    connections::serve(listener, service, app.shutdown.clone()).await;
 
     app.tasks.close();
     if tokio::time::timeout(DRAIN, app.tasks.wait()).await.is_err() {
@@ -89,16 +77,6 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     jobs.abort();
     streams.abort();
     Ok(())
-}
-
-/// Tokens are small and must not wait for company (Nagle). A reader that takes nothing for a minute is let
-/// go by the kernel, whatever it was reading: it can resume at its offset.
-fn tune(tcp: &mut TcpStream) {
-    let socket = socket2::SockRef::from(&*tcp);
-    let tuned = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(STUCK)));
-    if let Err(error) = tuned {
-        tracing::debug!(%error, "socket options");
-    }
 }
 
 impl App {

@@ -6,6 +6,7 @@ pub mod actions;
 pub mod app;
 pub mod auth;
 pub mod config;
+mod connections;
 pub mod data_dir;
 pub mod functions;
 pub mod metrics;

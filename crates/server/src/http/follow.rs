@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use spool_chat::Principal;
 use spool_chat::states::GenerationStatus;
-use spool_protocol::{Error, Event};
+use spool_protocol::{Code, Error, Event};
 use spool_store::{Chunk, Encoded, Tail};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
@@ -28,6 +28,8 @@ use crate::app::App;
 
 /// After this much silence, and before twice as much, a comment keeps the connection open through proxies.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long a reader may leave unread what was written for it while more is there.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A comment: readers of event streams pass over it.
 const COMMENT: &str = ":\n\n";
 
@@ -97,7 +99,7 @@ impl Follower {
                 match self.tail.next().await {
                     Ok(Some(mut chunks)) => {
                         let whole = chunks.len() == 1 && chunks[0].start == self.offset;
-                        if let Some(chunk) = chunks.pop().filter(|_| whole) {
+                        if whole && let Some(chunk) = chunks.pop() {
                             self.offset = chunk.end;
                             return Some(Ok(Ready::Whole(chunk)));
                         }
@@ -179,6 +181,8 @@ struct Frames<W> {
     /// Written and not sent: what the response opens with.
     out: String,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// When the last bytes were handed over. Until most of them are sent, nobody asks for more.
+    handed_at: Instant,
     heartbeat: Pin<Box<Sleep>>,
     /// Whether anything was sent since the last heartbeat was due.
     spoke: bool,
@@ -186,7 +190,26 @@ struct Frames<W> {
 }
 
 impl<W: Wire> Frames<W> {
+    /// The next bytes of the response.
     async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
+        if self.handed_at.elapsed() > PATIENCE && !self.done {
+            self.shed();
+        }
+        let bytes = self.write().await;
+        self.handed_at = Instant::now();
+        bytes
+    }
+
+    /// Sends a reader away that takes too little, with the place to come back to.
+    fn shed(&mut self) {
+        let offset = self.follower.offset;
+        let message = format!("The reader is too slow for the stream; it can be resumed at offset {offset}.");
+        self.wire.fail(Error::new(Code::Overloaded, message).with("offset", offset), &mut self.out);
+        self.follower.over = true;
+        self.follower.first.clear();
+    }
+
+    async fn write(&mut self) -> Option<Result<Bytes, io::Error>> {
         while !self.done {
             let must_wait = self.follower.first.is_empty() && !self.follower.over;
             if !self.out.is_empty() && must_wait {
@@ -253,7 +276,8 @@ fn coalesced(chunk: &Chunk) -> Vec<Event> {
 pub fn respond(app: &App, follower: Follower, wire: impl Wire, opening: String) -> Response {
     let cut = Box::pin(app.shutdown.clone().cancelled_owned());
     let heartbeat = Box::pin(tokio::time::sleep(HEARTBEAT));
-    let frames = Frames { follower, wire, out: opening, cut, heartbeat, spoke: false, done: false };
+    let handed_at = Instant::now();
+    let frames = Frames { follower, wire, out: opening, cut, handed_at, heartbeat, spoke: false, done: false };
     let frames = stream::unfold(frames, |mut frames| async move { frames.next().await.map(|bytes| (bytes, frames)) });
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("text/event-stream"));
