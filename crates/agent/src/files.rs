@@ -90,7 +90,13 @@ impl PromptFile {
             end -= 1;
         }
         let cut = if end < text.len() { "\n[The rest of the file is cut off.]" } else { "" };
-        format!("[Attached file: {} ({})]\n{}{cut}\n[End of the file {}]", self.name, self.media_type, &text[..end], self.name)
+        format!(
+            "[Attached file: {} ({})]\n{}{cut}\n[End of the file {}]",
+            self.name,
+            self.media_type,
+            &text[..end],
+            self.name
+        )
     }
 }
 

@@ -50,7 +50,8 @@ async fn images_and_documents_are_parts_and_everything_else_is_text() {
 async fn a_message_of_text_files_stays_a_string() {
     let server = Server::stream([reason("stop"), end()]).await;
     let mut request = request();
-    request.messages = vec![PromptMessage { files: vec![file("t.csv", "text/csv")], ..PromptMessage::new(Role::User, "") }];
+    request.messages =
+        vec![PromptMessage { files: vec![file("t.csv", "text/csv")], ..PromptMessage::new(Role::User, "") }];
     server.openai().stream(request).collect::<Vec<_>>().await;
     let content = "[Attached file: t.csv (text/csv)]\nabc\n[End of the file t.csv]";
     assert_eq!(server.seen().body["messages"][1]["content"], content);

@@ -68,7 +68,8 @@ pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<Opened> {
     if let Some(running) = &thread.active_generation_id {
         return Err(turn::busy(running.as_str()));
     }
-    let mut question = args.text.map(|text| user_message(tx, ctx, &mut thread, vec![Part::Text { text }])).transpose()?;
+    let mut question =
+        args.text.map(|text| user_message(tx, ctx, &mut thread, vec![Part::Text { text }])).transpose()?;
     let mut choice = Begin::hosted(&ctx.settings, &thread, args.model);
     choice.provider = args.provider.or(choice.provider);
     choice.external = Some(ctx.principal.key());

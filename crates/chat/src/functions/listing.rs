@@ -250,10 +250,7 @@ fn ui_part(at: usize, part: Part) -> Option<Value> {
             }
             value
         }
-        Part::Artifact { .. }
-        | Part::Approval { .. }
-        | Part::Activity { .. }
-        | Part::Data { .. } => {
+        Part::Artifact { .. } | Part::Approval { .. } | Part::Activity { .. } | Part::Data { .. } => {
             return None;
         }
     })

@@ -223,9 +223,7 @@ pub(super) fn mark_some(tx: &mut Tx<'_>, thread: &Thread, limit: usize) -> Resul
 }
 
 /// Marks the files that these parts of a thread show: their messages are removed.
-pub(super) fn mark_shown<'a>(
-    tx: &mut Tx<'_>, thread: &Thread, parts: impl Iterator<Item = &'a Part>,
-) -> Result<()> {
+pub(super) fn mark_shown<'a>(tx: &mut Tx<'_>, thread: &Thread, parts: impl Iterator<Item = &'a Part>) -> Result<()> {
     let shown: HashSet<&str> = parts
         .filter_map(|part| if let Part::File { upload_id, .. } = part { Some(upload_id.as_str()) } else { None })
         .collect();
@@ -292,7 +290,9 @@ pub fn media_type(given: &str) -> Result<String> {
 /// direction, and short enough for any disk it may be saved to.
 fn safe_name(given: &str) -> String {
     let segment = given.rsplit(['/', '\\']).next().unwrap_or_default();
-    let shown = |c: &char| !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: &char| {
+        !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let mut name: String = segment.chars().filter(shown).collect::<String>().trim().to_owned();
     let mut length = name.len().min(limits::FILE_NAME_BYTES);
     while !name.is_char_boundary(length) {
