@@ -201,7 +201,7 @@ pub(super) fn check_version(thread: &Thread, seen: Option<u64>) -> Result<()> {
 /// A message of nothing but files is about the first of them.
 fn title_of_file(said: &[Part]) -> Option<String> {
     let name = |part: &Part| if let Part::File { name, .. } = part { name.clone() } else { None };
-    title::from_message(&said.iter().find_map(name)?)
+    title::from_file(&said.iter().find_map(name)?)
 }
 
 /// What a user message does to its thread: it is active again, and gets a title if it has none.
