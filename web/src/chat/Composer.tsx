@@ -52,31 +52,33 @@ export function Composer({ draftKey, running, generationId, connection, threadId
       >
         <AttachmentTray {...attachments} />
         <div className="flex items-end gap-1">
-        <AttachButton onFiles={attachments.add} disabled={attachments.uploading} />
-        <ComposerPrimitive.Input
-          autoFocus={!TOUCH}
-          dir="auto"
-          rows={1}
-          maxRows={10}
-          cancelOnEscape={false}
-          addAttachmentOnPaste={false}
-          onPaste={(event) => {
-            if (event.clipboardData.files.length === 0) return;
-            event.preventDefault();
-            attachments.add(event.clipboardData.files);
-          }}
-          unstable_insertNewlineOnTouchEnter
-          aria-label="Message"
-          placeholder={over ? "Drop to attach" : offline ? "Write on: it is sent when the connection is back" : "Write a message"}
-          className="max-h-72 min-h-10 flex-1 resize-none bg-transparent px-2 py-2 leading-6 placeholder:text-faint"
-        />
-        {running ? (
-          <StopButton key={generationId} generationId={generationId} />
-        ) : attached ? (
-          <SubmitButton uploading={attachments.uploading} />
-        ) : (
-          <SendButton />
-        )}
+          <AttachButton onFiles={attachments.add} disabled={attachments.uploading} />
+          <ComposerPrimitive.Input
+            autoFocus={!TOUCH}
+            dir="auto"
+            rows={1}
+            maxRows={10}
+            cancelOnEscape={false}
+            addAttachmentOnPaste={false}
+            onPaste={(event) => {
+              // Spreadsheets put a picture of the cells beside their text: the text is meant.
+              const { files } = event.clipboardData;
+              if (files.length === 0 || event.clipboardData.getData("text/plain") !== "") return;
+              event.preventDefault();
+              attachments.add(files);
+            }}
+            unstable_insertNewlineOnTouchEnter
+            aria-label="Message"
+            placeholder={over ? "Drop to attach" : offline ? "Write on: it is sent when the connection is back" : "Write a message"}
+            className="max-h-72 min-h-10 flex-1 resize-none bg-transparent px-2 py-2 leading-6 placeholder:text-faint"
+          />
+          {running ? (
+            <StopButton key={generationId} generationId={generationId} />
+          ) : attached ? (
+            <SubmitButton uploading={attachments.uploading} />
+          ) : (
+            <SendButton />
+          )}
         </div>
       </ComposerPrimitive.Root>
       <div className="mt-2 min-h-4">

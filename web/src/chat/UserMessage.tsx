@@ -22,15 +22,17 @@ export const UserMessage = memo(function UserMessage() {
     >
       <h2 className="sr-only">You said</h2>
       <Attached parts={view.parts} />
-      {view.text !== "" && <div
-        dir="auto"
-        title={fullTime(view.createdAt)}
-        className={`max-w-[min(86%,36rem)] rounded-[1.25rem] rounded-ee-md bg-accent-soft px-4 py-2.5 text-start leading-relaxed wrap-anywhere whitespace-pre-wrap ${
-          view.status === "failed" ? "opacity-70" : ""
-        }`}
-      >
-        {view.text}
-      </div>}
+      {view.text !== "" && (
+        <div
+          dir="auto"
+          title={fullTime(view.createdAt)}
+          className={`max-w-[min(86%,36rem)] rounded-[1.25rem] rounded-ee-md bg-accent-soft px-4 py-2.5 text-start leading-relaxed wrap-anywhere whitespace-pre-wrap ${
+            view.status === "failed" ? "opacity-70" : ""
+          }`}
+        >
+          {view.text}
+        </div>
+      )}
       {(view.status === "sending" || view.status === "queued") && <Pending queued={view.status === "queued"} />}
       {view.status === "failed" && view.requestId !== null && (
         <NotSent requestId={view.requestId} reason={view.error?.message ?? "The server could not be reached."} />
