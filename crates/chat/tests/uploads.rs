@@ -124,7 +124,7 @@ async fn th_05_files_go_with_their_thread_their_messages_or_alone() {
     let part = json!([{ "type": "file", "uploadId": shown }]);
     stage.ok(&stage.u1, "messages:append", json!({ "threadId": a, "role": "user", "parts": part })).await;
     stage.ok(&stage.u1, "threads:clear", json!({ "threadId": a })).await;
-    assert_eq!(unwanted(&stage).await, [shown.clone()]);
+    assert_eq!(unwanted(&stage).await, std::slice::from_ref(&shown));
     stage.system("uploads:forget", json!({ "ids": [shown, kept] })).await;
     let left = stage.ok(&stage.u1, "uploads:list", json!({ "threadId": a })).await;
     assert_eq!(

@@ -16,7 +16,7 @@ use serde::Deserialize;
 pub struct Config {
     /// Address and port to listen on (`SPOOL_LISTEN`). Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Directory for the database, the signing key and the lock (`SPOOL_DATA`).
+    /// Directory for the database, the files, the signing key and the lock (`SPOOL_DATA`).
     pub data: PathBuf,
     /// `full` (default): every acknowledgement is fsynced. `normal`: a power cut may lose the last commits.
     pub synchronous: Synchronous,

@@ -45,9 +45,9 @@ function Attached({ parts }: { parts: readonly Part[] }) {
   const files = parts.filter((part): part is FilePart => part.type === "file");
   if (files.length === 0) return null;
   return (
-    <ul aria-label="Attached files" className="mb-2 flex max-w-[min(86%,36rem)] flex-wrap justify-end gap-2">
+    <ul aria-label="Attached files" className="mb-2 flex max-w-[min(86%,36rem)] flex-wrap items-end justify-end gap-2">
       {files.map((file, at) => (
-        <li key={at} className="max-w-full min-w-0">
+        <li key={at} className="flex max-w-full min-w-0">
           <FileView file={file} />
         </li>
       ))}
