@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::stream;
 use sha2::{Digest as _, Sha256};
+use spool_chat::functions::uploads::media_type as checked;
 use spool_chat::limits::MESSAGE_FILES;
 use spool_chat::tables::Upload;
 use spool_protocol::{Code, Error, Result};
@@ -27,7 +28,8 @@ impl Attached {
     pub fn parse(url: &str, media_type: Option<String>, name: Option<String>) -> Result<Self> {
         if let Some(data) = url.strip_prefix("data:") {
             let (said, bytes) = decode(data)?;
-            let media_type = media_type.filter(|given| !given.is_empty()).unwrap_or(said);
+            // Browsers know no type for some files, and the SDK allows half of one.
+            let media_type = media_type.filter(|given| checked(given).is_ok()).unwrap_or(said);
             return Ok(Self::Inline { media_type, name: name.unwrap_or_default(), bytes });
         }
         let path = url.split_once("://").map_or(url, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
@@ -106,6 +108,8 @@ mod tests {
         assert_eq!(parse("data:;base64,").unwrap(), inline("text/plain", b""));
         let given = Attached::parse("data:;base64,YQ==", Some("text/csv".into()), None).unwrap();
         assert_eq!(given, inline("text/csv", b"a"));
+        let half = Attached::parse("data:image/png;base64,YQ==", Some("image".into()), None).unwrap();
+        assert_eq!(half, inline("image/png", b"a"));
         for bad in [
             "data:",
             "data:,",
