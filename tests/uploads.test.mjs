@@ -218,6 +218,33 @@ describe("files and the end of things", { concurrency: true }, () => {
     assert.equal(await (await read(own, token, kept)).text(), "kept");
   });
 
+  test("kill -9 at any moment of many uploads: what was acknowledged is whole, and nothing else is there", async (t) => {
+    const own = await Server.start(t);
+    const { token, threadId, http: rows } = await threadOf(t, own);
+    const acknowledged = new Map();
+    for (let round = 0; round < 4; round += 1) {
+      let over = false;
+      const senders = Array.from({ length: 6 }, async () => {
+        while (!over) {
+          const body = randomUUID().repeat(2000);
+          const sent = await upload(own, token, threadId, body).catch(() => null);
+          if (sent?.status === 201) acknowledged.set(sent.body._id, body);
+        }
+      });
+      await new Promise((resolve) => setTimeout(resolve, 60 + Math.random() * 200));
+      await own.kill();
+      over = true;
+      await Promise.all(senders);
+      await own.start();
+      const stored = (await rows.query("uploads:list", { threadId })).map(({ _id }) => _id).sort();
+      assert.deepEqual((await onDisk(own)).sort(), stored);
+      for (const [id, body] of acknowledged) assert.equal(await (await read(own, token, id)).text(), body);
+    }
+    assert.ok(acknowledged.size > 0);
+    const { code } = await run(["doctor", "--data", own.data]);
+    assert.equal(code, 0);
+  });
+
   test("an upload that its sender gives up leaves nothing", async (t) => {
     const own = await Server.start(t);
     const { token, threadId } = await threadOf(t, own);

@@ -100,16 +100,17 @@ impl PromptFile {
     }
 }
 
-/// The ids of the files whose bytes go into the prompt, the newest first, `max_bytes` together. Only users
-/// show files to a model: no API takes them in another's words.
-pub fn wanted(messages: &[PromptMessage], max_bytes: u64) -> Vec<String> {
+/// The places (message, file) of the files whose bytes go into the prompt, the newest first, `max_bytes`
+/// together. A file that is shown twice counts twice. Only users show files to a model: no API takes them in
+/// another's words.
+pub fn wanted(messages: &[PromptMessage], max_bytes: u64) -> Vec<(usize, usize)> {
     let mut left = max_bytes;
     let mut wanted = Vec::new();
-    for message in messages.iter().rev().filter(|message| message.role == Role::User) {
-        for file in &message.files {
+    for (at, message) in messages.iter().enumerate().rev().filter(|(_, message)| message.role == Role::User) {
+        for (place, file) in message.files.iter().enumerate() {
             if let Some(cost) = file.cost().filter(|cost| *cost <= left) {
                 left -= cost;
-                wanted.push(file.id.clone());
+                wanted.push((at, place));
             }
         }
     }
@@ -137,9 +138,9 @@ mod tests {
             says(Role::User, vec![file("huge", "image/png", 6 << 20), file("text", "text/csv", 1 << 30)]),
         ];
         let text = TEXT_BYTES as u64;
-        assert_eq!(wanted(&messages, text + 100), ["text", "pdf"]);
-        assert_eq!(wanted(&messages, text + 110), ["text", "pdf", "old"]);
-        assert_eq!(wanted(&messages, 0), Vec::<String>::new());
+        assert_eq!(wanted(&messages, text + 100), [(3, 1), (2, 1)]);
+        assert_eq!(wanted(&messages, text + 110), [(3, 1), (2, 1), (0, 0)]);
+        assert_eq!(wanted(&messages, 0), []);
     }
 
     #[test]

@@ -202,6 +202,8 @@ pub struct About {
     pub file_name: String,
     pub media_type: String,
     pub request_id: Option<String>,
+    /// How long the body will be, if it says so.
+    pub declared: Option<u64>,
 }
 
 /// Stores a file: bytes first, then the row. Refuses before it reads what it would refuse after.
@@ -214,8 +216,13 @@ pub async fn save<E>(
     }
     let media_type = accepted(app, &about.media_type)?;
     app.functions.query_as_system("uploads:writable", args.clone()).await?;
-    let id = Id::fresh(app.clock.now_ms());
-    let mut draft = app.files.write(id, body, app.config.uploads.max_bytes).await?;
+    let limit = app.config.uploads.max_bytes;
+    tokio::pin!(body);
+    if about.declared.is_some_and(|declared| declared > limit) {
+        drain(body, limit * PATIENCE).await;
+        return Err(too_large(limit));
+    }
+    let mut draft = app.files.write(Id::fresh(app.clock.now_ms()), body, limit).await?;
     args["id"] = json!(draft.id);
     args["fileName"] = json!(about.file_name);
     args["mediaType"] = json!(media_type);
@@ -296,8 +303,7 @@ pub async fn purge(app: &App) -> Result<()> {
     }
 }
 
-/// Rows whose bytes are not what they should be, among one page of all. `query` calls internal functions
-/// of whoever has the store.
+/// The rows of one page of `uploads:everyone` whose bytes are not what they should be.
 pub fn faults(files: &Files, page: &Value) -> anyhow::Result<Vec<(UploadView, String)>> {
     let rows: Vec<UploadView> = serde_json::from_value(page["page"].clone())?;
     Ok(rows.into_iter().filter_map(|row| files.fault(&row).map(|fault| (row, fault))).collect())

@@ -122,8 +122,8 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
 
 /// Reads the files that the model is to see. One that was removed meanwhile is named and nothing more.
 async fn hand_in_files(app: &App, messages: &mut [PromptMessage]) {
-    let wanted = wanted(messages, app.config.turns.file_bytes);
-    for file in messages.iter_mut().flat_map(|message| &mut message.files).filter(|file| wanted.contains(&file.id)) {
+    for (message, place) in wanted(messages, app.config.turns.file_bytes) {
+        let file = &mut messages[message].files[place];
         let Ok(id) = Id::parse(&file.id) else { continue };
         match app.files.read(&id).await {
             Ok(bytes) => file.bytes = Some(bytes.into()),

@@ -49,7 +49,9 @@ pub async fn create(
         let named = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
         let guess = || mime_guess::from_path(&wish.name).first_or_octet_stream().to_string();
         let media_type = named.map_or_else(guess, str::to_owned);
-        let about = About { thread: wish.thread_id, file_name: wish.name, media_type, request_id: wish.request_id };
+        let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let Wish { thread_id: thread, name: file_name, request_id } = wish;
+        let about = About { thread, file_name, media_type, request_id, declared };
         save(&app, &caller.principal, about, body.into_data_stream()).await
     };
     stored.await.map(|upload| (StatusCode::CREATED, Json(upload))).map_err(Refusal)

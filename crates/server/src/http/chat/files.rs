@@ -65,7 +65,8 @@ pub async fn store(call: &Call, thread: &str, message: Option<&str>, files: Vec<
             Attached::Stored(id) => id,
             Attached::Inline { media_type, name, bytes } => {
                 let request_id = message.map(|id| request_id(id, at));
-                let about = About { thread: thread.to_owned(), file_name: name, media_type, request_id };
+                let declared = Some(bytes.len() as u64);
+                let about = About { thread: thread.to_owned(), file_name: name, media_type, request_id, declared };
                 let body = stream::iter([Ok::<_, std::convert::Infallible>(bytes.into())]);
                 save(&call.app, &call.caller.principal, about, body).await.map_err(told)?.id
             }
