@@ -196,6 +196,7 @@ fn every_chunk_has_exactly_the_fields_that_the_oldest_reader_knows() {
         ("tool-output-available", &["toolCallId", "output", "providerExecuted"]),
         ("tool-output-error", &["toolCallId", "errorText", "providerExecuted"]),
         ("source-url", &["sourceId", "url", "title", "providerMetadata"]),
+        ("file", &["url", "mediaType"]),
         ("data-activity", &["data", "transient"]),
         ("error", &["errorText"]),
         ("start-step", &[]),
