@@ -45,6 +45,13 @@ export type Event =
       url: string;
     }
   | {
+      mediaType?: string;
+      name?: string;
+      size?: number;
+      type: "file";
+      uploadId: string;
+    }
+  | {
       kind: string;
       label: string;
       type: "activity";
@@ -89,6 +96,13 @@ export type EventInput =
       title: string;
       type: "source";
       url: string;
+    }
+  | {
+      mediaType?: string | null;
+      name?: string | null;
+      size?: number | null;
+      type: "file";
+      uploadId: string;
     }
   | {
       kind: string;
@@ -169,6 +183,9 @@ export type Part =
       type: "approval";
     }
   | {
+      mediaType?: string;
+      name?: string;
+      size?: number;
       type: "file";
       uploadId: string;
     }
@@ -230,6 +247,9 @@ export type PartInput =
       type: "approval";
     }
   | {
+      mediaType?: string | null;
+      name?: string | null;
+      size?: number | null;
       type: "file";
       uploadId: string;
     }
@@ -261,6 +281,8 @@ export type ThreadsGetOrCreateDefaultReturns = string;
 export type ThreadsGetReturns = ThreadView | null;
 export type ThreadsRemoveReturns = null;
 export type ThreadsUpdateReturns = null;
+export type UploadsListReturns = UploadView[];
+export type UploadsRemoveReturns = null;
 export type UserKind = ("full" | "service") | "anonymous";
 export type UsersMeArgs = Record<string, never>;
 export type UsersMeReturns = UserView | null;
@@ -389,7 +411,7 @@ export type GenerationView = {
 };
 export type GenerationsAppendArgs = {
   /**
-   * Text, reasoning, tools, sources and activities. The status comes with `generations:finish`.
+   * Text, reasoning, tools, sources, files and activities. The status comes with `generations:finish`.
    */
   events: EventInput[];
   generationId: string;
@@ -635,6 +657,10 @@ export type ServerInfo = {
    * Whether answers come from the built-in demo model, because no provider is configured.
    */
   demo: boolean;
+  /**
+   * The largest file that can be uploaded.
+   */
+  maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
   version: string;
@@ -774,6 +800,10 @@ export type TurnsRetryArgs = {
 };
 export type TurnsSendAndWaitArgs = {
   /**
+   * Uploads of this thread that the message shows, before its text.
+   */
+  files?: string[] | null;
+  /**
    * The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
    */
   historyVersion?: number | null;
@@ -789,11 +819,18 @@ export type TurnsSendAndWaitArgs = {
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
   requestId?: string | null;
+  /**
+   * May be empty if there are files.
+   */
   text: string;
   threadId: string;
 };
 export type TurnsSendArgs = {
   /**
+   * Uploads of this thread that the message shows, before its text.
+   */
+  files?: string[] | null;
+  /**
    * The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
    */
   historyVersion?: number | null;
@@ -809,8 +846,43 @@ export type TurnsSendArgs = {
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
   requestId?: string | null;
+  /**
+   * May be empty if there are files.
+   */
   text: string;
   threadId: string;
+};
+/**
+ * A file as the readers of its thread see it.
+ */
+export type UploadView = {
+  _creationTime: number;
+  _id: string;
+  createdAt: number;
+  fileName: string;
+  mediaType: string;
+  /**
+   * 64 hexadecimal digits.
+   */
+  sha256: string;
+  size: number;
+  threadId: string;
+};
+export type UploadsGetArgs = {
+  uploadId: string;
+};
+export type UploadsListArgs = {
+  threadId: string;
+};
+export type UploadsReadUrlArgs = {
+  /**
+   * How long the URL can be opened, 1 second to a week.
+   */
+  ttlSeconds: number;
+  uploadId: string;
+};
+export type UploadsRemoveArgs = {
+  uploadId: string;
 };
 /**
  * A user as that user sees it.
@@ -863,6 +935,12 @@ export const api = {
     retry: makeFunctionReference<"mutation", TurnsRetryArgs, Retried>("turns:retry"),
     send: makeFunctionReference<"mutation", TurnsSendArgs, Sent>("turns:send"),
     sendAndWait: makeFunctionReference<"action", TurnsSendAndWaitArgs, MessageView>("turns:sendAndWait"),
+  },
+  uploads: {
+    get: makeFunctionReference<"query", UploadsGetArgs, UploadView>("uploads:get"),
+    list: makeFunctionReference<"query", UploadsListArgs, UploadsListReturns>("uploads:list"),
+    readUrl: makeFunctionReference<"mutation", UploadsReadUrlArgs, SignedUrl>("uploads:readUrl"),
+    remove: makeFunctionReference<"mutation", UploadsRemoveArgs, UploadsRemoveReturns>("uploads:remove"),
   },
   users: {
     me: makeFunctionReference<"query", UsersMeArgs, UsersMeReturns>("users:me"),

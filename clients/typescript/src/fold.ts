@@ -102,6 +102,9 @@ function addToParts(parts: Part[], event: LogEvent): void {
     case "source":
       parts.push({ type: "source", title: event.title, url: event.url, snippet: event.snippet });
       return;
+    case "file":
+      parts.push({ ...event });
+      return;
     default:
       // An event of a newer server: it has its unit and no rendering here.
       return;

@@ -10,6 +10,7 @@ pub mod producer;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
+pub mod upload;
 pub mod user;
 
 pub use credential::{Credential, CredentialKind, KeyView};
@@ -19,6 +20,7 @@ pub use producer::Producer;
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
+pub use upload::{Upload, UploadView};
 pub use user::{User, UserKind, UserView};
 
 use spool_store::Schema;
@@ -35,5 +37,6 @@ pub static SCHEMA: Schema = Schema {
         &producer::TABLE,
         &subscription::TABLE,
         &subscription::LINK_TABLE,
+        &upload::TABLE,
     ],
 };

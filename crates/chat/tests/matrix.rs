@@ -14,6 +14,7 @@ struct Ids {
     thread: String,
     message: String,
     generation: String,
+    upload: String,
 }
 
 enum Case {
@@ -51,6 +52,9 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "generations:get" | "generations:stop" => Takes(json!({ "generationId": ids.generation })),
         "generations:deltas" => Takes(json!({ "generationId": ids.generation, "cursor": 0 })),
         "streams:readUrl" => Takes(json!({ "generationId": ids.generation, "ttlSeconds": 60 })),
+        "uploads:list" => Takes(json!({ "threadId": ids.thread })),
+        "uploads:get" | "uploads:remove" => Takes(json!({ "uploadId": ids.upload })),
+        "uploads:readUrl" => Takes(json!({ "uploadId": ids.upload, "ttlSeconds": 60 })),
         "generations:open" => Takes(json!({ "threadId": ids.thread, "text": "hello" })),
         "generations:append" => {
             Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] }))
@@ -63,7 +67,7 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
 /// Well formed ids of rows that never existed.
 fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
-    Ids { thread: id("thr"), message: id("msg"), generation: id("gen") }
+    Ids { thread: id("thr"), message: id("msg"), generation: id("gen"), upload: id("upl") }
 }
 
 /// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.
@@ -74,7 +78,8 @@ async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     stage.answer(&first.generation, "partial", "error").await;
     let args = json!({ "threadId": thread, "text": "two", "requestId": "r1" });
     let second = stage.ok(owner, "turns:send", args).await;
-    Ids { thread, message: first.message, generation: text(&second["generationId"]) }
+    let upload = stage.upload(owner, &thread, "Theirs").await;
+    Ids { thread, message: first.message, generation: text(&second["generationId"]), upload }
 }
 
 type Outcome = Result<Value, Error>;

@@ -71,6 +71,16 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         snippet: Option<String>,
     },
+    /// A file that belongs to the answer. A runner names the upload; the server adds what its row says.
+    File {
+        upload_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media_type: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+    },
     /// What the runner is doing, for people: "waiting for the model", "reading 3 pages".
     Activity {
         kind: String,
@@ -96,6 +106,7 @@ impl Event {
             Event::ToolStart { .. }
             | Event::ToolEnd { .. }
             | Event::Source { .. }
+            | Event::File { .. }
             | Event::Activity { .. }
             | Event::Status { .. } => 1,
         }
@@ -124,6 +135,7 @@ impl Event {
             Event::ToolStart { .. } => "tool_start",
             Event::ToolEnd { .. } => "tool_end",
             Event::Source { .. } => "source",
+            Event::File { .. } => "file",
             Event::Activity { .. } => "activity",
             Event::Status { .. } => "status",
         }

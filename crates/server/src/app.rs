@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::providers::Providers;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
+use crate::uploads::{self, Files};
 use crate::{connections, driver, http, jobs, streams};
 
 /// How long open connections and running turns get to end by themselves.
@@ -39,6 +40,8 @@ pub struct App {
     pub auth: Auth,
     pub providers: Arc<Providers>,
     pub stream_keys: StreamKeys,
+    /// The bytes of uploads.
+    pub files: Files,
     /// Calls subscribers of durable streams.
     pub webhooks: reqwest::Client,
     /// One permit per open socket and stream.
@@ -62,6 +65,9 @@ pub fn open_store(dir: &DataDir, synchronous: Synchronous, clock: Arc<dyn Clock>
 
 /// Serves until `app.shutdown`, then drains. The listener is handed in, so that tests and main start alike.
 pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
+    if let Err(error) = uploads::sweep(&app).await {
+        tracing::error!(%error, "files of unfinished uploads could not be removed; the next start tries again");
+    }
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
@@ -103,6 +109,7 @@ impl App {
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
+            files: Files::open(dir.path())?,
             config,
             clock,
             shutdown,
@@ -139,6 +146,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             version: env!("CARGO_PKG_VERSION").into(),
             models: providers.models(),
             demo: providers.is_demo_only(),
+            max_upload_bytes: config.uploads.max_bytes,
         },
         ..Settings::default()
     }

@@ -11,6 +11,7 @@ pub mod data_dir;
 pub mod functions;
 pub mod metrics;
 pub mod providers;
+pub mod uploads;
 
 mod driver;
 mod http;

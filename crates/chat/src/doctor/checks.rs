@@ -5,7 +5,7 @@ use spool_store::{Order, Tx};
 
 use super::Violation;
 use crate::states::{GenerationStatus, MessageStatus};
-use crate::tables::{Generation, Message, Role, Thread, generation, message};
+use crate::tables::{Generation, Message, Role, Thread, Upload, generation, message};
 use crate::turn;
 
 struct Findings<'a> {
@@ -108,5 +108,17 @@ pub(super) fn message(tx: &mut Tx<'_>, row: &Message, into: &mut Vec<Violation>)
     let writer = row.generation_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten();
     let written = row.role == Role::Assistant && writer.is_some_and(|writer| !writer.status.is_terminal());
     findings.expect(written, "no_orphans", || format!("the message is {}, and nobody writes it", row.status.as_str()));
+    Ok(())
+}
+
+/// Whether the bytes are there, only the server can see.
+pub(super) fn upload(tx: &mut Tx<'_>, row: &Upload, into: &mut Vec<Violation>) -> Result<()> {
+    let mut findings = Findings { id: row.id.as_str(), into };
+    if row.deleted_at.is_none() {
+        let thread = tx.get(&row.thread_id)?;
+        findings.expect(thread.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
+        let owned = thread.is_none_or(|thread| thread.user_id == row.user_id);
+        findings.expect(owned, "owner", || "the file is not of the thread's owner".to_owned());
+    }
     Ok(())
 }

@@ -171,11 +171,10 @@ fn events_of_part(part: Part) -> Vec<Event> {
             std::iter::once(start).chain(end).collect()
         }
         Part::Source { title, url, snippet } => vec![Event::Source { title, url, snippet }],
-        Part::Artifact { .. }
-        | Part::Approval { .. }
-        | Part::File { .. }
-        | Part::Activity { .. }
-        | Part::Data { .. } => Vec::new(),
+        Part::File { upload_id, media_type, name, size } => {
+            vec![Event::File { upload_id, media_type, name, size }]
+        }
+        Part::Artifact { .. } | Part::Approval { .. } | Part::Activity { .. } | Part::Data { .. } => Vec::new(),
     }
 }
 

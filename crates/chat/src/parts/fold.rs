@@ -39,6 +39,9 @@ impl Fold {
             }),
             Event::ToolEnd { tool_call_id, output, error } => self.end_tool(&tool_call_id, output, error),
             Event::Source { title, url, snippet } => self.parts.push(Part::Source { title, url, snippet }),
+            Event::File { upload_id, media_type, name, size } => {
+                self.parts.push(Part::File { upload_id, media_type, name, size });
+            }
             Event::Activity { .. } | Event::Status { .. } => {}
         }
     }

@@ -70,6 +70,7 @@ pub fn check_events(events: &[Event]) -> Result<()> {
             | Event::Reasoning { .. }
             | Event::ToolEnd { .. }
             | Event::Source { .. }
+            | Event::File { .. }
             | Event::Activity { .. }
             | Event::Status { .. } => {}
         }

@@ -15,6 +15,7 @@ struct Reader {
     open: HashSet<String>,
     calls: HashMap<String, Value>,
     sources: Vec<String>,
+    files: Vec<String>,
     activities: usize,
     end: Option<String>,
 }
@@ -47,6 +48,7 @@ impl Reader {
                     self.calls.get_mut(tool_call_id).expect("a call")["error"] = json!(error_text);
                 }
                 Chunk::SourceUrl { source_id, .. } => self.sources.push(source_id.clone()),
+                Chunk::File { url, media_type } => self.files.push(format!("{url} {media_type}")),
                 Chunk::Activity { .. } => self.activities += 1,
                 Chunk::Finish { .. } => self.end = Some("finish".into()),
                 Chunk::Abort { .. } => self.end = Some("abort".into()),
@@ -90,6 +92,7 @@ fn log() -> Vec<Event> {
         answer("1", Some(json!(2)), None),
         answer("2", None, Some("no")),
         Event::Source { title: "T".into(), url: "https://example.com".into(), snippet: Some("s".into()) },
+        Event::File { upload_id: "upl_1".into(), media_type: Some("a/b".into()), name: None, size: None },
         text("end"),
         call("3"),
         status(FinalStatus::Complete),
@@ -112,6 +115,7 @@ fn st_14_a_whole_log_is_a_valid_message() {
     assert_eq!(reader.calls["2"]["error"], "no");
     assert_eq!(reader.calls["3"]["error"], "cancelled", "nothing runs on after the end");
     assert_eq!((reader.sources.len(), reader.activities, reader.end.as_deref()), (1, 2, Some("finish")));
+    assert_eq!(reader.files, ["/api/uploads/upl_1 a/b"]);
     assert!(reader.open.is_empty());
 }
 
@@ -192,6 +196,7 @@ fn every_chunk_has_exactly_the_fields_that_the_oldest_reader_knows() {
         ("tool-output-available", &["toolCallId", "output", "providerExecuted"]),
         ("tool-output-error", &["toolCallId", "errorText", "providerExecuted"]),
         ("source-url", &["sourceId", "url", "title", "providerMetadata"]),
+        ("file", &["url", "mediaType"]),
         ("data-activity", &["data", "transient"]),
         ("error", &["errorText"]),
         ("start-step", &[]),

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use spool_agent::{Effect, EventStream, FlushPolicy, Input, Outcome, PromptLimits, Provider, Request, Turn, assemble};
+use spool_agent::{
+    Effect, EventStream, FlushPolicy, Input, Outcome, PromptLimits, PromptMessage, Provider, Request, Turn, assemble,
+    wanted,
+};
 use spool_protocol::event::Failure;
 use spool_protocol::{Code, Error, Event, FinalStatus};
+use spool_store::Id;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -40,7 +44,8 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     let turns = &app.config.turns;
     let limits = PromptLimits { max_messages: turns.history_messages, max_bytes: turns.history_bytes };
     let history: Vec<_> = claim.history.into_iter().filter_map(HistoryMessage::into_prompt).collect();
-    let (system, messages) = assemble(app.config.instructions.as_deref(), &history, limits);
+    let (system, mut messages) = assemble(app.config.instructions.as_deref(), &history, limits);
+    hand_in_files(app, &mut messages).await;
     let request = Request { model: model.clone(), system, messages, ..Request::default() };
     let mut turn = Turn::new(FlushPolicy { interval_ms: turns.flush_ms, max_bytes: turns.flush_bytes });
     let mut run = Run {
@@ -113,6 +118,18 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
         }
     }
     run.finish().await
+}
+
+/// Reads the files that the model is to see. One that was removed meanwhile is named and nothing more.
+async fn hand_in_files(app: &App, messages: &mut [PromptMessage]) {
+    for (message, place) in wanted(messages, app.config.turns.file_bytes) {
+        let file = &mut messages[message].files[place];
+        let Ok(id) = Id::parse(&file.id) else { continue };
+        match app.files.read(&id).await {
+            Ok(bytes) => file.bytes = Some(bytes.into()),
+            Err(error) => tracing::warn!(upload = file.id, %error, "a file is missing from a prompt"),
+        }
+    }
 }
 
 async fn next_event(

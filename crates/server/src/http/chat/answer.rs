@@ -8,6 +8,7 @@ use spool_protocol::ai_sdk::{DONE, Dialect, Encoder, write_sse};
 use spool_protocol::{Error, Event};
 
 use super::Call;
+use super::links::Links;
 use super::thread::Thread;
 use crate::http::follow::{Follower, Wire, deltas, last_event_id, respond};
 
@@ -116,7 +117,7 @@ impl Answer {
         if follower.is_over() {
             opening.push_str(DONE);
         }
-        let mut response = respond(&call.app, follower, Chunks { encoder }, opening);
+        let mut response = respond(&call.app, follower, Chunks { encoder, links: Links::of(call) }, opening);
         let headers = response.headers_mut();
         headers.insert("x-vercel-ai-ui-message-stream", HeaderValue::from_static("v1"));
         if let Ok(generation) = HeaderValue::from_str(&self.generation) {
@@ -142,6 +143,7 @@ fn before(event: Event, units: u64) -> Option<Event> {
 /// The wire: chunks in `data:` lines, the offset in `id:`.
 struct Chunks {
     encoder: Encoder,
+    links: Links,
 }
 
 impl Wire for Chunks {
@@ -151,7 +153,8 @@ impl Wire for Chunks {
     fn write(&mut self, events: Vec<Event>, out: &mut String) {
         for event in events {
             let last = matches!(event, Event::Status { .. });
-            let chunks = self.encoder.push(event);
+            let mut chunks = self.encoder.push(event);
+            self.links.complete(&mut chunks);
             write_sse(&chunks, self.encoder.offset(), out);
             if last {
                 out.push_str(DONE);

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use spool_protocol::{Code, Error};
 
+use super::files::Attached;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trigger {
@@ -41,11 +43,19 @@ struct Message {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Part {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
     text: Option<String>,
+    /// Of a file.
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    media_type: Option<String>,
+    #[serde(default)]
+    filename: Option<String>,
     #[serde(default)]
     approval: Option<serde::de::IgnoredAny>,
 }
@@ -55,6 +65,7 @@ struct Part {
 pub struct Question {
     pub id: Option<String>,
     pub text: String,
+    pub files: Vec<Attached>,
 }
 
 /// A JSON body, or `bad_request` with the place of the fault.
@@ -86,15 +97,26 @@ impl<'a> Submission<'a> {
             let message = "A message that was sent cannot be changed. Send the changed text as a new message.";
             return Err(Error::new(Code::InvalidTransition, message).with("path", "messageId"));
         }
-        if newest.parts.iter().any(|part| part.kind == "file") {
-            return Err(fault("messages", "files cannot be sent in a chat request yet: only text parts are taken"));
+        let (mut text, mut files) = (String::new(), Vec::new());
+        for part in newest.parts {
+            match part.kind.as_str() {
+                "text" => text.push_str(part.text.as_deref().unwrap_or_default()),
+                "file" => files.push(Attached::parse(
+                    part.url.as_deref().unwrap_or_default(),
+                    part.media_type,
+                    part.filename,
+                )?),
+                _ => {}
+            }
         }
-        let texts = newest.parts.into_iter().filter(|part| part.kind == "text").filter_map(|part| part.text);
-        let text: String = texts.collect();
         if text.trim().is_empty() {
-            return Err(Error::new(Code::EmptyMessage, "The message has no text.").with("path", "messages"));
+            if files.is_empty() {
+                let message = "The message has no text and no file.";
+                return Err(Error::new(Code::EmptyMessage, message).with("path", "messages"));
+            }
+            text.clear(); // as it is stored
         }
-        Ok(Question { id: newest.id.filter(|id| !id.is_empty()), text })
+        Ok(Question { id: newest.id.filter(|id| !id.is_empty()), text, files })
     }
 }
 
@@ -129,7 +151,7 @@ mod tests {
 
     #[test]
     fn both_forms_of_the_body_are_taken_with_extra_fields() {
-        let expected = Question { id: Some("u1".into()), text: "hi".into() };
+        let expected = Question { id: Some("u1".into()), text: "hi".into(), files: Vec::new() };
         let old = json!({ "id": "u0", "role": "user", "parts": [{ "type": "text", "text": "old" }] });
         let many = json!({ "id": "c", "messages": [old, user("hi")], "trigger": "submit-message", "messageId": null, "x": [] });
         assert_eq!(question(many).unwrap(), expected);
@@ -137,11 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn files_may_stand_alone() {
+        let part = json!({ "type": "file", "mediaType": "text/csv", "filename": "a.csv", "url": "data:;base64,YQ==" });
+        let only = question(
+            json!({ "id": "c", "message": { "role": "user", "parts": [part, { "type": "text", "text": " " }] } }),
+        );
+        let file = Attached::Inline { media_type: "text/csv".into(), name: "a.csv".into(), bytes: b"a".into() };
+        assert_eq!(only.unwrap(), Question { id: None, text: String::new(), files: vec![file] });
+    }
+
+    #[test]
     fn what_cannot_be_answered_is_refused_with_its_place() {
         let answer = |part: Value| json!({ "id": "c", "messages": [{ "role": "assistant", "parts": [part] }] });
         let approval =
             json!({ "type": "tool-x", "state": "approval-responded", "approval": { "id": "a", "approved": true } });
-        let file = json!({ "id": "c", "message": { "role": "user", "parts": [{ "type": "file", "url": "data:," }] } });
+        let file =
+            json!({ "id": "c", "message": { "role": "user", "parts": [{ "type": "file", "url": "https://x/y" }] } });
         for (body, code) in [
             (json!({ "messages": [user("hi")] }), Code::BadRequest),
             (json!({ "id": "", "messages": [user("hi")] }), Code::BadRequest),
