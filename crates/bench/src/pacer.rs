@@ -24,7 +24,7 @@ pub const TOKEN_BYTES: usize = 20;
 
 /// The text of a token, its digits not yet filled in.
 pub fn token() -> String {
-    format!("@{:0DIGITS$} and more.", 0)
+    format!("@{:0DIGITS$} and more", 0)
 }
 
 /// One stream of tokens on its way out.
