@@ -6,8 +6,8 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, credentials, driver, external, generations, keys, listing, messages, server, streams, subscriptions,
-    threads, turns, users,
+    Nothing, credentials, driver, external, generations, keys, listing, messages, remains, server, streams,
+    subscriptions, threads, turns, users,
 };
 use crate::tables::MessageView;
 
@@ -171,6 +171,11 @@ pub static FUNCTIONS: &[Function] = functions![
         "Looks at one due subscription: ends its lease or hands out a delivery.";
     "subscriptions:delivered": Mutation System subscriptions::wakes::delivered, subscriptions::wakes::Delivered => (),
         "How a delivery went.";
+
+    "remains:waiting": Query System remains::waiting, Nothing => bool,
+        "Whether data of removed things waits for the sweep.";
+    "remains:sweep": Mutation System remains::sweep, remains::Sweep => crate::functions::Deleted,
+        "Removes data of removed things, in bounded steps.";
 
     "doctor:check": Query System doctor::run, doctor::Check => doctor::Report,
         "Checks the invariants of one batch of rows.";

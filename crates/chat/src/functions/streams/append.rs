@@ -85,6 +85,7 @@ pub fn append(tx: &mut Tx<'_>, _ctx: &CallContext, args: Append) -> Result<Appen
         }
         stream.last_seq = Some(seq);
     }
+    let before = end(tx, &stream)?;
     for piece in &args.pieces {
         tx.log_append(stream.id.as_str(), piece.units, piece.data.clone())?;
     }
@@ -93,7 +94,7 @@ pub fn append(tx: &mut Tx<'_>, _ctx: &CallContext, args: Append) -> Result<Appen
     }
     note(tx, &mut stream, args.close)?;
     if !args.pieces.is_empty() {
-        subscriptions::wakes::stream_grew(tx, &stream)?;
+        subscriptions::wakes::stream_grew(tx, &stream, before)?;
     }
     let producer_seq = args.producer.map(|producer| producer.seq);
     Ok(Appended { end: end(tx, &stream)?, closed: stream.closed, duplicate: false, producer_seq })
