@@ -148,7 +148,7 @@ fn new(tx: &mut Tx<'_>, row: &Subscription, path: &str, acked: Option<u64>, tail
 }
 
 /// Where a stream ends now; 0 if there is none.
-pub(super) fn tail(tx: &mut Tx<'_>, owner: &str, path: &str) -> Result<u64> {
+pub(crate) fn tail(tx: &mut Tx<'_>, owner: &str, path: &str) -> Result<u64> {
     match streams::row(tx, owner, path)?.filter(|stream| !stream.gone) {
         Some(stream) => streams::end(tx, &stream),
         None => Ok(0),
@@ -157,7 +157,7 @@ pub(super) fn tail(tx: &mut Tx<'_>, owner: &str, path: &str) -> Result<u64> {
 
 /// Whether a pattern holds a path: `*` is exactly one segment, `**` any number of them. An escaped `%2A`
 /// is a star that means itself.
-pub(super) fn matches(pattern: &str, path: &str) -> bool {
+pub(crate) fn matches(pattern: &str, path: &str) -> bool {
     let pattern: Vec<&str> = pattern.split('/').filter(|segment| !segment.is_empty()).collect();
     let path: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     // `reached[i]`: whether the pattern so far can end before segment `i`. Linear in both lengths, so
