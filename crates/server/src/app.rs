@@ -31,8 +31,8 @@ use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
 use crate::{driver, http, jobs, streams};
 
-/// How long open connections and running turns get to end by themselves.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long connections get to end by themselves, beyond the time that running turns have.
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// How long a peer may leave sent bytes unacknowledged, or its window closed.
 const STUCK: Duration = Duration::from_secs(60);
@@ -75,15 +75,22 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     tracing::info!("ready");
     let service = MapRequestLayer::new(http::collapse_slashes).layer(http::router(&app));
     let listener = listener.tap_io(tune);
-    axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
-        .with_graceful_shutdown(async move { shutdown.cancelled().await })
-        .into_future()
-        .await
-        .context("serving")?;
-
-    app.tasks.close();
-    if tokio::time::timeout(DRAIN, app.tasks.wait()).await.is_err() {
-        tracing::warn!("connections or turns did not end in time; their state is in the store");
+    let serving = axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
+        .with_graceful_shutdown(async move { shutdown.cancelled().await });
+    let ended = async {
+        serving.await.context("serving")?;
+        app.tasks.close();
+        app.tasks.wait().await;
+        Ok::<_, anyhow::Error>(())
+    };
+    // One bound for everything: a client that sends its request forever must not keep the server.
+    let late = async {
+        app.shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN + Duration::from_millis(app.config.turns.shutdown_ms)).await;
+    };
+    tokio::select! {
+        ended = ended => ended?,
+        () = late => tracing::warn!("connections or turns did not end in time; their state is in the store"),
     }
     driver.abort();
     jobs.abort();

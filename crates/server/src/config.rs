@@ -73,6 +73,9 @@ pub struct Turns {
     pub flush_bytes: usize,
     /// Turns that run at the same time in this process.
     pub concurrency: usize,
+    /// Milliseconds that running answers may go on after the server was asked to stop, 0 to 60000. What is
+    /// not over then is kept and marked interrupted.
+    pub shutdown_ms: u64,
     /// Messages of a thread that the model sees, the newest.
     pub history_messages: usize,
     /// Bytes of history that the model sees at most.
@@ -98,6 +101,7 @@ impl Default for Turns {
             flush_ms: 25,
             flush_bytes: 4096,
             concurrency: 4096,
+            shutdown_ms: 1_000,
             history_messages: 40,
             history_bytes: 256 << 10,
             allow_client_roles: false,
@@ -233,6 +237,7 @@ impl Config {
             ("turns.flush_ms", turns.flush_ms <= 1000, "0 to 1000"),
             ("turns.flush_bytes", (1..=1 << 20).contains(&turns.flush_bytes), "1 to 1048576"),
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
+            ("turns.shutdown_ms", turns.shutdown_ms <= 60_000, "0 to 60000"),
             ("turns.history_messages", (1..=1000).contains(&turns.history_messages), "1 to 1000"),
             ("streams.long_poll_ms", (10..=300_000).contains(&self.streams.long_poll_ms), "10 to 300000"),
             ("connections", (1..=1_000_000).contains(&self.connections), "1 to 1000000"),

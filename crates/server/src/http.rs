@@ -25,6 +25,7 @@ mod durable;
 mod follow;
 mod functions;
 mod health;
+mod received;
 mod stream;
 mod ui;
 
@@ -138,12 +139,8 @@ pub struct Body(pub Bytes);
 impl FromRequest<Arc<App>> for Body {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        let body = Bytes::from_request(request, app).await;
-        body.map(Body).map_err(|rejection| {
-            let code = if rejection.status() == 413 { Code::TooLarge } else { Code::BadRequest };
-            Refusal(Error::new(code, format!("body: {}", rejection.body_text())).with("limit", BODY_BYTES))
-        })
+    async fn from_request(request: Request, _app: &Arc<App>) -> Result<Self, Refusal> {
+        received::whole(request, BODY_BYTES).await.map(Body).map_err(Refusal)
     }
 }
 
