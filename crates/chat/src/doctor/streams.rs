@@ -73,7 +73,9 @@ pub(super) fn chunks(
 }
 
 pub(super) fn producer(tx: &mut Tx<'_>, row: &Producer, findings: &mut Findings<'_>) -> Result<()> {
-    let exists = tx.get(&row.stream_id)?.is_some() || is_swept(tx, row.stream_id.as_str())?;
+    let stream = Id::<Stream>::parse(&row.stream_id).ok().map(|id| tx.get(&id)).transpose()?.flatten();
+    let generation = Id::<Generation>::parse(&row.stream_id).ok().map(|id| tx.get(&id)).transpose()?.flatten();
+    let exists = stream.is_some() || generation.is_some() || is_swept(tx, &row.stream_id)?;
     findings.expect(exists, "producer_stream", || format!("{} is missing", row.stream_id));
     let sane = !row.producer.is_empty() && row.epoch <= SAFE_INTEGER && row.last_seq <= SAFE_INTEGER;
     findings.expect(sane, "producer_state", || format!("epoch {} and sequence {}", row.epoch, row.last_seq));

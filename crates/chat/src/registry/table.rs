@@ -102,7 +102,7 @@ pub static FUNCTIONS: &[Function] = functions![
         "Stops an answer that is being made; what it has is kept.";
     "generations:open": Mutation Service external::open, external::Open => external::Opened,
         "Begins an answer that the caller makes itself.";
-    "generations:append": Mutation Service external::append, external::Append => external::Appended,
+    "generations:append": Mutation Service external::append_events, external::Append => external::Appended,
         "Adds events to an answer that the caller makes. A late append is answered with a reason.";
     "generations:finish": Mutation Service external::finish, external::Finish => external::Finished,
         "Ends an answer that the caller makes. A full text wins over the events; repeating changes nothing.";
