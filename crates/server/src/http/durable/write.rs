@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use spool_chat::Principal;
 use spool_chat::functions::streams::Meta;
 use spool_chat::tables::Generation;
+use spool_chat::tables::stream::media_type;
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
@@ -103,7 +104,10 @@ pub async fn append(
     } else {
         let missing = || Error::bad_request("Content-Type is missing").with("path", "Content-Type");
         let content_type = headers::content_type(&request)?.ok_or_else(missing)?;
-        args["pieces"] = pieces(Kind::of(&content_type), &body, false)?.into();
+        args["pieces"] = match pieces(Kind::of(&content_type), &body, false) {
+            Ok(pieces) => pieces.into(),
+            Err(fault) => return Err(earlier_fault(&app, &args, &content_type).await.unwrap_or(fault).into()),
+        };
         args["contentType"] = content_type.into();
         if let Some(seq) = headers::sequence(&request)? {
             args["seq"] = seq.into();
@@ -121,6 +125,25 @@ pub async fn append(
     // A producer tells new data from a repetition by the status.
     let is_news = producer.is_some() && !appended.duplicate && !body.is_empty();
     Ok(reply.send(if is_news { StatusCode::OK } else { StatusCode::NO_CONTENT }, Body::empty()))
+}
+
+/// What the protocol asks about before it asks whether the body is sound: is the stream there, is it open, is
+/// it of this type.
+async fn earlier_fault(app: &App, args: &Value, content_type: &str) -> Option<Error> {
+    let named = json!({ "owner": args["owner"], "path": args["path"] });
+    let meta = match app.functions.query_as_system("streams:meta", named).await {
+        Ok((_, meta)) => answer::<Meta>("streams:meta", &meta),
+        Err(error) => Err(error),
+    };
+    match meta {
+        Err(error) => Some(error),
+        Ok(meta) if meta.closed => Some(Error::new(Code::LogSealed, "The stream is closed.").with("end", meta.end)),
+        Ok(meta) if media_type(content_type) != media_type(&meta.content_type) => {
+            let message = format!("The stream is {}.", meta.content_type);
+            Some(Error::new(Code::StreamConflict, message).with("reason", "content_type"))
+        }
+        Ok(_) => None,
+    }
 }
 
 /// What `generations:append` answers.
