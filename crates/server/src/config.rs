@@ -115,7 +115,7 @@ impl Default for Turns {
 pub struct Streams {
     /// Opens the streams to callers without a token, all sharing one owner (`SPOOL_DEV_OPEN_STREAMS=1`), and lets
     /// webhooks reach this machine. For development: the server refuses to start with it on any address but
-    /// loopback.
+    /// loopback, and answers only requests for `localhost`, `127.0.0.1` and `[::1]`.
     pub dev_open: bool,
     /// Milliseconds that a long poll waits for data, 10 to 300000 (`SPOOL_STREAM_LONG_POLL_MS`).
     pub long_poll_ms: u64,
