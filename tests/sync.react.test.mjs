@@ -141,10 +141,11 @@ describe("convex/react", { concurrency: true }, () => {
     const list = probe(() => usePaginatedQuery("messages:page", { threadId, order: "desc" }, { initialNumItems: 10 }));
     mount(t, under(client, list.Probe));
     await until(() => list.now?.status === "CanLoadMore");
-    list.now.loadMore(10);
-    await until(() => spoilt === 1);
     const mark = list.states.length;
-    await until(() => list.states.slice(mark).some(({ status }) => status === "CanLoadMore") && list.now.status === "CanLoadMore", { what: "the first page again" });
+    list.now.loadMore(10);
+    const begunAnew = () => list.states.slice(mark).some(({ status }) => status === "LoadingFirstPage");
+    await until(() => begunAnew() && list.now.status === "CanLoadMore", { what: "the first page again" });
+    assert.equal(spoilt, 1);
     assert.deepEqual(numbers(list.now.results), countdown(24, 10));
     list.now.loadMore(10);
     await until(() => list.now.results.length === 20);

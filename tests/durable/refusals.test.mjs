@@ -275,6 +275,12 @@ describe("the development switch", () => {
           expect([403, 400], `${host} ${method}`).toContain(refused.status);
         }
       }
+      // A page of another site in a browser on this machine.
+      const from = (origin, method = "GET") => send(at("dev"), { method, headers: { ...TEXT, origin }, who: null, at: open });
+      for (const origin of ["http://localhost:5173", "http://127.0.0.1:8080", "https://[::1]"]) expect((await from(origin)).status, origin).toBe(200);
+      for (const origin of ["https://evil.example", "http://localhost.evil.example", "null", "", "localhost", "http://localhost@evil.example"]) {
+        for (const method of ["GET", "PUT", "DELETE"]) expect((await from(origin, method)).status, origin).toBe(403);
+      }
       // Whoever has a token is known by it, under any name.
       expect((await put("evil.example", user)).status).toBe(201);
     } finally {

@@ -45,17 +45,22 @@ pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Who
     Ok(Whose { owner, principal })
 }
 
-/// While the wire is open, only for names of this machine. A page of another site can point its own name to
-/// the loopback address, and its scripts would then be of the same origin as this server: their requests
-/// carry that name.
+/// While the wire is open, only for names and pages of this machine. Any page in a browser here can send
+/// requests to the loopback address, and says which site it is of (`Origin`). A site can also point its own
+/// name to that address, so that its pages are of the same origin as this server: then `Host` has that name.
 fn check_local(headers: &HeaderMap) -> Result<()> {
     let mut hosts = headers.get_all(::http::header::HOST).iter();
     let host = hosts.next().filter(|_| hosts.next().is_none()).and_then(|host| host.to_str().ok());
-    if host.is_some_and(is_local) {
-        return Ok(());
+    if !host.is_some_and(is_local) {
+        let message = "Without a token, streams are open under localhost, 127.0.0.1 and [::1] only.";
+        return Err(Error::new(Code::Forbidden, message).with("header", "host"));
     }
-    let message = "Without a token, streams are open under localhost, 127.0.0.1 and [::1] only.";
-    Err(Error::new(Code::Forbidden, message).with("header", "host"))
+    let mut origins = headers.get_all(::http::header::ORIGIN).iter().map(|origin| origin.to_str().unwrap_or_default());
+    if !origins.all(|origin| origin.split_once("://").is_some_and(|(_, host)| is_local(host))) {
+        let message = "Without a token, streams are open to pages of localhost, 127.0.0.1 and [::1] only.";
+        return Err(Error::new(Code::Forbidden, message).with("header", "origin"));
+    }
+    Ok(())
 }
 
 /// `localhost`, `127.0.0.1` or `[::1]`, with or without a port.
