@@ -7,6 +7,7 @@ pub mod credential;
 pub mod generation;
 pub mod message;
 pub mod producer;
+pub mod remains;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
@@ -17,6 +18,7 @@ pub use credential::{Credential, CredentialKind, KeyView};
 pub use generation::{Generation, GenerationView, Runner};
 pub use message::{Message, MessageView, Origin, Role};
 pub use producer::Producer;
+pub use remains::Remains;
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
@@ -38,5 +40,6 @@ pub static SCHEMA: Schema = Schema {
         &subscription::TABLE,
         &subscription::LINK_TABLE,
         &upload::TABLE,
+        &remains::TABLE,
     ],
 };

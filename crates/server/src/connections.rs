@@ -27,14 +27,12 @@ use tower::{Service, ServiceExt as _};
 const STUCK: Duration = Duration::from_secs(60);
 /// How long the head of a request may take to arrive.
 const HEAD: Duration = Duration::from_secs(30);
-/// How long requests get to end by themselves at shutdown.
-const DRAIN: Duration = Duration::from_secs(10);
 /// Bytes of a response that wait for their reader, and the largest head of a request.
 const BUFFER: usize = 64 << 10;
 /// Between two attempts to accept, where the machine is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until `shutdown`, then lets requests end.
+/// Accepts until `shutdown`, then waits for the requests to end.
 pub async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
@@ -57,9 +55,7 @@ where
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
-        tracing::warn!("requests did not end in time");
-    }
+    connections.wait().await;
 }
 
 async fn connection<S>(tcp: TcpStream, service: S, shutdown: CancellationToken)
