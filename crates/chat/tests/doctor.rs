@@ -116,10 +116,10 @@ async fn the_doctor_finds_every_damage_to_durable_streams() {
     let any = "1".to_owned();
     let damages: Vec<(String, &[&str])> = vec![
         // A gap, an overlap, a lost end, a lost seal, a seal too many.
-        ("DELETE FROM _log_chunks WHERE log = '$LOG' AND start = 2".into(), &["stream_contiguous"]),
-        ("UPDATE _log_chunks SET end = 3 WHERE log = '$LOG' AND start = 0".into(), &["stream_contiguous"]),
+        ("DELETE FROM _log_journal WHERE log = '$LOG' AND start = 2".into(), &["stream_contiguous"]),
+        ("UPDATE _log_journal SET end = 3 WHERE log = '$LOG' AND start = 0".into(), &["stream_contiguous"]),
         // What the fork and the subscriber hold is beyond what is left.
-        ("DELETE FROM _log_chunks WHERE log = '$LOG' AND start >= 2".into(), &["fork_source", "link_offsets"]),
+        ("DELETE FROM _log_journal WHERE log = '$LOG' AND start >= 2".into(), &["fork_source", "link_offsets"]),
         ("DELETE FROM _logs_sealed".into(), &["stream_sealed"]),
         ("INSERT INTO _logs_sealed VALUES ('$LOG', 7)".into(), &["stream_sealed"]),
         ("UPDATE _logs_sealed SET end = 9".into(), &["stream_end"]),
@@ -168,7 +168,7 @@ async fn the_doctor_goes_through_a_long_stream_in_steps() {
     let stage = Stage::new().await;
     durable(&stage).await;
     let log = durable_of(&stage, "long", 40).await;
-    sql(&stage, &format!("DELETE FROM _log_chunks WHERE log = '{log}' AND start = {}", 39 << 20));
+    sql(&stage, &format!("DELETE FROM _log_journal WHERE log = '{log}' AND start = {}", 39 << 20));
     let (mut batches, mut cursor) = (0, json!("streams:"));
     let mut found = Vec::new();
     while cursor.as_str().is_some_and(|cursor| cursor.starts_with("streams:")) {
