@@ -101,7 +101,7 @@ impl Default for Turns {
         Self {
             when_busy: WhenBusy::Refuse,
             lease_seconds: 15,
-            flush_ms: 25,
+            flush_ms: 10,
             flush_bytes: 4096,
             concurrency: 4096,
             shutdown_ms: 1_000,
