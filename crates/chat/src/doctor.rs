@@ -11,7 +11,7 @@ use spool_protocol::{Error, Result};
 use spool_store::{Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
-use crate::tables::{Generation, Message, Thread, generation, message, thread};
+use crate::tables::{Approval, Artifact, Generation, Message, Thread, approval, artifact, generation, message, thread};
 
 /// Rows of one batch. Each costs a handful of reads.
 const BATCH: u32 = 100;
@@ -49,7 +49,7 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads first, then generations, then messages.
+/// Checks one batch: threads first, then generations, messages, artifacts and approvals.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -74,7 +74,21 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
             for row in &page.page {
                 checks::message(tx, row, &mut violations)?;
             }
-            after(&page, "messages", None)
+            after(&page, "messages", Some("artifacts"))
+        }
+        "artifacts" => {
+            let page = batch::<Artifact>(tx, artifact::BY_THREAD, within)?;
+            for row in &page.page {
+                checks::artifact(tx, row, &mut violations)?;
+            }
+            after(&page, "artifacts", Some("approvals"))
+        }
+        "approvals" => {
+            let page = batch::<Approval>(tx, approval::BY_THREAD, within)?;
+            for row in &page.page {
+                checks::approval(tx, row, &mut violations)?;
+            }
+            after(&page, "approvals", None)
         }
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };

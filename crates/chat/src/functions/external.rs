@@ -113,8 +113,8 @@ pub struct Appended {
 pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, args: Append) -> Result<Appended> {
     let mut generation = held(tx, ctx, &args.generation_id)?.1;
     parts::check_events(&args.events)?;
-    if args.events.iter().any(|event| matches!(event, Event::Status { .. })) {
-        return Err(Error::bad_request("events: the status is set by generations:finish").with("path", "events"));
+    if let Some(reserved) = args.events.iter().find_map(reserved) {
+        return Err(Error::bad_request(format!("events: {reserved}")).with("path", "events"));
     }
     let end = turn::log_end(tx, &generation)?;
     let refused = |reason: String| Ok(Appended { appended: false, cursor: end, reason: Some(reason) });
@@ -139,8 +139,18 @@ pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, args: Append) -> Result<Append
     Ok(Appended { appended: true, cursor, reason: None })
 }
 
+/// Why an event is not a runner's to append: it tells of a row, and comes with the change of that row.
+fn reserved(event: &Event) -> Option<&'static str> {
+    match event {
+        Event::Status { .. } => Some("the status is set by generations:finish"),
+        Event::Artifact { .. } => Some("an artifact is told by artifacts:create and artifacts:update"),
+        Event::Approval { .. } => Some("an approval is told by approvals:request and approvals:decide"),
+        _ => None,
+    }
+}
+
 /// The generation, if this caller runs it.
-fn held(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Generation>) -> Result<(Thread, Generation)> {
+pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Generation>) -> Result<(Thread, Generation)> {
     let (thread, generation) = owned::generation(tx, &ctx.principal, id)?;
     let holds = generation.runner == Runner::External && generation.lease_owner == Some(ctx.principal.key());
     if holds {

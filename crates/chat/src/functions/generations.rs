@@ -171,6 +171,7 @@ fn events_of_part(part: Part) -> Vec<Event> {
             std::iter::once(start).chain(end).collect()
         }
         Part::Source { title, url, snippet } => vec![Event::Source { title, url, snippet }],
+        // Rows have the rest, and tell of it: a log that was removed cannot.
         Part::Artifact { .. }
         | Part::Approval { .. }
         | Part::File { .. }

@@ -6,8 +6,8 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, credentials, driver, external, generations, keys, listing, messages, server, streams, subscriptions,
-    threads, turns, users,
+    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, messages, server,
+    streams, subscriptions, threads, turns, users,
 };
 use crate::tables::MessageView;
 
@@ -89,6 +89,8 @@ pub static FUNCTIONS: &[Function] = functions![
         "Stores a user message, an empty answer and its generation in one step, and returns their ids at once.";
     "turns:retry": Mutation User turns::retry, turns::Retry => turns::Retried,
         "Makes a failed, stopped or interrupted answer again, on the same message.";
+    "turns:regenerate": Mutation User turns::regenerate, turns::Retry => turns::Retried,
+        "Makes an answer again, on the same message: one that failed, or the newest one if it is complete.";
     "turns:sendAndWait": Action User turns::send, turns::Send => MessageView,
         "Like turns:send, and returns the answer once it is over.";
 
@@ -106,6 +108,32 @@ pub static FUNCTIONS: &[Function] = functions![
         "Adds events to an answer that the caller makes. A late append is answered with a reason.";
     "generations:finish": Mutation Service external::finish, external::Finish => external::Finished,
         "Ends an answer that the caller makes. A full text wins over the events; repeating changes nothing.";
+
+    "artifacts:create": Mutation User artifacts::create, artifacts::Create => artifacts::Saved,
+        "Makes a document of a thread. A key that was used before in the thread gives the same artifact.";
+    "artifacts:update": Mutation User artifacts::update, artifacts::Update => artifacts::Saved,
+        "Changes an artifact: new content makes a new version, which is a draft.";
+    "artifacts:get": Query User artifacts::get, artifacts::Get => artifacts::ArtifactView,
+        "One version of an artifact with its content; absent is the newest.";
+    "artifacts:versions": Query User artifacts::versions, artifacts::Versions => spool_store::Page<crate::tables::VersionView>,
+        "The versions of an artifact without their contents, newest first.";
+    "artifacts:listByThread": Query User artifacts::list_by_thread, artifacts::ListPage => spool_store::Page<crate::tables::ArtifactSummary>,
+        "The artifacts of a thread without their contents, newest first.";
+
+    "approvals:request": Mutation Service approvals::request, approvals::Request => crate::tables::ApprovalView,
+        "Asks the owner of the thread, for an answer that the caller makes. Asking again gives the same approval.";
+    "approvals:get": Query User approvals::get, approvals::One => crate::tables::ApprovalView,
+        "One approval: what is asked about, and what became of it.";
+    "approvals:list": Query User approvals::list, approvals::ListPage => approvals::Inbox,
+        "The caller's approvals across threads, the pending first, and how many are pending.";
+    "approvals:listByThread": Query User approvals::list_by_thread, approvals::ListByThread => approvals::Inbox,
+        "The approvals of a thread, the pending first, and how many are pending.";
+    "approvals:decide": Mutation User approvals::decide, approvals::Decide => crate::tables::ApprovalView,
+        "Approves or rejects, once. Only the owner of the thread can.";
+    "approvals:nextExpiry": Query System approvals::next_expiry, Nothing => Option<u64>,
+        "When the next approval is over.";
+    "approvals:expire": Mutation System approvals::expire, Nothing => crate::functions::Deleted,
+        "Ends approvals that nobody decided in time.";
 
     "keys:create": Mutation System keys::create, keys::Create => crate::tables::KeyView,
         "Stores the hash of a new service key's secret.";
