@@ -109,7 +109,7 @@ describe("the wire", { concurrency: true }, () => {
     await finish({ status: "complete", finishReason: "max_tokens" });
     const last = async (query, headers) => (await chunks(await stream(`?activeStreamId=${generationId}${query}`, { headers }))).at(-2).chunk;
     assert.deepEqual(await last("", {}), { type: "finish" });
-    assert.deepEqual(await last("&aiSdk=6", {}), { type: "finish" });
+    assert.deepEqual(await last("&aiSdk=6", {}), { type: "finish", finishReason: "length" });
     assert.deepEqual(await last("&aiSdk=7", {}), { type: "finish", finishReason: "length" });
     assert.deepEqual(await last("", { "x-spool-ai-sdk": "7" }), { type: "finish", finishReason: "length" });
     assert.equal((await refused(await stream("?aiSdk=8"))).code, "bad_request");

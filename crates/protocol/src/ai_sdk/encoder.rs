@@ -68,6 +68,10 @@ impl Encoder {
         Self { dialect, offset, part, resumed: offset > 0, ..Self::default() }
     }
 
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// The offset after the last event taken.
     pub fn offset(&self) -> u64 {
         self.offset
