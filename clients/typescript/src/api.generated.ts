@@ -770,32 +770,52 @@ export type Inbox = {
   splitCursor: string | null;
 };
 /**
- * A page of messages, and the streams that were asked for.
+ * A piece of a log.
  */
-export type Listing = {
-  continueCursor: string;
-  isDone: boolean;
-  page: UiMessage[];
-  pageStatus: PageStatus | null;
-  splitCursor: string | null;
-  streams?: Streams;
+export type LogPage = {
+  /**
+   * Where to go on.
+   */
+  cursor: number;
+  events: Event[];
+  status: GenerationStatus;
 };
 /**
- * A message as the AI SDK's `UIMessage`, with its place. `order` is the message's `seq`.
+ * One step of a message. `order` is the message's `seq`.
  */
-export type UiMessage = {
+export type MessageDoc = {
   _creationTime: number;
-  id: string;
-  key: string;
-  order: number;
+  _id: string;
+  agentName?: string;
+  error?: string;
   /**
-   * `UIMessagePart`s of the AI SDK.
+   * A `ModelMessage` of the AI SDK.
    */
-  parts: unknown[];
-  role: string;
+  message: unknown;
+  model?: string;
+  order: number;
+  provider?: string;
+  reasoning?: string;
+  sources?: unknown[];
   status: string;
   stepOrder: number;
   text: string;
+  threadId: string;
+  /**
+   * Whether the step calls a tool.
+   */
+  tool: boolean;
+};
+/**
+ * A page of messages, and the streams that were asked for.
+ */
+export type MessageDocListing = {
+  continueCursor: string;
+  isDone: boolean;
+  page: MessageDoc[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+  streams?: Streams;
 };
 /**
  * A running answer.
@@ -816,17 +836,6 @@ export type StreamDelta = {
   parts: unknown[];
   start: number;
   streamId: string;
-};
-/**
- * A piece of a log.
- */
-export type LogPage = {
-  /**
-   * Where to go on.
-   */
-  cursor: number;
-  events: Event[];
-  status: GenerationStatus;
 };
 /**
  * A message as the owner of its thread sees it.
@@ -1064,6 +1073,11 @@ export type ThreadsFindArgs = {
 export type ThreadsGetArgs = {
   threadId: string;
 };
+export type ThreadsListThreadMessagesArgs = {
+  paginationOpts: PaginationOpts;
+  streamArgs?: StreamArgs | null;
+  threadId: string;
+};
 export type ThreadsPageArgs = {
   /**
    * Only threads of this context; null or absent is every thread.
@@ -1158,6 +1172,34 @@ export type TurnsSendArgs = {
   threadId: string;
 };
 /**
+ * A message as the AI SDK's `UIMessage`, with its place. `order` is the message's `seq`.
+ */
+export type UiMessage = {
+  _creationTime: number;
+  id: string;
+  key: string;
+  order: number;
+  /**
+   * `UIMessagePart`s of the AI SDK.
+   */
+  parts: unknown[];
+  role: string;
+  status: string;
+  stepOrder: number;
+  text: string;
+};
+/**
+ * A page of messages, and the streams that were asked for.
+ */
+export type UiMessageListing = {
+  continueCursor: string;
+  isDone: boolean;
+  page: UiMessage[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+  streams?: Streams;
+};
+/**
  * A user as that user sees it.
  */
 export type UserView = {
@@ -1170,7 +1212,7 @@ export type UserView = {
 /** Every public function, as the official client takes it. */
 export const api = {
   "ai/streaming": {
-    listMessages: makeFunctionReference<"query", AiStreamingListMessagesArgs, Listing>("ai/streaming:listMessages"),
+    listMessages: makeFunctionReference<"query", AiStreamingListMessagesArgs, UiMessageListing>("ai/streaming:listMessages"),
   },
   approvals: {
     decide: makeFunctionReference<"mutation", ApprovalsDecideArgs, ApprovalView>("approvals:decide"),
@@ -1198,7 +1240,7 @@ export const api = {
   messages: {
     append: makeFunctionReference<"mutation", MessagesAppendArgs, MessagesAppendReturns>("messages:append"),
     get: makeFunctionReference<"query", MessagesGetArgs, MessageView>("messages:get"),
-    listMessages: makeFunctionReference<"query", MessagesListMessagesArgs, Listing>("messages:listMessages"),
+    listMessages: makeFunctionReference<"query", MessagesListMessagesArgs, UiMessageListing>("messages:listMessages"),
     page: makeFunctionReference<"query", MessagesPageArgs, MessagesPageReturns>("messages:page"),
   },
   server: {
@@ -1214,6 +1256,7 @@ export const api = {
     find: makeFunctionReference<"query", ThreadsFindArgs, ThreadsFindReturns>("threads:find"),
     get: makeFunctionReference<"query", ThreadsGetArgs, ThreadsGetReturns>("threads:get"),
     getOrCreateDefault: makeFunctionReference<"mutation", ThreadsGetOrCreateDefaultArgs, ThreadsGetOrCreateDefaultReturns>("threads:getOrCreateDefault"),
+    listThreadMessages: makeFunctionReference<"query", ThreadsListThreadMessagesArgs, MessageDocListing>("threads:listThreadMessages"),
     page: makeFunctionReference<"query", ThreadsPageArgs, ThreadsPageReturns>("threads:page"),
     remove: makeFunctionReference<"mutation", ThreadsRemoveArgs, ThreadsRemoveReturns>("threads:remove"),
     update: makeFunctionReference<"mutation", ThreadsUpdateArgs, ThreadsUpdateReturns>("threads:update"),

@@ -38,7 +38,7 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "threads:get" | "threads:remove" | "threads:clear" => Takes(json!({ "threadId": ids.thread })),
         "threads:update" => Takes(json!({ "threadId": ids.thread, "title": "Stolen" })),
         "messages:page" => Takes(json!({ "threadId": ids.thread, "paginationOpts": page })),
-        "messages:listMessages" | "ai/streaming:listMessages" => {
+        "messages:listMessages" | "ai/streaming:listMessages" | "threads:listThreadMessages" => {
             let stream_args = json!({ "kind": "deltas", "cursors": [{ "streamId": ids.generation, "cursor": 0 }] });
             Takes(json!({ "threadId": ids.thread, "paginationOpts": page, "streamArgs": stream_args }))
         }

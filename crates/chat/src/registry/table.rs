@@ -76,10 +76,12 @@ pub static FUNCTIONS: &[Function] = functions![
 
     "messages:page": Query User messages::page, messages::ListPage => spool_store::Page<MessageView>,
         "The messages of a thread in their order.";
-    "messages:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing,
+    "messages:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing<listing::UiMessage>,
         "Messages and running answers for the hooks of @convex-dev/agent.";
-    "ai/streaming:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing,
+    "ai/streaming:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing<listing::UiMessage>,
         "The same under the name that existing front ends call.";
+    "threads:listThreadMessages": Query User listing::list_thread_messages, listing::ListMessages => listing::Listing<listing::MessageDoc>,
+        "The same as MessageDocs, for the hook useThreadMessages.";
     "messages:get": Query User messages::get, messages::One => MessageView,
         "One message.";
     "messages:append": Mutation User messages::append, messages::Append => spool_store::Id<crate::tables::Message>,
