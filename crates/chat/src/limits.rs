@@ -40,7 +40,8 @@ pub const REASON_BYTES: usize = 16 << 10;
 pub const PENDING_APPROVALS: usize = 100;
 /// Expired approvals that one look ends.
 pub const EXPIRED_APPROVALS: usize = 200;
-/// How long an answer is kept open for an approval that never expires, in milliseconds: a year.
+/// The longest time for a decision, and how long an answer is kept open for one that never expires, in
+/// milliseconds: a year.
 pub const LONGEST_WAIT_MS: u64 = 366 * 24 * 3_600_000;
 /// The name of a durable stream, which is part of a URL.
 pub const STREAM_PATH_BYTES: usize = 1_024;

@@ -76,8 +76,9 @@ pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<Appr
     check_count("approvals", waiting.len() + 1, limits::PENDING_APPROVALS)?;
     let now = tx.now();
     let expires_at = expires_at.unwrap_or_else(|| ctx.settings.approval_ms.map(|ms| now + ms));
-    if expires_at.is_some_and(|at| at <= now) {
-        return Err(Error::bad_request("expiresAt: it has passed").with("path", "expiresAt"));
+    if expires_at.is_some_and(|at| at <= now || at > now + limits::LONGEST_WAIT_MS) {
+        let message = "expiresAt: expected a moment within a year from now, or null for never";
+        return Err(Error::bad_request(message).with("path", "expiresAt"));
     }
     let call = subject.tool_call.clone();
     let (tool_call_id, tool, input) =
