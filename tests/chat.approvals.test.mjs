@@ -62,6 +62,7 @@ describe("approvals", { concurrency: true }, () => {
     const { client, token, backend, ask, decide, generationId } = await begin(t);
     const inbox = watch(client, "approvals:list", page());
     await until(() => inbox.current?.pendingCount === 0);
+    const sse = followSse(server, token, generationId);
     const asked = await ask("t1");
     await until(() => inbox.current.pendingCount === 1);
     assert.deepEqual(inbox.current.page.map(({ _id, status, tool, input }) => [_id, status, tool, input]), [[asked._id, "pending", "pay", { amount: 5 }]]);
@@ -76,6 +77,7 @@ describe("approvals", { concurrency: true }, () => {
     assert.equal(await codeOf(stranger.client.mutation("approvals:decide", { approvalId: asked._id, approve: true })), "not_found");
     assert.equal(await codeOf(stranger.client.query("approvals:get", { approvalId: asked._id })), "not_found");
     await backend.mutation("generations:finish", { generationId, status: "complete" });
+    assert.deepEqual((await sse).events.map(({ event }) => event), ["tool_start", "approval_required", "approval", "done"]);
   });
 
   test("AP-04: kill -9 between the request and the decision; the run goes on", async (t) => {

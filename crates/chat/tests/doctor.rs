@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use spool_chat::states::GenerationStatus;
-use spool_chat::tables::{Generation, Message, Thread};
+use spool_chat::states::{ArtifactStatus, GenerationStatus};
+use spool_chat::tables::{Approval, Artifact, Generation, Message, Thread};
+use spool_protocol::ApprovalStatus;
 use spool_store::{Document, Id, Tx};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, text};
 
 /// Changes a row behind the functions' back.
 async fn spoil<T: Document>(stage: &Stage, id: &str, change: impl Fn(&mut T) + Send + Sync + 'static) {
@@ -74,4 +75,31 @@ async fn the_doctor_finds_what_does_not_hold() {
     })
     .await;
     assert_eq!(found(&stage).await, ["one_running", "message_follows", "no_orphans"]);
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_artifacts_and_approvals() {
+    let stage = Stage::new().await;
+    let service = stage.service(&["*"]).await;
+    let thread = stage.thread(&stage.u1).await;
+    let plan = json!({ "threadId": thread, "kind": "plan", "title": "Plan", "content": "one" });
+    let artifact = text(&stage.ok(&stage.u1, "artifacts:create", plan).await["artifactId"]);
+    let opened = stage.ok(&service, "generations:open", json!({ "threadId": thread })).await;
+    let ask = json!({
+        "generationId": opened["generationId"], "kind": "tool_call", "toolCallId": "t", "tool": "pay", "input": { "n": 1 },
+    });
+    let approval = text(&stage.ok(&service, "approvals:request", ask).await["_id"]);
+    stage.healthy().await;
+
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.version = 2).await;
+    assert_eq!(found(&stage).await, ["versions", "newest_version"]);
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.version = 1).await;
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.status = ArtifactStatus::Approved).await;
+    assert_eq!(found(&stage).await, ["newest_version"]);
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.status = ArtifactStatus::Draft).await;
+    spoil::<Approval>(&stage, &approval, |approval| approval.input = Some(json!({ "n": 2 }))).await;
+    assert_eq!(found(&stage).await, ["frozen_input"]);
+    spoil::<Approval>(&stage, &approval, |approval| approval.input = Some(json!({ "n": 1 }))).await;
+    spoil::<Approval>(&stage, &approval, |approval| approval.status = ApprovalStatus::Approved).await;
+    assert_eq!(found(&stage).await, ["pending_marks", "decided_by"]);
 }

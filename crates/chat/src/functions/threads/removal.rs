@@ -70,8 +70,7 @@ fn clear_some(tx: &mut Tx<'_>, mut thread: Thread) -> Result<Deleted> {
 
 fn delete_generation(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
     tx.log_delete(generation.id.as_str())?;
-    let asked = tx.query::<Approval>(approval::BY_GENERATION).eq(&generation.id).take(limits::LISTED)?;
-    for approval in &asked {
+    for approval in tx.query::<Approval>(approval::BY_GENERATION).eq(&generation.id).collect()? {
         tx.delete(&approval.id)?;
     }
     tx.delete(&generation.id).map(drop)
