@@ -82,6 +82,13 @@ export type Event =
       version?: number;
     }
   | {
+      mediaType?: string;
+      name?: string;
+      size?: number;
+      type: "file";
+      uploadId: string;
+    }
+  | {
       kind: string;
       label: string;
       type: "activity";
@@ -149,6 +156,13 @@ export type EventInput =
       toolCallId?: string | null;
       type: "approval";
       version?: number | null;
+    }
+  | {
+      mediaType?: string | null;
+      name?: string | null;
+      size?: number | null;
+      type: "file";
+      uploadId: string;
     }
   | {
       kind: string;
@@ -233,6 +247,9 @@ export type Part =
       type: "approval";
     }
   | {
+      mediaType?: string;
+      name?: string;
+      size?: number;
       type: "file";
       uploadId: string;
     }
@@ -299,6 +316,9 @@ export type PartInput =
       type: "approval";
     }
   | {
+      mediaType?: string | null;
+      name?: string | null;
+      size?: number | null;
       type: "file";
       uploadId: string;
     }
@@ -330,6 +350,8 @@ export type ThreadsGetOrCreateDefaultReturns = string;
 export type ThreadsGetReturns = ThreadView | null;
 export type ThreadsRemoveReturns = null;
 export type ThreadsUpdateReturns = null;
+export type UploadsListReturns = UploadView[];
+export type UploadsRemoveReturns = null;
 export type UserKind = ("full" | "service") | "anonymous";
 export type UsersMeArgs = Record<string, never>;
 export type UsersMeReturns = UserView | null;
@@ -708,7 +730,7 @@ export type GenerationView = {
 };
 export type GenerationsAppendArgs = {
   /**
-   * Text, reasoning, tools, sources and activities. The status comes with `generations:finish`.
+   * Text, reasoning, tools, sources, files and activities. The status comes with `generations:finish`.
    */
   events: EventInput[];
   generationId: string;
@@ -982,6 +1004,10 @@ export type ServerInfo = {
    * Whether answers come from the built-in demo model, because no provider is configured.
    */
   demo: boolean;
+  /**
+   * The largest file that can be uploaded.
+   */
+  maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
   version: string;
@@ -1133,6 +1159,10 @@ export type TurnsRetryArgs = {
 };
 export type TurnsSendAndWaitArgs = {
   /**
+   * Uploads of this thread that the message shows, before its text.
+   */
+  files?: string[] | null;
+  /**
    * The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
    */
   historyVersion?: number | null;
@@ -1148,11 +1178,18 @@ export type TurnsSendAndWaitArgs = {
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
   requestId?: string | null;
+  /**
+   * May be empty if there are files.
+   */
   text: string;
   threadId: string;
 };
 export type TurnsSendArgs = {
   /**
+   * Uploads of this thread that the message shows, before its text.
+   */
+  files?: string[] | null;
+  /**
    * The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
    */
   historyVersion?: number | null;
@@ -1168,6 +1205,9 @@ export type TurnsSendArgs = {
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
   requestId?: string | null;
+  /**
+   * May be empty if there are files.
+   */
   text: string;
   threadId: string;
 };
@@ -1198,6 +1238,38 @@ export type UiMessageListing = {
   pageStatus: PageStatus | null;
   splitCursor: string | null;
   streams?: Streams;
+};
+/**
+ * A file as the readers of its thread see it.
+ */
+export type UploadView = {
+  _creationTime: number;
+  _id: string;
+  createdAt: number;
+  fileName: string;
+  mediaType: string;
+  /**
+   * 64 hexadecimal digits.
+   */
+  sha256: string;
+  size: number;
+  threadId: string;
+};
+export type UploadsGetArgs = {
+  uploadId: string;
+};
+export type UploadsListArgs = {
+  threadId: string;
+};
+export type UploadsReadUrlArgs = {
+  /**
+   * How long the URL can be opened, 1 second to a week.
+   */
+  ttlSeconds: number;
+  uploadId: string;
+};
+export type UploadsRemoveArgs = {
+  uploadId: string;
 };
 /**
  * A user as that user sees it.
@@ -1266,6 +1338,12 @@ export const api = {
     retry: makeFunctionReference<"mutation", TurnsRetryArgs, Retried>("turns:retry"),
     send: makeFunctionReference<"mutation", TurnsSendArgs, Sent>("turns:send"),
     sendAndWait: makeFunctionReference<"action", TurnsSendAndWaitArgs, MessageView>("turns:sendAndWait"),
+  },
+  uploads: {
+    get: makeFunctionReference<"query", UploadsGetArgs, UploadView>("uploads:get"),
+    list: makeFunctionReference<"query", UploadsListArgs, UploadsListReturns>("uploads:list"),
+    readUrl: makeFunctionReference<"mutation", UploadsReadUrlArgs, SignedUrl>("uploads:readUrl"),
+    remove: makeFunctionReference<"mutation", UploadsRemoveArgs, UploadsRemoveReturns>("uploads:remove"),
   },
   users: {
     me: makeFunctionReference<"query", UsersMeArgs, UsersMeReturns>("users:me"),

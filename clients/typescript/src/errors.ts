@@ -26,6 +26,13 @@ export class FailureError extends Error {
   }
 }
 
+/** What an HTTP answer that is no success says of itself; `otherwise` if it says nothing. */
+export function refusalOf(status: number, body: unknown, otherwise: string): Failure {
+  const fields = typeof body === "object" && body !== null ? body : {};
+  const code = field(fields, "code") ?? (status === 403 ? "forbidden" : "internal");
+  return { code, message: field(fields, "message") ?? otherwise, retryable: status >= 500 || status === 429 };
+}
+
 /** Whether the error says that the thing asked for is missing or not the caller's. */
 export function saysMissing(error: unknown): boolean {
   const { code } = readFailure(error);

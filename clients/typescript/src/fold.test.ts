@@ -16,14 +16,16 @@ describe("a fold", () => {
       { type: "tool_start", toolCallId: "tc_2", tool: "search", input: { q: "x" } },
       { type: "tool_end", toolCallId: "tc_1", output: 12 },
       { type: "activity", kind: "model", label: "waiting" },
+      { type: "file", uploadId: "upl_1", mediaType: "image/png", name: "a.png", size: 3 },
       { type: "status", status: "stopped" },
     ];
-    const fold = applyDeltas(EMPTY_FOLD, 0, events, 10);
+    const fold = applyDeltas(EMPTY_FOLD, 0, events, 11);
     expect(fold.parts).toEqual([
       { type: "reasoning", text: "hm" },
       { type: "text", text: "aé" },
       { type: "tool_call", toolCallId: "tc_1", tool: "clock", state: "completed", input: {}, output: 12 },
       { type: "tool_call", toolCallId: "tc_2", tool: "search", state: "cancelled", input: { q: "x" } },
+      { type: "file", uploadId: "upl_1", mediaType: "image/png", name: "a.png", size: 3 },
     ]);
     expect(fold.final).toEqual({ status: "stopped" });
     expect(fold.activity).toBeNull();

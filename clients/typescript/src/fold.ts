@@ -113,6 +113,9 @@ function addToParts(parts: Part[], event: LogEvent): void {
       putCard(parts, { type: "approval", approvalId, kind, status, toolCallId }, (part) => part.type === "approval" && part.approvalId === approvalId);
       return;
     }
+    case "file":
+      parts.push({ ...event });
+      return;
     default:
       // An event of a newer server: it has its unit and no rendering here.
       return;

@@ -2,7 +2,7 @@
 //
 // Nothing is asked of the server until someone wants an identity: a visitor who only looks creates nothing.
 
-import { FailureError } from "./errors";
+import { FailureError, refusalOf } from "./errors";
 
 const TOKEN_KEY = "spool.token";
 
@@ -39,7 +39,7 @@ export class GuestTokens {
     let response = await this.post(old);
     if (old !== undefined && (response.status === 401 || response.status === 403)) response = await this.post(undefined);
     const body: unknown = await response.json().catch(() => null);
-    if (!response.ok || !isToken(body)) throw new FailureError(refusal(response.status, body));
+    if (!response.ok || !isToken(body)) throw new FailureError(refusalOf(response.status, body, "This server did not give a guest identity."));
     try {
       localStorage.setItem(TOKEN_KEY, JSON.stringify({ token: body.token, userId: body.userId }));
     } catch {
@@ -60,11 +60,4 @@ function isToken(value: unknown): value is GuestToken {
   if (typeof value !== "object" || value === null) return false;
   const fields = value as Partial<GuestToken>;
   return typeof fields.token === "string" && typeof fields.userId === "string";
-}
-
-function refusal(status: number, body: unknown): { code: string; message: string; retryable: boolean } {
-  const fields = typeof body === "object" && body !== null ? (body as { code?: unknown; message?: unknown }) : {};
-  const code = typeof fields.code === "string" ? fields.code : status === 403 ? "forbidden" : "internal";
-  const message = typeof fields.message === "string" ? fields.message : "This server did not give a guest identity.";
-  return { code, message, retryable: status >= 500 || status === 429 };
 }

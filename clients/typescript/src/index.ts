@@ -8,6 +8,7 @@ export { applyDeltas, EMPTY_FOLD, textOf, units, type Activity, type Final, type
 export { isRunning, overlay, type LiveMessage, type OverlayInput, type Unsent } from "./overlay";
 export { LiveGeneration, liveGeneration } from "./live";
 export { Outbox, type Courier, type OutboxStorage } from "./outbox";
+export { Files, type FilePart } from "./files";
 export { GuestTokens, type GuestToken } from "./guest";
 export { GuestSession, type GuestState } from "./session";
 export { createSpool, type Spool } from "./spool";

@@ -5,6 +5,7 @@
 // rendered by key neither doubles nor remounts them.
 
 import { isFinal, type Failure, type Message, type MessageStatus, type Part, type Usage } from "./documents";
+import type { FilePart } from "./files";
 import type { Activity, Fold } from "./fold";
 import { textOf } from "./fold";
 
@@ -14,6 +15,8 @@ export interface Unsent {
   /** `null` while its thread does not exist yet. */
   threadId: string | null;
   text: string;
+  /** Uploaded already. */
+  files?: readonly FilePart[];
   createdAt: number;
   state: "sending" | "sent" | "failed";
   error?: Failure;
@@ -140,7 +143,7 @@ function unsentView(entry: Unsent, status: "sending" | "queued" | "failed"): Liv
     key: entry.requestId,
     role: "user",
     status,
-    parts: [{ type: "text", text: entry.text }],
+    parts: [...(entry.files ?? []), ...(entry.text === "" ? [] : [{ type: "text" as const, text: entry.text }])],
     text: entry.text,
     createdAt: entry.createdAt,
     requestId: entry.requestId,

@@ -3,6 +3,7 @@
 
 import { ConvexReactClient } from "convex/react";
 import { api } from "./api.generated";
+import { Files } from "./files";
 import { GuestTokens } from "./guest";
 import { Outbox, type Courier } from "./outbox";
 import { GuestSession } from "./session";
@@ -11,15 +12,17 @@ export interface Spool {
   readonly client: ConvexReactClient;
   readonly session: GuestSession;
   readonly outbox: Outbox;
+  readonly files: Files;
 }
 
 export function createSpool(origin: string): Spool {
   const client = new ConvexReactClient(origin, { logger: false, unsavedChangesWarning: false });
-  const session = new GuestSession(client, new GuestTokens(origin));
+  const tokens = new GuestTokens(origin);
+  const session = new GuestSession(client, tokens);
   const outbox = new Outbox(courier(client, session), typeof localStorage === "undefined" ? null : localStorage);
   session.resume();
   takeOver(session, outbox);
-  return { client, session, outbox };
+  return { client, session, outbox, files: new Files(origin, client, session, tokens) };
 }
 
 function courier(client: ConvexReactClient, session: GuestSession): Courier {
@@ -30,7 +33,8 @@ function courier(client: ConvexReactClient, session: GuestSession): Courier {
     },
     async send(entry) {
       await session.ensure();
-      await client.mutation(api.turns.send, entry);
+      const { files = [], ...said } = entry;
+      await client.mutation(api.turns.send, { ...said, files: files.map(({ uploadId }) => uploadId) });
     },
     idle: (threadId) => idle(client, threadId),
   };

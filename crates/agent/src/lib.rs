@@ -3,10 +3,12 @@
 //! Owns the prompt, the turn machine and the model providers. Must never import the store or the chat
 //! domain: a turn says what should happen as [`Effect`]s, and its driver carries them out.
 
+pub mod files;
 pub mod prompt;
 pub mod provider;
 pub mod turn;
 
+pub use files::{PromptFile, wanted};
 pub use prompt::{PromptLimits, assemble};
 pub use provider::{EventStream, Failure, PromptMessage, Provider, ProviderEvent, Request, Role};
 pub use turn::{Effect, FlushPolicy, Input, Outcome, Turn};

@@ -24,7 +24,7 @@ pub fn assemble(
     system: Option<&str>, history: &[PromptMessage], limits: PromptLimits,
 ) -> (Option<String>, Vec<PromptMessage>) {
     let system = system.filter(|text| !text.trim().is_empty()).map(str::to_owned);
-    let spoken: Vec<&PromptMessage> = history.iter().filter(|message| !message.text.trim().is_empty()).collect();
+    let spoken: Vec<&PromptMessage> = history.iter().filter(|message| !message.is_blank()).collect();
 
     let Some(latest) = spoken.iter().rposition(|message| message.role == Role::User) else {
         return (system, Vec::new());

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spool_protocol::Usage;
 
+use crate::files::{Form, PromptFile};
+
 pub mod anthropic;
 pub mod demo;
 mod failure;
@@ -58,11 +60,62 @@ impl Role {
 pub struct PromptMessage {
     pub role: Role,
     pub text: String,
+    /// What the message shows besides, before its text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PromptFile>,
 }
 
 impl PromptMessage {
     pub fn new(role: Role, text: impl Into<String>) -> Self {
-        Self { role, text: text.into() }
+        Self { role, text: text.into(), files: Vec::new() }
+    }
+
+    pub(crate) fn is_blank(&self) -> bool {
+        self.text.trim().is_empty() && self.files.is_empty()
+    }
+
+    /// The pieces of the message in their order, neighbouring text in one. Without images and documents
+    /// it is all text, which every server takes.
+    pub(crate) fn pieces(&self) -> Vec<Piece<'_>> {
+        let shows = self.role == Role::User;
+        let files = self.files.iter().map(|file| match if shows { file.form() } else { Form::Text(file.named()) } {
+            Form::Image(base64) => Piece::Image { file, base64 },
+            Form::Pdf(base64) => Piece::Pdf { file, base64 },
+            Form::Text(text) => Piece::Text(text),
+        });
+        let said = Some(Piece::Text(self.text.clone())).filter(|_| !self.text.trim().is_empty());
+        let mut pieces: Vec<Piece<'_>> = Vec::new();
+        for piece in files.chain(said) {
+            match (pieces.last_mut(), piece) {
+                (Some(Piece::Text(text)), Piece::Text(more)) => {
+                    text.push_str("\n\n");
+                    text.push_str(&more);
+                }
+                (_, piece) => pieces.push(piece),
+            }
+        }
+        pieces
+    }
+}
+
+/// A piece of a message as the APIs have it.
+pub(crate) enum Piece<'a> {
+    Text(String),
+    Image { file: &'a PromptFile, base64: String },
+    Pdf { file: &'a PromptFile, base64: String },
+}
+
+impl Piece<'_> {
+    /// The content of a message for an API with a `block` for each piece that is no text.
+    pub(crate) fn content(message: &PromptMessage, block: impl Fn(Piece<'_>) -> Value) -> Value {
+        if message.files.is_empty() {
+            return message.text.clone().into();
+        }
+        match <[Piece<'_>; 1]>::try_from(message.pieces()) {
+            Ok([Piece::Text(text)]) => text.into(),
+            Ok([piece]) => vec![block(piece)].into(),
+            Err(pieces) => pieces.into_iter().map(block).collect(),
+        }
     }
 }
 

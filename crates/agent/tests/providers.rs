@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use spool_agent::provider::anthropic::{Anthropic, AnthropicOptions};
 use spool_agent::provider::openai::{OpenAi, OpenAiOptions};
 use spool_agent::provider::{ApiKey, client};
-use spool_agent::{Failure, PromptMessage, Provider, ProviderEvent, Request, Role};
+use spool_agent::{Failure, PromptFile, PromptMessage, Provider, ProviderEvent, Request, Role};
 use spool_protocol::{Code, Usage};
 use tokio::sync::oneshot;
 
@@ -149,6 +149,29 @@ fn request() -> Request {
         max_output_tokens: Some(99),
         temperature: Some(0.5),
     }
+}
+
+/// A file of three bytes, given.
+fn file(name: &str, media_type: &str) -> PromptFile {
+    let bytes = Some(b"abc".as_slice().into());
+    PromptFile { id: name.into(), name: name.into(), media_type: media_type.into(), size: 3, bytes }
+}
+
+fn named(name: &str, media_type: &str) -> String {
+    format!("[Attached file: {name} ({media_type}, 3 bytes); its content is not shown.]")
+}
+
+/// The same request with a file of each kind; an answer shows one too.
+fn with_files() -> Request {
+    let mut request = request();
+    request.messages[1].files = vec![file("made.png", "image/png")];
+    request.messages[2].files = vec![
+        file("i.png", "image/png"),
+        file("p.pdf", "application/pdf"),
+        file("t.csv", "text/csv"),
+        file("z.zip", "application/zip"),
+    ];
+    request
 }
 
 async fn events(provider: impl Provider) -> Vec<Result<ProviderEvent, Failure>> {

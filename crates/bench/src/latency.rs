@@ -30,6 +30,11 @@ impl Latency {
         self.add(start.elapsed());
     }
 
+    /// Takes in what another one has.
+    pub fn join(&mut self, other: &Self) {
+        self.0 += &other.0;
+    }
+
     pub fn count(&self) -> u64 {
         self.0.len()
     }

@@ -114,7 +114,7 @@ async fn inside(context: &Context, commits: u64) -> Result<(u64, Latency, Latenc
             let wake = Arc::new(Notify::new());
             let subscription = store.subscribe("newest".to_owned(), None, query, Arc::clone(&wake));
             let mut last = None;
-            while let Ok(output) = store.changed(&subscription, &wake, last.as_ref()).await {
+            while let Ok(output) = store.changed(&subscription, &wake, last.clone()).await {
                 last = Some(output);
                 if seen.send(0).is_err() {
                     return; // the measurement is over

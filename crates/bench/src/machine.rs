@@ -15,7 +15,7 @@ use crate::latency::Latency;
 /// Ticks per second in `/proc/<pid>/stat`. Linux has used 100 on every architecture for decades.
 const TICKS: f64 = 100.0;
 /// Sockets of the largest measurement on each side, and some room.
-const OPEN_FILES: u64 = 8_192;
+const OPEN_FILES: u64 = 24_576;
 
 /// What the numbers depend on.
 #[derive(Debug, Serialize)]

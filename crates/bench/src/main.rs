@@ -10,11 +10,17 @@
 )]
 
 mod append;
+mod catch_up;
+mod fanout;
 mod fill;
+mod idle;
+mod ingest;
 mod latency;
 mod live;
 mod machine;
 mod model;
+mod pacer;
+mod readers;
 mod report;
 mod send;
 mod server;
@@ -49,6 +55,9 @@ struct Cli {
     /// Measure even while others use the machine.
     #[arg(long)]
     noisy: bool,
+    /// Points of `fanout` to measure, of a to d; all of them by default.
+    #[arg(long, value_delimiter = ',')]
+    points: Vec<String>,
     /// Numbers of streams for `tokens`.
     #[arg(long, value_delimiter = ',', default_values_t = [200, 500, 1000])]
     streams: Vec<usize>,
@@ -63,6 +72,10 @@ enum Part {
     Live,
     Send,
     Tokens,
+    Fanout,
+    Ingest,
+    CatchUp,
+    Idle,
     Append,
     Start,
     Size,
@@ -73,6 +86,9 @@ enum Hidden {
     /// The smallest program that commits tokens and delivers them: started by the benchmark itself.
     #[command(hide = true)]
     Limit(tokens::limit::Options),
+    /// The smallest program that commits tokens and broadcasts them.
+    #[command(hide = true)]
+    Broadcast(fanout::broadcast::Options),
 }
 
 /// What every measurement gets.
@@ -83,6 +99,8 @@ pub struct Context {
     /// Where temporary data goes: on the disk of the build, never on a memory file system.
     pub scratch: PathBuf,
     pub streams: Vec<usize>,
+    /// Points of the fan-out; none stands for all.
+    pub points: Vec<String>,
     pub noisy: bool,
 }
 
@@ -92,8 +110,14 @@ impl Context {
         let profile = own.parent().context("the benchmark has no directory")?;
         let binary = std::env::var_os("SPOOL_BIN").map_or_else(|| profile.join("spool"), PathBuf::from);
         let target = profile.parent().unwrap_or(profile);
-        let (scratch, streams) = (target.to_owned(), cli.streams.clone());
-        Ok(Self { quick: cli.quick, binary, scratch, streams, noisy: cli.noisy })
+        Ok(Self {
+            quick: cli.quick,
+            binary,
+            scratch: target.to_owned(),
+            streams: cli.streams.clone(),
+            points: cli.points.clone(),
+            noisy: cli.noisy,
+        })
     }
 
     /// The server's binary, or how to get one.
@@ -136,9 +160,16 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    if let Some(Hidden::Limit(options)) = &cli.hidden {
-        runtime.block_on(tokens::limit::serve(options))?;
-        return Ok(ExitCode::SUCCESS);
+    match &cli.hidden {
+        Some(Hidden::Limit(options)) => {
+            runtime.block_on(tokens::limit::serve(options))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Hidden::Broadcast(options)) => {
+            runtime.block_on(fanout::broadcast::serve(options))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        None => {}
     }
     machine::raise_file_limit()?;
     let context = Context::new(&cli)?;
@@ -169,6 +200,22 @@ async fn measure(cli: &Cli, context: &Context, report: &mut Report) {
     if wanted(Part::Tokens) {
         let done = tokens::measure(context, report).await;
         report.finished("tokens", done);
+    }
+    if wanted(Part::Fanout) {
+        let done = fanout::measure(context, report).await;
+        report.finished("fan-out", done);
+    }
+    if wanted(Part::Ingest) {
+        let done = ingest::measure(context, report).await;
+        report.finished("ingest", done);
+    }
+    if wanted(Part::CatchUp) {
+        let done = catch_up::measure(context, report).await;
+        report.finished("catch-up", done);
+    }
+    if wanted(Part::Idle) {
+        let done = idle::measure(context, report).await;
+        report.finished("idle", done);
     }
     if wanted(Part::Append) {
         let done = append::measure(context, report).await;

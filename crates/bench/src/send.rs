@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
     eprintln!("send: message → ids, one client");
-    let model = Model::start(Pace::AtOnce).await?;
+    let model = Model::start(Pace::AtOnce { tokens: 1 }, 50).await?;
     let directory = context.directory()?;
     let server = Server::start(context.server()?, directory.path(), Some(model.address)).await?;
     let guest = server.guest().await?;

@@ -41,6 +41,13 @@ impl Process {
         Ok(Self { child, address })
     }
 
+    /// Starts `command`, which listens at `address` without saying so.
+    pub fn start_at(command: &mut Command, address: SocketAddr) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("starting {name}"))?;
+        Ok(Self { child, address })
+    }
+
     pub fn usage(&self) -> Result<Usage> {
         Usage::of(self.child.id())
     }
@@ -106,6 +113,13 @@ impl Server {
     pub async fn mutate(&self, guest: &Guest, path: &str, args: Value) -> Result<Value> {
         let body = json!({ "path": path, "args": args });
         let mut answer = self.post("api/mutation", Some(guest), &body).await?;
+        ensure!(answer["status"] == "success", "{path}: {answer}");
+        Ok(answer["value"].take())
+    }
+
+    pub async fn query(&self, guest: &Guest, path: &str, args: &Value) -> Result<Value> {
+        let body = json!({ "path": path, "args": args });
+        let mut answer = self.post("api/query", Some(guest), &body).await?;
         ensure!(answer["status"] == "success", "{path}: {answer}");
         Ok(answer["value"].take())
     }

@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Context;
-use crate::model::{MARK, Model, Pace};
+use crate::model::{Model, Pace};
+use crate::pacer::{MARK, TOKEN_BYTES};
+use crate::readers::{Ask, Readers};
 use crate::report::{Report, Row};
 use crate::server::{Guest, Server};
 use crate::sync::Sync;
-use crate::tokens::follow::{Followers, Stream};
 
 const TARGET_MB: f64 = 40.0;
 /// How long one answer may take.
@@ -21,14 +22,16 @@ pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
     eprintln!("size: bytes per token, size of the binary");
     let binary = context.server()?;
     let tokens = context.pick(200, 40);
-    let model = Model::start(Pace::Steady { tokens }).await?;
+    let model = Model::start(Pace::Steady { tokens }, 50).await?;
     let directory = context.directory()?;
     let server = Server::start(binary, directory.path(), Some(model.address)).await?;
     let guest = server.guest().await?;
 
     let generation = begin(&server, &guest).await?;
-    let followers = Followers::start(server.address(), model.epoch)?;
-    followers.streams.send(Stream { path: format!("/api/stream/{generation}"), token: Some(guest.token.clone()) })?;
+    let followers = Readers::start(server.address(), &model.pacer, tokens)?;
+    followers
+        .streams
+        .send(Ask::Events { path: format!("/api/stream/{generation}"), token: Some(guest.token.clone()) })?;
     let seen = tokio::time::timeout(PATIENCE, followers.finish()).await??;
     let sse = seen.bytes as f64 / f64::from(tokens);
     ensure!(seen.arrivals.len() == tokens as usize, "{} of {tokens} tokens came by SSE", seen.arrivals.len());
@@ -56,7 +59,7 @@ pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
 
 fn add(report: &mut Report, wire: &str, bytes: f64, details: Value) {
     report.add(Row {
-        name: format!("bytes per token of 12 characters, {wire}"),
+        name: format!("bytes per token of {TOKEN_BYTES} characters, {wire}"),
         measured: format!("{bytes:.0}"),
         against: "–".to_owned(),
         ratio: None,

@@ -4,7 +4,6 @@
 //! The model speaks on an open-loop schedule and every token carries its intended time, so whatever waits
 //! anywhere is counted. The numbers are those of the steady part: all streams run, none begins or ends.
 
-pub mod follow;
 pub mod limit;
 mod point;
 mod target;

@@ -97,6 +97,8 @@ pub struct ServerInfo {
     pub models: Vec<ModelChoice>,
     /// Whether answers come from the built-in demo model, because no provider is configured.
     pub demo: bool,
+    /// The largest file that can be uploaded.
+    pub max_upload_bytes: u64,
 }
 
 /// A model that a client may name.

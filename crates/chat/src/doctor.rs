@@ -11,7 +11,9 @@ use spool_protocol::{Error, Result};
 use spool_store::{Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
-use crate::tables::{Approval, Artifact, Generation, Message, Thread, approval, artifact, generation, message, thread};
+use crate::tables::{
+    Approval, Artifact, Generation, Message, Thread, Upload, approval, artifact, generation, message, thread, upload,
+};
 
 /// Rows of one batch. Each costs a handful of reads.
 const BATCH: u32 = 100;
@@ -49,7 +51,7 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads first, then generations, messages, artifacts and approvals.
+/// Checks one batch: threads first, then generations, messages, artifacts, approvals and uploads.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -88,7 +90,14 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
             for row in &page.page {
                 checks::approval(tx, row, &mut violations)?;
             }
-            after(&page, "approvals", None)
+            after(&page, "approvals", Some("uploads"))
+        }
+        "uploads" => {
+            let page = batch::<Upload>(tx, upload::BY_THREAD, within)?;
+            for row in &page.page {
+                checks::upload(tx, row, &mut violations)?;
+            }
+            after(&page, "uploads", None)
         }
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };

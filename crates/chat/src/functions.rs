@@ -18,6 +18,7 @@ pub mod streams;
 pub mod subscriptions;
 pub mod threads;
 pub mod turns;
+pub mod uploads;
 pub mod users;
 
 use schemars::JsonSchema;

@@ -55,6 +55,14 @@ pub const STREAM_PRODUCERS: usize = 10_000;
 pub const SUBSCRIPTIONS: usize = 100;
 /// Streams of one subscription: each is looked at with every wake. A pattern finds no more than these.
 pub const SUBSCRIPTION_LINKS: usize = 1_000;
+/// Files of one thread; a list of them has no pages.
+pub const THREAD_UPLOADS: usize = 1_000;
+/// The name of a file, as file systems bound it.
+pub const FILE_NAME_BYTES: usize = 255;
+/// A media type: two names of 127 characters at most (RFC 6838, 4.2), and the slash.
+pub const MEDIA_TYPE_BYTES: usize = 255;
+/// Files of one message.
+pub const MESSAGE_FILES: usize = 50;
 /// Longest life of a signed URL, in seconds: a week.
 pub const READ_URL_SECONDS: u64 = 7 * 24 * 3600;
 

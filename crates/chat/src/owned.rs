@@ -7,7 +7,7 @@ use spool_protocol::{Error, Result};
 use spool_store::{Id, Tx};
 
 use crate::principal::Principal;
-use crate::tables::{Approval, Artifact, Generation, Message, Thread};
+use crate::tables::{Approval, Artifact, Generation, Message, Thread, Upload};
 
 /// The thread, if the caller may see it.
 pub fn thread(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Thread>) -> Result<Thread> {
@@ -49,6 +49,14 @@ pub fn approval(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Approval>) -> Re
     let approval = tx.get(id)?.ok_or_else(missing)?;
     let thread = find_thread(tx, principal, &approval.thread_id)?.ok_or_else(missing)?;
     Ok((thread, approval))
+}
+
+/// The upload and its thread, if the caller may see the thread.
+pub fn upload(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Upload>) -> Result<(Thread, Upload)> {
+    let missing = || Error::not_found("upload");
+    let upload = tx.get(id)?.filter(|upload| upload.deleted_at.is_none()).ok_or_else(missing)?;
+    let thread = find_thread(tx, principal, &upload.thread_id)?.ok_or_else(missing)?;
+    Ok((thread, upload))
 }
 
 fn may_see(principal: &Principal, thread: &Thread) -> bool {

@@ -86,7 +86,16 @@ part_kinds! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tool_call_id: Option<String>,
     },
-    File { upload_id: String },
+    /// One of the thread's uploads. Whatever else is known of it comes from its row, never from a client.
+    File {
+        upload_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media_type: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+    },
     Activity {
         kind: String,
         label: String,

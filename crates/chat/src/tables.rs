@@ -12,6 +12,7 @@ pub mod producer;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
+pub mod upload;
 pub mod user;
 
 pub use approval::{Approval, ApprovalView};
@@ -23,6 +24,7 @@ pub use producer::Producer;
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
+pub use upload::{Upload, UploadView};
 pub use user::{User, UserKind, UserView};
 
 use spool_store::Schema;
@@ -43,5 +45,6 @@ pub static SCHEMA: Schema = Schema {
         &producer::TABLE,
         &subscription::TABLE,
         &subscription::LINK_TABLE,
+        &upload::TABLE,
     ],
 };

@@ -41,6 +41,11 @@ pub fn from_message(text: &str) -> Option<String> {
     Some(first.to_uppercase().chain(characters).collect())
 }
 
+/// A title for a thread that begins with a file and no words: the name as it is.
+pub fn from_file(name: &str) -> Option<String> {
+    Some(shorten(name).to_owned()).filter(|title| !title.is_empty())
+}
+
 fn or_else<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     if text.is_empty() { otherwise } else { text }
 }

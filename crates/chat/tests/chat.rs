@@ -19,4 +19,5 @@ mod streams;
 mod subscriptions;
 mod threads;
 mod turns;
+mod uploads;
 mod users;

@@ -43,7 +43,7 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    assert_eq!(batches, 2 + 2 + 3 + 1 + 1);
+    assert_eq!(batches, 2 + 2 + 3 + 1 + 1 + 1);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ struct Ids {
     generation: String,
     artifact: String,
     approval: String,
+    upload: String,
 }
 
 enum Case {
@@ -53,6 +54,9 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "generations:get" | "generations:stop" => Takes(json!({ "generationId": ids.generation })),
         "generations:deltas" => Takes(json!({ "generationId": ids.generation, "cursor": 0 })),
         "streams:readUrl" => Takes(json!({ "generationId": ids.generation, "ttlSeconds": 60 })),
+        "uploads:list" => Takes(json!({ "threadId": ids.thread })),
+        "uploads:get" | "uploads:remove" => Takes(json!({ "uploadId": ids.upload })),
+        "uploads:readUrl" => Takes(json!({ "uploadId": ids.upload, "ttlSeconds": 60 })),
         "generations:open" => Takes(json!({ "threadId": ids.thread, "text": "hello" })),
         "generations:append" => {
             Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] }))
@@ -80,8 +84,8 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
 /// Well formed ids of rows that never existed.
 fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
-    let (artifact, approval) = (id("art"), id("apr"));
-    Ids { thread: id("thr"), message: id("msg"), generation: id("gen"), artifact, approval }
+    let (artifact, approval, upload) = (id("art"), id("apr"), id("upl"));
+    Ids { thread: id("thr"), message: id("msg"), generation: id("gen"), artifact, approval, upload }
 }
 
 /// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.
@@ -100,7 +104,9 @@ async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     stage.ok(&service, "generations:finish", done).await;
     let args = json!({ "threadId": thread, "text": "two", "requestId": "r1" });
     let second = stage.ok(owner, "turns:send", args).await;
-    Ids { thread, message: first.message, generation: text(&second["generationId"]), artifact, approval }
+    let upload = stage.upload(owner, &thread, "Theirs").await;
+    let generation = text(&second["generationId"]);
+    Ids { thread, message: first.message, generation, artifact, approval, upload }
 }
 
 type Outcome = Result<Value, Error>;

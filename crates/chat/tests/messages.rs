@@ -73,10 +73,11 @@ async fn ms_05_a_stale_writer_is_told_the_current_version() {
 async fn ms_07_parts_round_trip_and_text_is_their_join() {
     let stage = Stage::new().await;
     let thread = stage.thread(&stage.u1).await;
+    let upload = stage.upload(&stage.u1, &thread, "a").await;
     let parts = json!([
         { "type": "text", "text": "one\n" },
         { "type": "data", "mediaType": "application/json", "json": { "a": [1, { "b": null }] } },
-        { "type": "file", "uploadId": "upl_1" },
+        { "type": "file", "uploadId": upload, "mediaType": "text/plain", "name": "a", "size": 3 },
         { "type": "text", "text": "  two" },
     ]);
     let id =

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use spool_chat::registry::{Kind, find, find_internal};
+use spool_chat::tables::Upload;
 use spool_chat::{CallContext, Principal, SCHEMA, Settings};
 use spool_protocol::{Code, Error, Event};
 use spool_store::backend::sqlite::{SqliteBackend, Synchronous};
@@ -97,6 +98,21 @@ impl Stage {
     /// A new thread of `principal`.
     pub async fn thread(&self, principal: &Principal) -> String {
         text(&self.ok(principal, "threads:create", json!({})).await)
+    }
+
+    /// The arguments of `uploads:create` for three bytes of text under a fresh id.
+    pub fn upload_args(&self, principal: &Principal, thread: &str, name: &str) -> Value {
+        let id: Id<Upload> = Id::fresh(1_700_000_000_000);
+        json!({
+            "id": id, "threadId": thread, "user": principal.user(), "fileName": name, "mediaType": "text/plain",
+            "size": 3, "sha256": "00",
+        })
+    }
+
+    /// A new file of the thread; its bytes are nowhere.
+    pub async fn upload(&self, principal: &Principal, thread: &str, name: &str) -> String {
+        let created = self.system("uploads:create", self.upload_args(principal, thread, name)).await;
+        text(&created["upload"]["_id"])
     }
 
     pub async fn send(&self, principal: &Principal, thread: &str, said: &str) -> Turn {

@@ -256,6 +256,6 @@ async fn th_12_a_live_list_changes_with_another_device_s_update() {
     let first = stage.store.changed(&subscription, &wake, None).await.unwrap();
     assert!(first.value.as_ref().unwrap().contains("before"));
     stage.ok(&stage.u1, "threads:update", json!({ "threadId": id, "title": "after" })).await;
-    let second = stage.store.changed(&subscription, &wake, Some(&first)).await.unwrap();
+    let second = stage.store.changed(&subscription, &wake, Some(first.clone())).await.unwrap();
     assert!(second.value.as_ref().unwrap().contains("after"));
 }

@@ -108,6 +108,11 @@ pub enum Chunk {
         #[serde(skip_serializing_if = "Option::is_none")]
         provider_metadata: Option<Value>,
     },
+    /// A file of the answer. The log knows no addresses: whoever sends the chunk gives it one.
+    File {
+        url: String,
+        media_type: String,
+    },
     /// What the runner is doing. Transient: clients are told, and keep nothing.
     #[serde(rename = "data-activity")]
     Activity {

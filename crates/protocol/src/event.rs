@@ -124,6 +124,16 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<u64>,
     },
+    /// A file that belongs to the answer. A runner names the upload; the server adds what its row says.
+    File {
+        upload_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media_type: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+    },
     /// What the runner is doing, for people: "waiting for the model", "reading 3 pages".
     Activity {
         kind: String,
@@ -151,6 +161,7 @@ impl Event {
             | Event::Source { .. }
             | Event::Artifact { .. }
             | Event::Approval { .. }
+            | Event::File { .. }
             | Event::Activity { .. }
             | Event::Status { .. } => 1,
         }
@@ -181,6 +192,7 @@ impl Event {
             Event::Source { .. } => "source",
             Event::Artifact { .. } => "artifact",
             Event::Approval { .. } => "approval",
+            Event::File { .. } => "file",
             Event::Activity { .. } => "activity",
             Event::Status { .. } => "status",
         }

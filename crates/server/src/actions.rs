@@ -45,7 +45,7 @@ impl Actions {
         let subscription = self.functions.subscribe("messages:get", principal, args, None, &wake)?;
         let mut last = None;
         loop {
-            let output = self.functions.store().changed(&subscription, &wake, last.as_ref()).await?;
+            let output = self.functions.store().changed(&subscription, &wake, last.clone()).await?;
             let text = output.value.clone()?;
             let message: Value =
                 serde_json::from_str(&text).map_err(|e| Error::internal(format!("messages:get: {e}")))?;

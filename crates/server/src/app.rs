@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use axum::ServiceExt;
-use axum::extract::Request;
-use axum::serve::ListenerExt as _;
+use anyhow::Result;
 use spool_chat::Settings;
 use spool_protocol::{Code, Error};
 use spool_store::backend::sqlite::{self, SqliteBackend};
 use spool_store::{Clock, Store, StoreOptions};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,13 +26,11 @@ use crate::metrics::Metrics;
 use crate::providers::Providers;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
-use crate::{driver, http, jobs, streams};
+use crate::uploads::{self, Files};
+use crate::{connections, driver, http, jobs, streams};
 
 /// How long open connections and running turns get to end by themselves.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// How long a peer may leave sent bytes unacknowledged, or its window closed.
-const STUCK: Duration = Duration::from_secs(60);
 
 pub struct App {
     pub config: Config,
@@ -45,6 +40,8 @@ pub struct App {
     pub auth: Auth,
     pub providers: Arc<Providers>,
     pub stream_keys: StreamKeys,
+    /// The bytes of uploads.
+    pub files: Files,
     /// Calls subscribers of durable streams.
     pub webhooks: reqwest::Client,
     /// One permit per open socket and stream.
@@ -68,18 +65,15 @@ pub fn open_store(dir: &DataDir, synchronous: Synchronous, clock: Arc<dyn Clock>
 
 /// Serves until `app.shutdown`, then drains. The listener is handed in, so that tests and main start alike.
 pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
+    if let Err(error) = uploads::sweep(&app).await {
+        tracing::error!(%error, "files of unfinished uploads could not be removed; the next start tries again");
+    }
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
-    let shutdown = app.shutdown.clone();
     tracing::info!("ready");
     let service = MapRequestLayer::new(http::collapse_slashes).layer(http::router(&app));
-    let listener = listener.tap_io(tune);
-    axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
-        .with_graceful_shutdown(async move { shutdown.cancelled().await })
-        .into_future()
-        .await
-        .context("serving")?;
+    connections::serve(listener, service, app.shutdown.clone()).await;
 
     app.tasks.close();
     if tokio::time::timeout(DRAIN, app.tasks.wait()).await.is_err() {
@@ -89,16 +83,6 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     jobs.abort();
     streams.abort();
     Ok(())
-}
-
-/// Tokens are small and must not wait for company (Nagle). A reader that takes nothing for a minute is let
-/// go by the kernel, whatever it was reading: it can resume at its offset.
-fn tune(tcp: &mut TcpStream) {
-    let socket = socket2::SockRef::from(&*tcp);
-    let tuned = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(STUCK)));
-    if let Err(error) = tuned {
-        tracing::debug!(%error, "socket options");
-    }
 }
 
 impl App {
@@ -125,6 +109,7 @@ impl App {
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
+            files: Files::open(dir.path())?,
             config,
             clock,
             shutdown,
@@ -162,6 +147,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             version: env!("CARGO_PKG_VERSION").into(),
             models: providers.models(),
             demo: providers.is_demo_only(),
+            max_upload_bytes: config.uploads.max_bytes,
         },
         ..Settings::default()
     }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 pub struct Config {
     /// Address and port to listen on (`SPOOL_LISTEN`). Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Directory for the database, the signing key and the lock (`SPOOL_DATA`).
+    /// Directory for the database, the files, the signing key and the lock (`SPOOL_DATA`).
     pub data: PathBuf,
     /// `full` (default): every acknowledgement is fsynced. `normal`: a power cut may lose the last commits.
     pub synchronous: Synchronous,
@@ -30,6 +30,7 @@ pub struct Config {
     pub guests: Guests,
     pub turns: Turns,
     pub approvals: Approvals,
+    pub uploads: Uploads,
     /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
     pub connections: usize,
     pub streams: Streams,
@@ -78,6 +79,8 @@ pub struct Turns {
     pub history_messages: usize,
     /// Bytes of history that the model sees at most.
     pub history_bytes: usize,
+    /// Bytes of the conversation's files that the model is given at most, the newest. Text counts up to 256 KiB each.
+    pub file_bytes: u64,
     /// Lets ordinary users write assistant and system messages, for old front ends that store answers
     /// themselves. Such messages are marked `origin: "client"`.
     pub allow_client_roles: bool,
@@ -101,6 +104,7 @@ impl Default for Turns {
             concurrency: 4096,
             history_messages: 40,
             history_bytes: 256 << 10,
+            file_bytes: 16 << 20,
             allow_client_roles: false,
         }
     }
@@ -117,6 +121,33 @@ pub struct Approvals {
 impl Default for Approvals {
     fn default() -> Self {
         Self { expire_minutes: 24 * 60 }
+    }
+}
+
+/// Files of conversations.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Uploads {
+    /// The largest file, in bytes, 1 to 1073741824.
+    pub max_bytes: u64,
+    /// Media types that are taken, as `image/png`, `image/*` or `*/*`.
+    pub types: Vec<String>,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { max_bytes: 20 << 20, types: vec!["*/*".to_owned()] }
+    }
+}
+
+impl Uploads {
+    /// Whether files of this media type are taken.
+    pub fn takes(&self, media_type: &str) -> bool {
+        self.types.iter().any(|pattern| match pattern.strip_suffix("/*") {
+            Some("*") => true,
+            Some(kind) => media_type.split_once('/').is_some_and(|(its, _)| its == kind),
+            None => pattern == media_type,
+        })
     }
 }
 
@@ -200,6 +231,7 @@ impl Default for Config {
             guests: Guests::default(),
             turns: Turns::default(),
             approvals: Approvals::default(),
+            uploads: Uploads::default(),
             connections: 20_000,
             streams: Streams::default(),
             providers: BTreeMap::new(),
@@ -252,6 +284,9 @@ impl Config {
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
             ("turns.history_messages", (1..=1000).contains(&turns.history_messages), "1 to 1000"),
             ("streams.long_poll_ms", (10..=300_000).contains(&self.streams.long_poll_ms), "10 to 300000"),
+            ("turns.file_bytes", turns.file_bytes <= 64 << 20, "0 to 67108864"),
+            ("uploads.max_bytes", (1..=1 << 30).contains(&self.uploads.max_bytes), "1 to 1073741824"),
+            ("uploads.types", self.uploads.types.iter().all(|t| t.contains('/')), "types like image/png or image/*"),
             ("connections", (1..=1_000_000).contains(&self.connections), "1 to 1000000"),
             ("default_title", !self.default_title.trim().is_empty(), "a text that is not blank"),
         ];
@@ -300,6 +335,7 @@ mod tests {
             ("lissten = \"127.0.0.1:1\"", "lissten"),
             ("listen = \"nowhere\"", "listen"),
             ("[turns]\nlease_seconds = 1", "turns.lease_seconds"),
+            ("[uploads]\nmax_bytes = 0", "uploads.max_bytes"),
             ("[turns]\nwhen_busy = \"explode\"", "explode"),
             ("[providers.x]\nkind = \"openai\"\napi_key = \"${NOT_SET}\"", "providers.x.api_key"),
         ] {
@@ -315,6 +351,14 @@ mod tests {
         assert_eq!(config.model.as_deref(), Some("x"));
         assert_eq!(config.providers["openai"].kind, ProviderKind::OpenAi);
         assert!(load("", &[("SPOOL_DATABASE_URL", "postgres://x")]).is_err());
+    }
+
+    #[test]
+    fn ht_06_types_are_taken_by_name_or_kind() {
+        let uploads = load("[uploads]\ntypes = [\"image/*\", \"text/plain\"]", &[]).unwrap().uploads;
+        assert!(uploads.takes("image/png") && uploads.takes("text/plain"));
+        assert!(!uploads.takes("text/html") && !uploads.takes("imagex/png"));
+        assert!(Config::default().uploads.takes("a/b"));
     }
 
     #[test]

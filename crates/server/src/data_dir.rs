@@ -61,6 +61,10 @@ impl DataDir {
         })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
     }

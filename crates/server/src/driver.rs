@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::json;
-use spool_agent::{PromptMessage, Role};
+use spool_agent::{PromptFile, PromptMessage, Role};
+use spool_chat::functions::driver::HistoryFile;
 use spool_protocol::Error;
 use tokio::sync::{Notify, Semaphore};
 
@@ -32,6 +33,8 @@ struct Claim {
 struct HistoryMessage {
     role: String,
     text: String,
+    #[serde(default)]
+    files: Vec<HistoryFile>,
 }
 
 impl HistoryMessage {
@@ -43,8 +46,14 @@ impl HistoryMessage {
             "system" => Role::System,
             _ => return None,
         };
-        Some(PromptMessage::new(role, self.text))
+        let files = self.files.into_iter().map(into_prompt_file).collect();
+        Some(PromptMessage { files, ..PromptMessage::new(role, self.text) })
     }
+}
+
+fn into_prompt_file(file: HistoryFile) -> PromptFile {
+    let HistoryFile { upload_id, name, media_type, size } = file;
+    PromptFile { id: upload_id, name, media_type, size, bytes: None }
 }
 
 /// Runs until shutdown. Turns of an earlier process are ended first: this process owns the data, so
@@ -74,7 +83,7 @@ async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
     let mut last = None;
     loop {
         let output = tokio::select! {
-            output = app.functions.store().changed(&queue, &wake, last.as_ref()) => output?,
+            output = app.functions.store().changed(&queue, &wake, last.clone()) => output?,
             () = app.shutdown.cancelled() => return Ok(()),
         };
         let value = output.value.clone()?;

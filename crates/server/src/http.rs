@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, Method};
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use serde::de::DeserializeOwned;
 use spool_protocol::{Code, Error};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -27,6 +27,7 @@ mod functions;
 mod health;
 mod stream;
 mod ui;
+mod uploads;
 
 pub use durable::links as durable_links;
 
@@ -34,6 +35,7 @@ pub use durable::links as durable_links;
 const BODY_BYTES: usize = (16 << 20) + 2_000;
 
 pub fn router(app: &Arc<App>) -> Router {
+    let chat = chat_bytes(app.config.uploads.max_bytes);
     let api = Router::new()
         .route("/api/sync", get(sync::upgrade_other))
         .route("/api/{version}/sync", get(sync::upgrade_npm))
@@ -47,9 +49,11 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/api/debug_event", post(|| async {}))
         .route("/api/auth/guest", post(account::guest))
         .route("/api/stream/{generation}", get(stream::follow))
-        .route("/api/chat", post(chat::submit))
+        .route("/api/chat", post(chat::submit).layer((DefaultBodyLimit::max(chat), Extension(BodyLimit(chat)))))
         .route("/api/chat/{chat}/stream", get(chat::resume))
         .route("/api/chat/{chat}/stop", post(chat::stop))
+        .route("/api/uploads", post(uploads::create))
+        .route("/api/uploads/{id}", get(uploads::read))
         .layer(middleware::from_fn(with_request_id));
     Router::new()
         .merge(api)
@@ -66,6 +70,17 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(cors())
         .with_state(Arc::clone(app))
 }
+
+/// A message may carry files in base64, and clients send the earlier ones with it. Held in memory, so there
+/// is an end to it; larger files are uploaded first.
+fn chat_bytes(file: u64) -> usize {
+    const MOST: usize = 128 << 20;
+    usize::try_from(file).unwrap_or(MOST).saturating_mul(2).saturating_add(BODY_BYTES).min(MOST)
+}
+
+/// The limit of this route's bodies where it is not [`BODY_BYTES`], for the refusal to name it.
+#[derive(Clone, Copy)]
+struct BodyLimit(usize);
 
 /// Clients join their configured address and `/api/…` as they are, so an address that ends in a slash
 /// makes two. Runs before routing.
@@ -139,10 +154,11 @@ impl FromRequest<Arc<App>> for Body {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+        let limit = request.extensions().get::<BodyLimit>().map_or(BODY_BYTES, |limit| limit.0);
         let body = Bytes::from_request(request, app).await;
         body.map(Body).map_err(|rejection| {
             let code = if rejection.status() == 413 { Code::TooLarge } else { Code::BadRequest };
-            Refusal(Error::new(code, format!("body: {}", rejection.body_text())).with("limit", BODY_BYTES))
+            Refusal(Error::new(code, format!("body: {}", rejection.body_text())).with("limit", limit))
         })
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use spool_protocol::Error;
 
 use crate::app::App;
+use crate::uploads;
 
 /// How often the server looks for something to clean.
 const EVERY: Duration = Duration::from_secs(2);
@@ -49,6 +50,7 @@ async fn clean(app: &App, round: u64) -> Result<(), Error> {
         let purged: Value = serde_json::from_str(&purged).unwrap_or_default();
         more = purged["hasMore"] == true;
     }
+    uploads::purge(app).await?;
     if round.is_multiple_of(LEDGER_EVERY) {
         let before = app.clock.now_ms().saturating_sub(LEDGER_DAYS * 86_400_000);
         app.functions.store().prune_ledger(before).await?;

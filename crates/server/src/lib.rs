@@ -6,10 +6,12 @@ pub mod actions;
 pub mod app;
 pub mod auth;
 pub mod config;
+mod connections;
 pub mod data_dir;
 pub mod functions;
 pub mod metrics;
 pub mod providers;
+pub mod uploads;
 
 mod driver;
 mod http;

@@ -13,6 +13,7 @@ use spool_server::auth::new_service_key;
 use spool_server::config::Config;
 use spool_server::data_dir::{AdminAccess, DATABASE, DataDir, OpenError};
 use spool_server::functions::Functions;
+use spool_server::uploads::{self, Files};
 use spool_store::SystemClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -222,8 +223,30 @@ async fn doctor(place: &Place) -> Result<ExitCode> {
             break;
         }
     }
+    broken += doctor_of_bytes(&config, &operator).await?;
     print(&if broken == 0 { "every invariant holds\n".to_owned() } else { format!("{broken} violations\n") })?;
     Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Every file that a row speaks of is there, whole.
+async fn doctor_of_bytes(config: &Config, operator: &Operator) -> Result<usize> {
+    let files = Files::open(&config.data)?;
+    let (mut cursor, mut broken) = (Value::Null, 0);
+    loop {
+        let options = json!({ "numItems": 100, "cursor": cursor });
+        let page = operator.query("uploads:everyone", json!({ "paginationOpts": options })).await?;
+        for (row, message) in uploads::faults(&files, &page)? {
+            // A running server may have removed it meanwhile.
+            if operator.query("uploads:known", json!({ "ids": [row.id] })).await? != json!([]) {
+                broken += 1;
+                print(&format!("{}\n", json!({ "id": row.id, "invariant": "bytes", "message": message })))?;
+            }
+        }
+        if page["isDone"] == true {
+            return Ok(broken);
+        }
+        cursor = page["continueCursor"].clone();
+    }
 }
 
 fn print(text: &str) -> Result<()> {

@@ -80,7 +80,7 @@ async fn wake(app: &Arc<App>) -> Result<(), Error> {
         };
         let pause = due.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.saturating_sub(app.clock.now_ms())));
         tokio::select! {
-            output = app.functions.store().changed(&next, &wake, last.as_ref()) => { last = Some(output?); }
+            output = app.functions.store().changed(&next, &wake, last.clone()) => { last = Some(output?); }
             () = tokio::time::sleep(pause.min(LONGEST_SLEEP)), if last.is_some() => advance(app, &room).await?,
         }
     }

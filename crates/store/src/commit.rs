@@ -109,7 +109,11 @@ impl Committer {
     pub fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut waiting = Vec::with_capacity(limits::BATCH_JOBS);
         while jobs.blocking_recv_many(&mut waiting, limits::BATCH_JOBS) > 0 {
+            let appends = waiting.iter().filter(|job| matches!(job, Job::Append { .. })).count();
             self.commit_batch(waiting.drain(..));
+            if appends >= limits::BUSY_APPENDS {
+                std::thread::sleep(limits::GATHER);
+            }
         }
     }
 
@@ -253,7 +257,7 @@ impl Committer {
             let message = format!("the log ends at {end}, the append expects {expected}");
             return Ok(Err(Error::new(Code::OffsetMismatch, message).with("end", end)));
         }
-        let chunk = Chunk { start: end, end: end + units, data: data.into() };
+        let chunk = Chunk::new(end, end + units, data);
         self.connection.log_append(&log, &chunk)?;
         let end = chunk.end;
         batch.ends.insert(log.clone(), LogEnd { end, sealed: false });

@@ -56,6 +56,11 @@ impl<T: Document> Id<T> {
         }
     }
 
+    /// A fresh id for something that has to lie beside the rows before there is a row.
+    pub fn fresh(now_ms: u64) -> Self {
+        Self::trusted(IdSource::new().next(T::TABLE.prefix, now_ms))
+    }
+
     pub(crate) fn trusted(text: String) -> Self {
         Self(text, PhantomData)
     }

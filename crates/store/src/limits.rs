@@ -1,5 +1,7 @@
 //! Every bound of the store, each with its reason. Crossing one is a typed error, never a slowdown.
 
+use std::time::Duration;
+
 /// One document as JSON. A finished answer of 10 MB must fit with its parts.
 pub const DOCUMENT_BYTES: usize = 32 << 20;
 /// Rows that one function may read: a query that needs more wants an index or a page.
@@ -17,11 +19,22 @@ pub const PINNED_SNAPSHOTS: usize = 8;
 pub const PINNED_MS: u64 = 30_000;
 /// Jobs that share one SQL transaction and one fsync. Larger batches only add latency.
 pub const BATCH_JOBS: usize = 256;
+/// Appends in one batch from which on more are gathered for the next: a commit costs the same for one
+/// token as for fifty, and so does waking those who wait for it.
+pub const BUSY_APPENDS: usize = 4;
+/// How long they are gathered. A lone stream never waits.
+pub const GATHER: Duration = Duration::from_millis(2);
 /// Jobs waiting for the writer; beyond it callers wait, which is the backpressure.
 pub const WRITE_QUEUE: usize = 8_192;
 /// Changed keys remembered, of however many commits, to judge a query that ran while others committed.
 /// About 100 bytes each.
 pub const RECENT_CHANGES: usize = 65_536;
+/// Appended chunks that wait in the journal until they are filed under their logs, and their bytes: as many
+/// as a start can read at once. The more there are, the more of one log are filed together.
+pub const JOURNAL_ROWS: usize = 32_768;
+pub const JOURNAL_BYTES: usize = 16 << 20;
+/// Chunks that one commit files, so that none takes much longer than the others.
+pub const JOURNAL_MOVED: usize = 512;
 /// Bytes of one log kept in memory for its followers; older parts come from the database.
 pub const LOG_TAIL_BYTES: usize = 256 << 10;
 /// Logs without followers whose ends are kept in memory, of which each may have `LOG_TAIL_BYTES`.

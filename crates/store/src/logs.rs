@@ -4,8 +4,9 @@
 //! database when it is behind, so a slow reader neither buffers nor delays anybody.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use spool_protocol::Error;
 use tokio::sync::Notify;
 
@@ -14,11 +15,27 @@ use crate::limits;
 use crate::store::Store;
 
 /// One append: `data` covers the offsets `start..end`. What an offset unit is, the appender decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Chunk {
     pub start: u64,
     pub end: u64,
     pub data: Arc<str>,
+    /// The chunk as readers get it who get all of it: made by the first, for all of them.
+    pub encoded: Arc<OnceLock<Encoded>>,
+}
+
+/// A whole chunk on a wire that writes the same for every reader.
+#[derive(Debug)]
+pub struct Encoded {
+    pub bytes: Bytes,
+    /// Whether nothing follows.
+    pub is_last: bool,
+}
+
+impl Chunk {
+    pub fn new(start: u64, end: u64, data: impl Into<Arc<str>>) -> Self {
+        Self { start, end, data: data.into(), encoded: Arc::default() }
+    }
 }
 
 /// The logs that somebody appends to or follows right now.

@@ -191,12 +191,12 @@ impl Store {
     /// Waits until the results of one query change, and returns them: the way for tasks of the server
     /// to react to rows. `wake` must be the subscription's.
     pub async fn changed(
-        &self, subscription: &Subscription, wake: &Notify, last: Option<&Arc<Output>>,
+        &self, subscription: &Subscription, wake: &Notify, last: Option<Arc<Output>>,
     ) -> Result<Arc<Output>, Error> {
         loop {
             let (_, outputs) = self.evaluate(&[subscription]).await?;
             if let Some(output) = outputs.into_iter().next()
-                && last.is_none_or(|last| !Arc::ptr_eq(last, &output))
+                && last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &output))
             {
                 return Ok(output);
             }
@@ -229,7 +229,13 @@ impl Store {
     /// Stored chunks from the one that holds `from` on, up to the read limit.
     pub(crate) async fn log_read(&self, log: &str, from: u64) -> Result<Vec<Chunk>, Error> {
         let log = log.to_owned();
-        self.read(move |connection| connection.log_read(&log, from, limits::LOG_READ_BYTES)).await?
+        self.read(move |connection| {
+            connection.begin_read()?;
+            let chunks = connection.log_read(&log, from, limits::LOG_READ_BYTES);
+            connection.end_read();
+            chunks
+        })
+        .await?
     }
 
     /// Closes snapshots whose time is up. To be called now and then.

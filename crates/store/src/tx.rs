@@ -190,7 +190,7 @@ impl<'conn> Tx<'conn> {
         if sealed {
             return Err(log_sealed());
         }
-        let chunk = Chunk { start: end, end: end + units, data: data.into() };
+        let chunk = Chunk::new(end, end + units, data);
         self.connection.log_append(log, &chunk)?;
         self.changes.logs.push(log.to_owned());
         let end = chunk.end;

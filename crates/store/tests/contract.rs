@@ -223,7 +223,7 @@ async fn logs_append_at_their_end_only_and_followers_see_every_chunk_once() {
     let seal = mutation(|tx| tx.log_append("l", 1, "d".into()).and_then(|_| tx.log_seal("l")).map(|()| "null".into()));
     bench.store.mutate(seal, None).await.unwrap();
     assert_eq!(&*tail.next().await.unwrap().unwrap()[0].data, "d");
-    assert_eq!(tail.next().await.unwrap(), None);
+    assert!(tail.next().await.unwrap().is_none());
     assert_eq!(bench.store.append("l", 4, 1, "e".into()).await.unwrap_err().code, Code::LogSealed);
     let mut late = bench.store.tail("l", 0).await.unwrap();
     assert_eq!(late.next().await.unwrap().unwrap().len(), 3);

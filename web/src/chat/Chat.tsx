@@ -23,7 +23,7 @@ export function Chat({ threadId }: { threadId: string | null }) {
   const { messages, earlier, loadEarlier } = useMessages(
     threadId === null ? null : auth.status === "signed_in" ? threadId : "skip",
   );
-  const { send, resend, discard } = useSend(threadId, adopt);
+  const { send, sendWith, resend, discard } = useSend(threadId, adopt);
   const retry = useRetry();
 
   const views = messages ?? NONE;
@@ -47,7 +47,14 @@ export function Chat({ threadId }: { threadId: string | null }) {
         ) : (
           <Conversation earlier={earlier} onEarlier={loadEarlier} />
         )}
-        <Composer draftKey={threadId ?? "new"} running={running} generationId={answering?.generationId ?? null} connection={connection} />
+        <Composer
+          draftKey={threadId ?? "new"}
+          running={running}
+          generationId={answering?.generationId ?? null}
+          connection={connection}
+          threadId={threadId}
+          onSendWith={sendWith}
+        />
         <Announcer views={views} />
       </ChatActions>
     </AssistantRuntimeProvider>

@@ -1,11 +1,14 @@
-// Where messages are written. Enter sends, Shift+Enter breaks the line, stop takes the place of send while an
-// answer is coming; what was half written in a thread is there again on return.
+// Where messages are written and files attached. Enter sends, Shift+Enter breaks the line, stop takes the place
+// of send while an answer is coming; what was half written in a thread is there again on return.
 
 import { ComposerPrimitive, useAui, useAuiState } from "@assistant-ui/react";
+import type { FilePart } from "@spool/client";
 import { useStop, type ConnectionState } from "@spool/client/react";
-import { useEffect, useRef, useState } from "react";
-import { ArrowUpIcon, StopIcon } from "../icons";
+import { useEffect, useRef, useState, type FormEvent } from "react";
+import { ArrowUpIcon, ClipIcon, StopIcon } from "../icons";
 import { DemoNote } from "../status/DemoNote";
+import { useAttachments, useFileDrop } from "./attachments";
+import { AttachmentTray } from "./AttachmentTray";
 
 interface ComposerProps {
   /** Which draft this is: a thread's id, or "new". */
@@ -14,30 +17,69 @@ interface ComposerProps {
   /** The generation to stop; `null` until the server has told. */
   generationId: string | null;
   connection: ConnectionState;
+  threadId: string | null;
+  /** Sends a message with files that are in the thread already. */
+  onSendWith: (threadId: string, text: string, files: readonly FilePart[]) => void;
 }
 
-export function Composer({ draftKey, running, generationId, connection }: ComposerProps) {
+export function Composer({ draftKey, running, generationId, connection, threadId, onSendWith }: ComposerProps) {
   useKeptDraft(draftKey);
+  const aui = useAui();
+  const attachments = useAttachments();
+  const over = useFileDrop(attachments.add);
+  const attached = attachments.list.length > 0;
+  // Without files the message goes the usual way.
+  const submit = (event: FormEvent) => {
+    if (!attached) return;
+    event.preventDefault();
+    if (running || attachments.uploading) return;
+    const text = aui.composer.getState().text.trim();
+    void attachments.submit(threadId, (thread, files) => {
+      aui.composer.setText("");
+      onSendWith(thread, text, files);
+    });
+  };
   const offline = connection === "offline" || connection === "reconnecting";
   return (
     <div className="mx-auto w-full max-w-read shrink-0 px-3 pb-[max(0.75rem,env(safe-area-inset-bottom))] sm:px-6">
       <ComposerPrimitive.Root
         id="composer"
-        className="relative flex items-end gap-2 rounded-3xl border border-line bg-raised p-2 shadow-card transition-colors has-[textarea:focus-visible]:border-accent-line"
+        onSubmit={submit}
+        aria-busy={attachments.uploading}
+        className={`relative rounded-3xl border bg-raised p-2 shadow-card transition-colors has-[textarea:focus-visible]:border-accent-line ${
+          over ? "border-accent-line ring-4 ring-accent-soft" : "border-line"
+        }`}
       >
-        <ComposerPrimitive.Input
-          autoFocus={!TOUCH}
-          dir="auto"
-          rows={1}
-          maxRows={10}
-          cancelOnEscape={false}
-          addAttachmentOnPaste={false}
-          unstable_insertNewlineOnTouchEnter
-          aria-label="Message"
-          placeholder={offline ? "Write on: it is sent when the connection is back" : "Write a message"}
-          className="max-h-72 min-h-10 flex-1 resize-none bg-transparent px-3 py-2 leading-6 placeholder:text-faint"
-        />
-        {running ? <StopButton key={generationId} generationId={generationId} /> : <SendButton />}
+        <AttachmentTray {...attachments} />
+        <div className="flex items-end gap-1">
+          <AttachButton onFiles={attachments.add} disabled={attachments.uploading} />
+          <ComposerPrimitive.Input
+            autoFocus={!TOUCH}
+            dir="auto"
+            rows={1}
+            maxRows={10}
+            cancelOnEscape={false}
+            addAttachmentOnPaste={false}
+            onPaste={(event) => {
+              // Spreadsheets put a picture of the cells beside their text: the text is meant.
+              const { files } = event.clipboardData;
+              if (files.length === 0 || event.clipboardData.getData("text/plain") !== "") return;
+              event.preventDefault();
+              attachments.add(files);
+            }}
+            unstable_insertNewlineOnTouchEnter
+            aria-label="Message"
+            placeholder={over ? "Drop to attach" : offline ? "Write on: it is sent when the connection is back" : "Write a message"}
+            className="max-h-72 min-h-10 flex-1 resize-none bg-transparent px-2 py-2 leading-6 placeholder:text-faint"
+          />
+          {running ? (
+            <StopButton key={generationId} generationId={generationId} />
+          ) : attached ? (
+            <SubmitButton uploading={attachments.uploading} />
+          ) : (
+            <SendButton />
+          )}
+        </div>
       </ComposerPrimitive.Root>
       <div className="mt-2 min-h-4">
         <DemoNote />
@@ -51,12 +93,51 @@ const TOUCH = window.matchMedia("(pointer: coarse)").matches;
 
 const ROUND = "inline-flex size-10 shrink-0 items-center justify-center rounded-full transition-[background-color,color,opacity]";
 
+function AttachButton({ onFiles, disabled }: { onFiles: (files: Iterable<File>) => void; disabled: boolean }) {
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <input
+        ref={input}
+        type="file"
+        multiple
+        hidden
+        onChange={(event) => {
+          onFiles(event.target.files ?? []);
+          event.target.value = ""; // the same file can be chosen again
+        }}
+      />
+      <button
+        type="button"
+        aria-label="Attach files"
+        title="Attach files"
+        disabled={disabled}
+        onClick={() => input.current?.click()}
+        className={`${ROUND} text-soft hover:bg-hover hover:text-ink disabled:opacity-40`}
+      >
+        <ClipIcon size={20} />
+      </button>
+    </>
+  );
+}
+
+const SEND = `${ROUND} bg-accent text-on-accent hover:bg-accent-strong disabled:bg-hover disabled:text-faint`;
+
+// Files make a message even without words, which the library's own button does not know.
+function SubmitButton({ uploading }: { uploading: boolean }) {
+  return (
+    <button type="submit" aria-label={uploading ? "Sending" : "Send"} title={uploading ? "Sending" : "Send (Enter)"} disabled={uploading} className={SEND}>
+      <ArrowUpIcon size={19} className={uploading ? "animate-pulse" : ""} />
+    </button>
+  );
+}
+
 function SendButton() {
   return (
     <ComposerPrimitive.Send
       aria-label="Send"
       title="Send (Enter)"
-      className={`${ROUND} bg-accent text-on-accent hover:bg-accent-strong disabled:bg-hover disabled:text-faint`}
+      className={SEND}
     >
       <ArrowUpIcon size={19} />
     </ComposerPrimitive.Send>

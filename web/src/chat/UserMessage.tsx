@@ -1,11 +1,13 @@
 // What the user wrote, and whether it got through.
 
 import { MessagePrimitive } from "@assistant-ui/react";
+import type { FilePart, Part } from "@spool/client";
 import { useConnectionState } from "@spool/client/react";
 import { memo } from "react";
 import { AlertIcon } from "../icons";
 import { fullTime } from "../time";
 import { useChatActions } from "./actions";
+import { FileView } from "./parts/FileView";
 import { useMessageView } from "./runtime";
 
 export const UserMessage = memo(function UserMessage() {
@@ -19,15 +21,18 @@ export const UserMessage = memo(function UserMessage() {
       className="flex flex-col items-end pt-6 first:pt-0 motion-settle"
     >
       <h2 className="sr-only">You said</h2>
-      <div
-        dir="auto"
-        title={fullTime(view.createdAt)}
-        className={`max-w-[min(86%,36rem)] rounded-[1.25rem] rounded-ee-md bg-accent-soft px-4 py-2.5 text-start leading-relaxed wrap-anywhere whitespace-pre-wrap ${
-          view.status === "failed" ? "opacity-70" : ""
-        }`}
-      >
-        {view.text}
-      </div>
+      <Attached parts={view.parts} />
+      {view.text !== "" && (
+        <div
+          dir="auto"
+          title={fullTime(view.createdAt)}
+          className={`max-w-[min(86%,36rem)] rounded-[1.25rem] rounded-ee-md bg-accent-soft px-4 py-2.5 text-start leading-relaxed wrap-anywhere whitespace-pre-wrap ${
+            view.status === "failed" ? "opacity-70" : ""
+          }`}
+        >
+          {view.text}
+        </div>
+      )}
       {(view.status === "sending" || view.status === "queued") && <Pending queued={view.status === "queued"} />}
       {view.status === "failed" && view.requestId !== null && (
         <NotSent requestId={view.requestId} reason={view.error?.message ?? "The server could not be reached."} />
@@ -35,6 +40,20 @@ export const UserMessage = memo(function UserMessage() {
     </MessagePrimitive.Root>
   );
 });
+
+function Attached({ parts }: { parts: readonly Part[] }) {
+  const files = parts.filter((part): part is FilePart => part.type === "file");
+  if (files.length === 0) return null;
+  return (
+    <ul aria-label="Attached files" className="mb-2 flex max-w-[min(86%,36rem)] flex-wrap items-end justify-end gap-2">
+      {files.map((file, at) => (
+        <li key={at} className="flex max-w-full min-w-0">
+          <FileView file={file} />
+        </li>
+      ))}
+    </ul>
+  );
+}
 
 // Said only when there is something to wait for; a message that is simply on its way is shown as sent.
 function Pending({ queued }: { queued: boolean }) {

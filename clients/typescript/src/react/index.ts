@@ -2,6 +2,7 @@
 
 export { SpoolProvider, useSpool } from "./context";
 export { useConnectionState, type ConnectionState } from "./useConnectionState";
+export { useFileAddress } from "./useFileAddress";
 export { useGuestAuth, type GuestAuth } from "./useGuestAuth";
 export { useLiveFolds } from "./useLiveFolds";
 export { useMessages, type Messages } from "./useMessages";

@@ -1,11 +1,14 @@
 // Sends messages through the outbox: shown at once, delivered once, kept for another try on failure.
 
 import { useMemo } from "react";
+import type { FilePart } from "../files";
 import { useSpool } from "./context";
 
 export interface Send {
   /** Shows the message at once and delivers it; returns its request id. */
   send: (text: string) => string;
+  /** The same for a thread that exists, with files that were uploaded to it. */
+  sendWith: (threadId: string, text: string, files: readonly FilePart[]) => string;
   /** Tries a failed message again under the same request id. */
   resend: (requestId: string) => void;
   /** Gives a failed message up. */
@@ -18,6 +21,11 @@ export function useSend(threadId: string | null, onThread: (threadId: string) =>
   return useMemo(
     () => ({
       send: (text) => outbox.add(threadId, text, onThread),
+      sendWith: (thread, text, files) => {
+        const requestId = outbox.add(thread, text, onThread, files);
+        if (threadId === null) onThread(thread);
+        return requestId;
+      },
       resend: (requestId) => outbox.retry(requestId, onThread),
       discard: (requestId) => outbox.forget(new Set([requestId])),
     }),

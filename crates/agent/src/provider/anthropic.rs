@@ -12,7 +12,7 @@ use spool_protocol::Usage;
 
 use super::http::{self, Decode, unreadable};
 use super::openai::arguments;
-use super::{ApiKey, EventStream, Failure, Provider, ProviderEvent, Request, Role};
+use super::{ApiKey, EventStream, Failure, Piece, Provider, ProviderEvent, Request, Role};
 
 /// Where Anthropic itself is.
 pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
@@ -71,8 +71,11 @@ impl Provider for Anthropic {
 fn body(request: &Request) -> Value {
     let (system, messages): (Vec<_>, Vec<_>) =
         request.messages.iter().partition(|message| message.role == Role::System);
-    let messages: Vec<_> =
-        messages.into_iter().map(|message| json!({"role": message.role.as_str(), "content": message.text})).collect();
+    let content = |message| Piece::content(message, block);
+    let messages: Vec<_> = messages
+        .into_iter()
+        .map(|message| json!({"role": message.role.as_str(), "content": content(message)}))
+        .collect();
     let mut body = json!({
         "model": request.model,
         "messages": messages,
@@ -89,6 +92,17 @@ fn body(request: &Request) -> Value {
         body["temperature"] = temperature.into();
     }
     body
+}
+
+fn block(piece: Piece<'_>) -> Value {
+    let source = |media_type: &str, base64| json!({"type": "base64", "media_type": media_type, "data": base64});
+    match piece {
+        Piece::Text(text) => json!({"type": "text", "text": text}),
+        Piece::Image { file, base64 } => json!({"type": "image", "source": source(&file.media_type, base64)}),
+        Piece::Pdf { file, base64 } => {
+            json!({"type": "document", "title": file.name, "source": source(&file.media_type, base64)})
+        }
+    }
 }
 
 /// A tool call while its input arrives.

@@ -72,10 +72,11 @@ impl Provider for Demo {
 /// The whole answer, decided before its first word.
 fn steps(request: &Request, options: DemoOptions) -> Vec<Step> {
     let asked = request.messages.iter().rev().find(|message| message.role == Role::User);
+    let files = asked.map(|message| message.files.as_slice()).unwrap_or_default();
     let asked = asked.map(|message| message.text.as_str()).unwrap_or_default();
     let mut steps = match asked.strip_prefix(SCRIPT) {
         Some(script) => script::steps(script),
-        None => paced(answer::pieces(asked, request.messages.len()), options),
+        None => paced(answer::pieces(asked, files, request.messages.len()), options),
     };
     let usage = usage(request, &steps);
     // A script may end its answer early; then neither a count nor an end is claimed.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use spool_protocol::Usage;
 
 use super::http::{self, Decode, unreadable};
-use super::{ApiKey, EventStream, Failure, Provider, ProviderEvent, Request};
+use super::{ApiKey, EventStream, Failure, Piece, Provider, ProviderEvent, Request};
 
 /// Where OpenAI itself is.
 pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
@@ -48,8 +48,9 @@ impl OpenAi {
 
     fn body(&self, request: &Request) -> Value {
         let system = request.system.iter().map(|text| json!({"role": "system", "content": text}));
+        let content = |message| Piece::content(message, block);
         let messages =
-            request.messages.iter().map(|message| json!({"role": message.role.as_str(), "content": message.text}));
+            request.messages.iter().map(|message| json!({"role": message.role.as_str(), "content": content(message)}));
         let mut body = json!({
             "model": request.model,
             "messages": system.chain(messages).collect::<Vec<_>>(),
@@ -65,6 +66,19 @@ impl OpenAi {
             body["temperature"] = temperature.into();
         }
         body
+    }
+}
+
+fn block(piece: Piece<'_>) -> Value {
+    let data = |media_type: &str, base64: &str| format!("data:{media_type};base64,{base64}");
+    match piece {
+        Piece::Text(text) => json!({"type": "text", "text": text}),
+        Piece::Image { file, base64 } => {
+            json!({"type": "image_url", "image_url": {"url": data(&file.media_type, &base64)}})
+        }
+        Piece::Pdf { file, base64 } => {
+            json!({"type": "file", "file": {"filename": file.name, "file_data": data(&file.media_type, &base64)}})
+        }
     }
 }
 

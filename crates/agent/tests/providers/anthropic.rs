@@ -154,3 +154,14 @@ async fn system_messages_of_the_history_join_the_system_text() {
     assert_eq!(body["messages"].as_array().unwrap().len(), 3);
     assert_eq!(body["max_tokens"], 8192);
 }
+
+#[tokio::test]
+async fn images_and_documents_are_blocks() {
+    let server = Server::stream([message_stop()]).await;
+    server.anthropic().stream(with_files()).collect::<Vec<_>>().await;
+    let content = server.seen().body["messages"][2]["content"].clone();
+    let source = |media_type: &str| json!({"type": "base64", "media_type": media_type, "data": "YWJj"});
+    assert_eq!(content[0], json!({"type": "image", "source": source("image/png")}));
+    assert_eq!(content[1], json!({"type": "document", "title": "p.pdf", "source": source("application/pdf")}));
+    assert_eq!((content[2]["type"].clone(), content.as_array().unwrap().len()), (json!("text"), 3));
+}

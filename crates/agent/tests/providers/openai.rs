@@ -32,6 +32,32 @@ async fn st_15_text_arrives_to_the_byte_and_the_request_is_the_documented_one() 
 }
 
 #[tokio::test]
+async fn images_and_documents_are_parts_and_everything_else_is_text() {
+    let server = Server::stream([reason("stop"), end()]).await;
+    server.openai().stream(with_files()).collect::<Vec<_>>().await;
+    let body = server.seen().body;
+    assert_eq!(body["messages"][1]["content"], "Hi");
+    assert_eq!(body["messages"][2]["content"], format!("{}\n\nHello", named("made.png", "image/png")));
+    let content = json!([
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,YWJj"}},
+        {"type": "file", "file": {"filename": "p.pdf", "file_data": "data:application/pdf;base64,YWJj"}},
+        {"type": "text", "text": format!("[Attached file: t.csv (text/csv)]\nabc\n[End of the file t.csv]\n\n{}\n\n  What?\n", named("z.zip", "application/zip"))},
+    ]);
+    assert_eq!(body["messages"][3]["content"], content);
+}
+
+#[tokio::test]
+async fn a_message_of_text_files_stays_a_string() {
+    let server = Server::stream([reason("stop"), end()]).await;
+    let mut request = request();
+    request.messages =
+        vec![PromptMessage { files: vec![file("t.csv", "text/csv")], ..PromptMessage::new(Role::User, "") }];
+    server.openai().stream(request).collect::<Vec<_>>().await;
+    let content = "[Attached file: t.csv (text/csv)]\nabc\n[End of the file t.csv]";
+    assert_eq!(server.seen().body["messages"][1]["content"], content);
+}
+
+#[tokio::test]
 async fn frames_cut_at_any_byte_are_read_whole() {
     let whole =
         [": keep-alive\r\n\r\n".to_owned(), content("a👧b").replace('\n', "\r\n"), reason("stop"), end()].concat();

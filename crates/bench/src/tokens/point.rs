@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use super::follow::{Followers, Seen};
 use super::target::{Kind, Target};
 use crate::latency::Latency;
 use crate::machine::{Usage, busy_seconds};
-use crate::model::{Model, PERIOD_MS, Pace};
+use crate::model::{Model, Pace};
+use crate::readers::{Readers, Seen};
 use crate::server::Metrics;
 
+/// Between two tokens of a stream.
+const PERIOD_MS: u64 = 50;
 /// Between two beginnings. Two hundred new turns a second are a load of their own.
 const BETWEEN_STARTS: Duration = Duration::from_millis(5);
 /// From the last beginning to the steady part, and from there to the first end.
@@ -62,9 +64,9 @@ pub struct Point {
 pub async fn run(kind: Kind<'_>, data: &Path, streams: usize, seconds: u64) -> Result<Point> {
     let speaking = BETWEEN_STARTS * u32::try_from(streams)? + CALM * 2 + Duration::from_secs(seconds);
     let tokens = u32::try_from(speaking.as_millis())? / PERIOD_MS as u32;
-    let model = Model::start(Pace::Steady { tokens }).await?;
+    let model = Model::start(Pace::Steady { tokens }, PERIOD_MS).await?;
     let target = Arc::new(Target::start(kind, data, model.address, streams).await?);
-    let followers = Followers::start(target.address(), model.epoch)?;
+    let followers = Readers::start(target.address(), &model.pacer, tokens)?;
     let at_rest = target.metrics().await?;
 
     let begun = Instant::now();
@@ -102,7 +104,7 @@ pub async fn run(kind: Kind<'_>, data: &Path, streams: usize, seconds: u64) -> R
         steady,
         whole,
         sends,
-        lateness: model.lateness(),
+        lateness: model.pacer.lateness(),
         tokens: seen.arrivals.len() as u64,
         bytes: seen.bytes,
         seconds: (after.at - before.at) as f64 / 1e6,
@@ -119,7 +121,7 @@ pub async fn run(kind: Kind<'_>, data: &Path, streams: usize, seconds: u64) -> R
 }
 
 /// Begins every stream at its time, however long the others take, and hands each to the readers.
-async fn begin_all(target: &Arc<Target>, followers: &Followers, streams: usize, begun: Instant) -> Result<Latency> {
+async fn begin_all(target: &Arc<Target>, followers: &Readers, streams: usize, begun: Instant) -> Result<Latency> {
     let mut beginnings = JoinSet::new();
     for number in 0..streams {
         let due = begun + BETWEEN_STARTS * u32::try_from(number)?;
@@ -154,7 +156,7 @@ impl Moment {
     async fn now(target: &Target, model: &Model) -> Result<Self> {
         let metrics = target.metrics().await?;
         let (server, generator) = (target.usage()?, Usage::of(std::process::id())?);
-        let at = u64::try_from(model.epoch.elapsed().as_micros())?;
+        let at = u64::try_from(model.pacer.epoch.elapsed().as_micros())?;
         Ok(Self { at, server, generator, busy: busy_seconds()?, metrics })
     }
 }

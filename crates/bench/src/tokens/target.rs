@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::follow::Stream;
 use crate::machine::Usage;
+use crate::readers::Ask;
 use crate::server::{Guest, Metrics, Process, Server, client};
 use crate::sync::Sync;
 
@@ -69,7 +69,7 @@ impl Target {
     }
 
     /// Begins one answer and tells where it can be followed.
-    pub async fn begin(&self, number: usize) -> Result<Stream> {
+    pub async fn begin(&self, number: usize) -> Result<Ask> {
         match self {
             Self::Spool(spool) => {
                 let (guest, thread) = spool.threads.get(number).context("a stream without a thread")?;
@@ -77,12 +77,12 @@ impl Target {
                 let sent = spool.server.mutate(guest, "turns:send", args).await?;
                 let generation =
                     sent["generationId"].as_str().with_context(|| format!("turns:send answered {sent}"))?;
-                Ok(Stream { path: format!("/api/stream/{generation}"), token: Some(guest.token.clone()) })
+                Ok(Ask::Events { path: format!("/api/stream/{generation}"), token: Some(guest.token.clone()) })
             }
             Self::Limit { process, http } => {
                 let response = http.post(format!("http://{}/start/{number}", process.address)).send().await?;
                 response.error_for_status()?;
-                Ok(Stream { path: format!("/stream/{number}"), token: None })
+                Ok(Ask::Events { path: format!("/stream/{number}"), token: None })
             }
         }
     }

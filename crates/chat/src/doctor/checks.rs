@@ -6,7 +6,8 @@ use spool_store::{Order, Tx};
 use super::Violation;
 use crate::states::{GenerationStatus, MessageStatus};
 use crate::tables::{
-    Approval, Artifact, ArtifactVersion, Generation, Message, Role, Thread, approval, artifact, generation, message,
+    Approval, Artifact, ArtifactVersion, Generation, Message, Role, Thread, Upload, approval, artifact, generation,
+    message,
 };
 use crate::turn;
 
@@ -149,5 +150,17 @@ pub(super) fn approval(tx: &mut Tx<'_>, row: &Approval, into: &mut Vec<Violation
     findings.expect(may_wait, "somebody_waits", || "it is pending, and nobody waits for it".to_owned());
     let frozen = row.input.as_ref().is_none_or(|input| approval::hash(&approval::canonical(input)) == row.hash);
     findings.expect(frozen, "frozen_input", || "the arguments are not those of the hash".to_owned());
+    Ok(())
+}
+
+/// Whether the bytes are there, only the server can see.
+pub(super) fn upload(tx: &mut Tx<'_>, row: &Upload, into: &mut Vec<Violation>) -> Result<()> {
+    let mut findings = Findings { id: row.id.as_str(), into };
+    if row.deleted_at.is_none() {
+        let thread = tx.get(&row.thread_id)?;
+        findings.expect(thread.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
+        let owned = thread.is_none_or(|thread| thread.user_id == row.user_id);
+        findings.expect(owned, "owner", || "the file is not of the thread's owner".to_owned());
+    }
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 mod history;
 
-pub use history::HistoryMessage;
+pub use history::{HistoryFile, HistoryMessage};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

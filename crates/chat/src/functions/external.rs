@@ -10,10 +10,11 @@ use spool_store::{Id, Tx};
 
 use super::messages::{check_version, empty, find_request};
 use super::turns::{sent_before, user_message};
+use super::uploads;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
 use crate::owned;
-use crate::parts;
+use crate::parts::{self, Part};
 use crate::states::GenerationStatus;
 use crate::tables::{Generation, Message, Runner, Thread};
 use crate::turn::{self, Begin, Ending};
@@ -67,7 +68,8 @@ pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<Opened> {
     if let Some(running) = &thread.active_generation_id {
         return Err(turn::busy(running.as_str()));
     }
-    let mut question = args.text.map(|text| user_message(tx, ctx, &mut thread, text)).transpose()?;
+    let mut question =
+        args.text.map(|text| user_message(tx, ctx, &mut thread, vec![Part::Text { text }])).transpose()?;
     let mut choice = Begin::hosted(&ctx.settings, &thread, args.model);
     choice.provider = args.provider.or(choice.provider);
     choice.external = Some(ctx.principal.key());
@@ -94,7 +96,7 @@ pub struct Append {
     pub generation_id: Id<Generation>,
     /// Where the caller believes that the log ends; what does not fit is not appended.
     pub offset: Option<u64>,
-    /// Text, reasoning, tools, sources and activities. The status comes with `generations:finish`.
+    /// Text, reasoning, tools, sources, files and activities. The status comes with `generations:finish`.
     pub events: Vec<Event>,
 }
 
@@ -110,8 +112,8 @@ pub struct Appended {
 }
 
 /// `generations:append`
-pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, args: Append) -> Result<Appended> {
-    let mut generation = held(tx, ctx, &args.generation_id)?.1;
+pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Result<Appended> {
+    let (thread, mut generation) = held(tx, ctx, &args.generation_id)?;
     parts::check_events(&args.events)?;
     if let Some(reserved) = args.events.iter().find_map(reserved) {
         return Err(Error::bad_request(format!("events: {reserved}")).with("path", "events"));
@@ -133,6 +135,7 @@ pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, args: Append) -> Result<Append
         generation.lease_expires_at = Some(expiry);
         tx.put(&generation)?;
     }
+    uploads::describe_events(tx, &thread, &mut args.events)?;
     let mut events = Vec::new();
     args.events.into_iter().for_each(|event| Event::push_coalesced(&mut events, event));
     let cursor = if events.is_empty() { end } else { turn::append(tx, &generation, &events)? };

@@ -171,12 +171,11 @@ fn events_of_part(part: Part) -> Vec<Event> {
             std::iter::once(start).chain(end).collect()
         }
         Part::Source { title, url, snippet } => vec![Event::Source { title, url, snippet }],
+        Part::File { upload_id, media_type, name, size } => {
+            vec![Event::File { upload_id, media_type, name, size }]
+        }
         // Rows have the rest, and tell of it: a log that was removed cannot.
-        Part::Artifact { .. }
-        | Part::Approval { .. }
-        | Part::File { .. }
-        | Part::Activity { .. }
-        | Part::Data { .. } => Vec::new(),
+        Part::Artifact { .. } | Part::Approval { .. } | Part::Activity { .. } | Part::Data { .. } => Vec::new(),
     }
 }
 

@@ -277,7 +277,15 @@ fn ui_part(at: usize, part: Part) -> Option<Value> {
             }
             json!({ "type": "data-approval", "id": approval_id, "data": data })
         }
-        Part::File { .. } | Part::Activity { .. } | Part::Data { .. } => {
+        Part::File { upload_id, media_type, name, .. } => {
+            let mut value = json!({ "type": "file", "url": format!("/api/uploads/{upload_id}") });
+            value["mediaType"] = media_type.unwrap_or_else(|| "application/octet-stream".to_owned()).into();
+            if let Some(name) = name {
+                value["filename"] = name.into();
+            }
+            value
+        }
+        Part::Activity { .. } | Part::Data { .. } => {
             return None;
         }
     })

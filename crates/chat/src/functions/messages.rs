@@ -8,6 +8,7 @@ use spool_store::{Id, Order, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::functions::threads::set_status;
+use crate::functions::uploads;
 use crate::limits::{self, check_bytes, check_count};
 use crate::owned;
 use crate::parts::{self, Part, ToolState};
@@ -110,11 +111,12 @@ pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, args: Append) -> Result<Id<Mes
         (text, content) => text.or(content),
     };
     message.parts = written_parts(plain, args.parts, args.reasoning_text, args.tools, args.citations)?;
+    uploads::describe_parts(tx, &thread, &mut message.parts)?;
     if args.role == Role::User && parts::are_blank(&message.parts) {
         return Err(empty());
     }
     if args.role == Role::User {
-        user_spoke(ctx, &mut thread, &message.text())?;
+        user_spoke(ctx, &mut thread, &message.parts)?;
     }
     thread.take_seq();
     thread.history_version += 1;
@@ -176,7 +178,7 @@ fn written_parts(
 }
 
 pub(super) fn empty() -> Error {
-    Error::new(Code::EmptyMessage, "The message has no text.").with("path", "text")
+    Error::new(Code::EmptyMessage, "The message has no text and no file.").with("path", "text")
 }
 
 /// The message that an earlier try of the same request stored.
@@ -196,12 +198,18 @@ pub(super) fn check_version(thread: &Thread, seen: Option<u64>) -> Result<()> {
     }
 }
 
+/// A message of nothing but files is about the first of them.
+fn title_of_file(said: &[Part]) -> Option<String> {
+    let name = |part: &Part| if let Part::File { name, .. } = part { name.clone() } else { None };
+    title::from_file(&said.iter().find_map(name)?)
+}
+
 /// What a user message does to its thread: it is active again, and gets a title if it has none.
-pub(super) fn user_spoke(ctx: &CallContext, thread: &mut Thread, text: &str) -> Result<()> {
+pub(super) fn user_spoke(ctx: &CallContext, thread: &mut Thread, said: &[Part]) -> Result<()> {
     set_status(thread, ThreadStep::UserMessage)?;
     if thread.title_source == TitleSource::Placeholder
         && title::is_placeholder(&thread.title, &ctx.settings.default_title)
-        && let Some(title) = title::from_message(text)
+        && let Some(title) = title::from_message(&parts::text(said)).or_else(|| title_of_file(said))
     {
         thread.title = title;
         thread.title_source = TitleSource::Auto;

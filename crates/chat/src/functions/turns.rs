@@ -6,13 +6,14 @@ use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Tx};
 
 use super::messages::{check_version, empty, find_request, user_spoke};
+use super::uploads;
 use crate::context::{CallContext, WhenBusy};
 use crate::limits::{self, check_bytes};
 use crate::owned;
-use crate::parts::Part;
+use crate::parts::{self, Part};
 use crate::principal::Principal;
 use crate::states::{MessageStatus, MessageStep};
-use crate::tables::{Generation, Message, Origin, Role, Thread, message};
+use crate::tables::{Generation, Message, Origin, Role, Thread, Upload, message};
 use crate::turn::{self, Begin};
 
 /// What to do if an answer is being made in the thread.
@@ -27,7 +28,10 @@ pub enum IfBusy {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Send {
     pub thread_id: Id<Thread>,
+    /// May be empty if there are files.
     pub text: String,
+    /// Uploads of this thread that the message shows, before its text.
+    pub files: Option<Vec<Id<Upload>>>,
     /// Repeating it in the same thread gives the same ids and changes nothing.
     pub request_id: Option<String>,
     /// The model of this answer, instead of the thread's.
@@ -55,15 +59,18 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     if let Some(earlier) = find_request(tx, &thread, args.request_id.as_deref())? {
         return sent_before(tx, earlier);
     }
-    if args.text.trim().is_empty() {
+    let mut said = uploads::parts_of(args.files.unwrap_or_default());
+    if args.text.trim().is_empty() && said.is_empty() {
         return Err(empty());
     }
     check_bytes("text", &args.text, limits::MESSAGE_BYTES)?;
+    uploads::describe_parts(tx, &thread, &mut said)?;
+    said.extend(Some(Part::Text { text: args.text }).filter(|part| !parts::are_blank(std::slice::from_ref(part))));
     check_bytes("model", args.model.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     check_version(&thread, args.history_version)?;
     let queued = must_wait(tx, ctx, &thread, args.if_busy)?;
 
-    let mut user_message = user_message(tx, ctx, &mut thread, args.text)?;
+    let mut user_message = user_message(tx, ctx, &mut thread, said)?;
     user_message.request_id = args.request_id;
     user_message.model.clone_from(&args.model);
     thread.history_version += 1;
@@ -91,12 +98,14 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
 }
 
 /// A user message at the end of the thread, with what it does to the thread. Neither is stored yet.
-pub(super) fn user_message(tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, text: String) -> Result<Message> {
+pub(super) fn user_message(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, said: Vec<Part>,
+) -> Result<Message> {
     let origin = if matches!(ctx.principal, Principal::Service { .. }) { Origin::Client } else { Origin::User };
-    user_spoke(ctx, thread, &text)?;
+    user_spoke(ctx, thread, &said)?;
     let seq = thread.take_seq();
     let mut message = Message::new(tx, &thread.id, seq, Role::User, origin);
-    message.parts = vec![Part::Text { text }];
+    message.parts = said;
     Ok(message)
 }
 

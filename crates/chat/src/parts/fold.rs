@@ -48,6 +48,9 @@ impl Fold {
                 }
                 self.show_approval(approval_id, kind, status, tool_call_id);
             }
+            Event::File { upload_id, media_type, name, size } => {
+                self.parts.push(Part::File { upload_id, media_type, name, size });
+            }
             Event::Activity { .. } | Event::Status { .. } => {}
         }
     }

@@ -72,6 +72,7 @@ pub fn check_events(events: &[Event]) -> Result<()> {
             | Event::Source { .. }
             | Event::Artifact { .. }
             | Event::Approval { .. }
+            | Event::File { .. }
             | Event::Activity { .. }
             | Event::Status { .. } => {}
         }

@@ -7,9 +7,9 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, messages, server,
-    streams, subscriptions, threads, turns, users,
+    streams, subscriptions, threads, turns, uploads, users,
 };
-use crate::tables::MessageView;
+use crate::tables::{MessageView, UploadView};
 
 /// `path: kind access (handler)(Args) -> Result = "what it does"`. Internal is what only the server may call.
 macro_rules! functions {
@@ -136,6 +136,27 @@ pub static FUNCTIONS: &[Function] = functions![
         "When the next approval is over.";
     "approvals:expire": Mutation System approvals::expire, Nothing => crate::functions::Deleted,
         "Ends approvals that nobody decided in time.";
+
+    "uploads:list": Query User uploads::list, uploads::List => Vec<UploadView>,
+        "The files of a thread, oldest first.";
+    "uploads:get": Query User uploads::get, uploads::One => UploadView,
+        "What a file is. Its bytes are at GET /api/uploads/<id>.";
+    "uploads:readUrl": Mutation User uploads::read_url, uploads::ReadUrl => streams::urls::SignedUrl,
+        "A signed URL of a file's bytes, for readers that cannot send headers, until it expires.";
+    "uploads:remove": Mutation User uploads::remove, uploads::One => (),
+        "Removes a file. Messages that show it keep its name.";
+    "uploads:writable": Query System uploads::check_writable, uploads::Writable => (),
+        "Whether a caller may add files to a thread.";
+    "uploads:create": Mutation System uploads::create, uploads::Create => uploads::Created,
+        "The row of a file whose bytes are stored.";
+    "uploads:unwanted": Query System uploads::unwanted, uploads::Limit => Vec<spool_store::Id<crate::tables::Upload>>,
+        "Removed files whose bytes have to go.";
+    "uploads:forget": Mutation System uploads::forget, uploads::Ids => (),
+        "Ends the rows of removed files whose bytes are gone.";
+    "uploads:known": Query System uploads::known, uploads::Ids => Vec<spool_store::Id<crate::tables::Upload>>,
+        "Those of the ids that are files of somebody.";
+    "uploads:everyone": Query System uploads::everyone, uploads::Everyone => spool_store::Page<UploadView>,
+        "The files of all threads.";
 
     "keys:create": Mutation System keys::create, keys::Create => crate::tables::KeyView,
         "Stores the hash of a new service key's secret.";

@@ -166,6 +166,11 @@ impl Encoder {
                     self.judge(approval_id, call, status, reason.as_deref(), &mut chunks);
                 }
             }
+            Event::File { upload_id, media_type, .. } => {
+                self.close_part(&mut chunks);
+                let media_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+                chunks.push(Chunk::File { url: format!("/api/uploads/{upload_id}"), media_type });
+            }
             // Progress interrupts nothing: the text around it is one part of the stored message, too.
             Event::Activity { kind, label } => chunks.push(Chunk::activity(&kind, &label)),
             Event::Status { status, error, finish_reason, .. } => {

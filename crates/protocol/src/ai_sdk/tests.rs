@@ -15,6 +15,7 @@ struct Reader {
     open: HashSet<String>,
     calls: HashMap<String, Value>,
     sources: Vec<String>,
+    files: Vec<String>,
     activities: usize,
     /// Data parts by their ids: the newest counts.
     cards: HashMap<String, Value>,
@@ -60,6 +61,7 @@ impl Reader {
                 Chunk::Artifact { id, data } | Chunk::Approval { id, data } => {
                     self.cards.insert(id.clone(), data.clone());
                 }
+                Chunk::File { url, media_type } => self.files.push(format!("{url} {media_type}")),
                 Chunk::Activity { .. } => self.activities += 1,
                 Chunk::Finish { .. } => self.end = Some("finish".into()),
                 Chunk::Abort { .. } => self.end = Some("abort".into()),
@@ -127,6 +129,7 @@ fn log() -> Vec<Event> {
         answer("1", Some(json!(2)), None),
         answer("2", None, Some("no")),
         Event::Source { title: "T".into(), url: "https://example.com".into(), snippet: Some("s".into()) },
+        Event::File { upload_id: "upl_1".into(), media_type: Some("a/b".into()), name: None, size: None },
         text("end"),
         artifact(1),
         call("4"),
@@ -159,6 +162,7 @@ fn st_14_a_whole_log_is_a_valid_message() {
     assert_eq!(reader.calls["2"]["error"], "no");
     assert_eq!(reader.calls["3"]["error"], "cancelled", "nothing runs on after the end");
     assert_eq!((reader.sources.len(), reader.activities, reader.end.as_deref()), (1, 2, Some("finish")));
+    assert_eq!(reader.files, ["/api/uploads/upl_1 a/b"]);
     assert!(reader.open.is_empty());
     assert_eq!(reader.calls["4"]["error"], "denied: too much");
     assert_eq!(reader.calls["5"]["output"], "done");
@@ -244,6 +248,7 @@ fn every_chunk_has_exactly_the_fields_that_the_oldest_reader_knows() {
         ("tool-output-available", &["toolCallId", "output", "providerExecuted"]),
         ("tool-output-error", &["toolCallId", "errorText", "providerExecuted"]),
         ("source-url", &["sourceId", "url", "title", "providerMetadata"]),
+        ("file", &["url", "mediaType"]),
         ("data-activity", &["data", "transient"]),
         ("data-artifact", &["id", "data"]),
         ("data-approval", &["id", "data"]),

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use spool_agent::{Effect, EventStream, FlushPolicy, Input, Outcome, PromptLimits, Provider, Request, Turn, assemble};
+use spool_agent::{
+    Effect, EventStream, FlushPolicy, Input, Outcome, PromptLimits, PromptMessage, Provider, Request, Turn, assemble,
+    wanted,
+};
 use spool_protocol::event::Failure;
 use spool_protocol::{Code, Error, Event, FinalStatus};
+use spool_store::Id;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -40,7 +44,8 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     let turns = &app.config.turns;
     let limits = PromptLimits { max_messages: turns.history_messages, max_bytes: turns.history_bytes };
     let history: Vec<_> = claim.history.into_iter().filter_map(HistoryMessage::into_prompt).collect();
-    let (system, messages) = assemble(app.config.instructions.as_deref(), &history, limits);
+    let (system, mut messages) = assemble(app.config.instructions.as_deref(), &history, limits);
+    hand_in_files(app, &mut messages).await;
     let request = Request { model: model.clone(), system, messages, ..Request::default() };
     let mut turn = Turn::new(FlushPolicy { interval_ms: turns.flush_ms, max_bytes: turns.flush_bytes });
     let mut run = Run {
@@ -63,7 +68,6 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     let wake = Arc::new(Notify::new());
     let system = Arc::new(spool_chat::Principal::System);
     let watch = app.functions.subscribe("driver:watch", &system, json!({ "generationId": generation }), None, &wake)?;
-    let mut seen = None;
     let mut renew = tokio::time::interval(Duration::from_secs(turns.lease_seconds) / 3);
     renew.tick().await; // the first is immediate, and the claim is fresh
     let drained = async {
@@ -72,6 +76,7 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     };
     tokio::pin!(drained);
 
+    let mut watched = Box::pin(app.functions.store().changed(&watch, &wake, None));
     while run.outcome.is_none() {
         let input = tokio::select! {
             event = next_event(&mut run.stream) => match event {
@@ -79,10 +84,10 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
                 Some(Err(failure)) => Input::ProviderFailed(failure),
                 None => Input::ProviderEnded,
             },
-            output = app.functions.store().changed(&watch, &wake, seen.as_ref()) => {
+            output = &mut watched => {
                 let output = output?;
                 let row: Value = serde_json::from_str(output.value.as_deref().unwrap_or("null")).unwrap_or_default();
-                seen = Some(output);
+                watched.set(app.functions.store().changed(&watch, &wake, Some(output)));
                 if row["leaseEpoch"].as_u64() != Some(run.epoch) || row["status"].as_str().is_none_or(is_terminal) {
                     Input::LeaseLost
                 } else if !row["stopRequestedAt"].is_null() {
@@ -113,6 +118,18 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
         }
     }
     run.finish().await
+}
+
+/// Reads the files that the model is to see. One that was removed meanwhile is named and nothing more.
+async fn hand_in_files(app: &App, messages: &mut [PromptMessage]) {
+    for (message, place) in wanted(messages, app.config.turns.file_bytes) {
+        let file = &mut messages[message].files[place];
+        let Ok(id) = Id::parse(&file.id) else { continue };
+        match app.files.read(&id).await {
+            Ok(bytes) => file.bytes = Some(bytes.into()),
+            Err(error) => tracing::warn!(upload = file.id, %error, "a file is missing from a prompt"),
+        }
+    }
 }
 
 async fn next_event(

@@ -8,20 +8,26 @@
 use std::sync::Arc;
 
 use ::http::{HeaderMap, StatusCode};
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use spool_chat::tables::Upload;
+use spool_chat::{Part, Principal};
 use spool_protocol::ai_sdk::Dialect;
 use spool_protocol::{Code, Error};
+use spool_store::Id;
 
+use super::durable::origin;
 use super::{Body, Caller, Parameters, Refusal};
 use crate::app::App;
 use crate::auth::Identity;
 
 mod answer;
 mod decisions;
+mod files;
+mod links;
 mod request;
 mod thread;
 
@@ -32,9 +38,16 @@ use request::{Decisions, Question, Submission, Trigger, Wanted};
 struct Call {
     app: Arc<App>,
     caller: Identity,
+    /// Where the caller reached this server.
+    origin: String,
 }
 
 impl Call {
+    fn new(app: Arc<App>, caller: Identity, headers: &HeaderMap) -> Self {
+        let origin = origin(app.config.streams.public_url.as_deref(), headers);
+        Self { app, caller, origin }
+    }
+
     async fn query<T: DeserializeOwned>(&self, path: &str, args: Value) -> Result<T, Error> {
         let (_, value) = self.app.functions.query(path, &self.caller.principal, args).await?;
         serde_json::from_str(&value).map_err(|e| Error::internal(format!("{path}: {e}")))
@@ -58,10 +71,15 @@ struct Turn {
 
 /// `POST /api/chat`
 pub async fn submit(
-    State(app): State<Arc<App>>, Caller(caller): Caller, Parameters(wish): Parameters<Wish>, headers: HeaderMap,
-    Body(body): Body,
+    State(app): State<Arc<App>>, Caller(caller): Caller, Parameters(wish): Parameters<Wish>, request: Request,
 ) -> Result<Response, Refusal> {
-    let call = Call { app, caller };
+    // Before the body is read: it may carry files, and is large.
+    if *caller.principal == Principal::Anonymous {
+        return Err(Refusal(Error::new(Code::Unauthenticated, "This needs a signed-in user.")));
+    }
+    let headers = request.headers().clone();
+    let Body(body) = Body::from_request(request, &app).await?;
+    let call = Call::new(app, caller, &headers);
     let dialect = wish.dialect(&headers).map_err(Refusal)?;
     submitted(&call, dialect, &body).await.map_err(Refusal)
 }
@@ -93,23 +111,29 @@ async fn decide(call: &Call, dialect: Dialect, chat: &str, claimed: Decisions) -
 async fn send(call: &Call, chat: &str, question: Question) -> Result<Turn, Error> {
     let thread = thread::find_or_create(call, chat).await?;
     // A chat request wants its answer now, as a stream, so it does not queue.
-    let mut args = json!({ "threadId": thread, "text": question.text, "ifBusy": "refuse" });
+    let files = files::store(call, &thread, question.id.as_deref(), question.files).await?;
+    let mut args = json!({ "threadId": thread, "text": question.text, "files": files, "ifBusy": "refuse" });
     if let Some(id) = question.id {
         args["requestId"] = json!(id);
     }
     let turn: Turn = call.mutate("turns:send", args).await?;
-    check_same(call, &turn, &question.text).await?;
+    check_same(call, &turn, &question.text, &files).await?;
     Ok(turn)
 }
 
-/// An id that was used for another text is no repetition: the old answer would look like one to the new.
-async fn check_same(call: &Call, turn: &Turn, text: &str) -> Result<(), Error> {
+/// An id that was used for another text, or with other files, is no repetition: the old answer would look like one to the new.
+async fn check_same(call: &Call, turn: &Turn, text: &str, files: &[Id<Upload>]) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct Stored {
         text: String,
+        parts: Vec<Part>,
     }
     let stored: Stored = call.query("messages:get", json!({ "messageId": turn.user_message_id })).await?;
-    if stored.text == text {
+    let shown = stored.parts.iter().filter_map(|part| match part {
+        Part::File { upload_id, .. } => Some(upload_id.as_str()),
+        _ => None,
+    });
+    if stored.text == text && shown.eq(files.iter().map(Id::as_str)) {
         return Ok(());
     }
     let message = "This message id was used for another text in this chat. Send a changed text as a new message.";
@@ -127,7 +151,7 @@ pub async fn resume(
     State(app): State<Arc<App>>, Caller(caller): Caller, Path(chat): Path<String>, Parameters(wish): Parameters<Wish>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let call = Call { app, caller };
+    let call = Call::new(app, caller, &headers);
     let response = async {
         let dialect = wish.dialect(&headers)?;
         let offset = wish.offset(&headers)?;
@@ -160,9 +184,9 @@ pub struct Stopped {
 
 /// `POST /api/chat/{chatId}/stop`
 pub async fn stop(
-    State(app): State<Arc<App>>, Caller(caller): Caller, Path(chat): Path<String>, Body(body): Body,
+    State(app): State<Arc<App>>, Caller(caller): Caller, Path(chat): Path<String>, headers: HeaderMap, Body(body): Body,
 ) -> Result<axum::Json<Stopped>, Refusal> {
-    let call = Call { app, caller };
+    let call = Call::new(app, caller, &headers);
     let stopped = async {
         let stop: Stop = if body.is_empty() { Stop::default() } else { request::parse(&body)? };
         let thread = thread::find(&call, &chat).await?.ok_or_else(|| Error::not_found("chat"))?;

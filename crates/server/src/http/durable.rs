@@ -28,7 +28,9 @@ mod sse;
 mod subscriptions;
 mod write;
 
+pub use caller::signed;
 pub use headers::EXPOSED;
+pub use paths::origin;
 use refusal::Refused;
 pub use subscriptions::links;
 

@@ -2,7 +2,7 @@
 //! HTTP is one [`Wire`] over this.
 //!
 //! A reader holds an offset and one batch; a slow one reads later, from storage. What is ready when it
-//! wakes goes out in one write.
+//! wakes goes out in one write. A chunk that comes alone, as it does to all who keep up, is encoded once.
 
 use std::io;
 use std::pin::Pin;
@@ -18,15 +18,18 @@ use serde::Deserialize;
 use serde_json::json;
 use spool_chat::Principal;
 use spool_chat::states::GenerationStatus;
-use spool_protocol::{Error, Event};
-use spool_store::{Chunk, Tail};
+use spool_protocol::{Code, Error, Event};
+use spool_store::{Chunk, Encoded, Tail};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::app::App;
 
-/// Silence after which a comment keeps the connection open through proxies.
+/// After this much silence, and before twice as much, a comment keeps the connection open through proxies.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long a reader may leave unread what was written for it while more is there.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A comment: readers of event streams pass over it.
 const COMMENT: &str = ":\n\n";
 
@@ -88,29 +91,35 @@ impl Follower {
         self.over
     }
 
-    /// What is ready, neighbouring text joined; waits for something. `None` after the last event. Safe to
-    /// cancel.
-    async fn next(&mut self) -> Option<Result<Vec<Event>, Error>> {
+    /// What is ready; waits for something. `None` after the last event. Safe to cancel.
+    async fn next(&mut self) -> Option<Result<Ready, Error>> {
         while !self.over {
             let mut events = std::mem::take(&mut self.first);
             if events.is_empty() {
                 match self.tail.next().await {
-                    Ok(Some(chunks)) => events = self.unread(&chunks),
+                    Ok(Some(mut chunks)) => {
+                        let whole = chunks.len() == 1 && chunks[0].start == self.offset;
+                        if whole && let Some(chunk) = chunks.pop() {
+                            self.offset = chunk.end;
+                            return Some(Ok(Ready::Whole(chunk)));
+                        }
+                        events = self.unread(&chunks);
+                    }
                     // A log without a last word was deleted together with its thread.
                     Ok(None) => return self.failed(Error::not_found("generation")),
                     Err(error) => return self.failed(crate::functions::shown("stream", error)),
                 }
             }
             self.offset += events.iter().map(Event::units).sum::<u64>();
-            self.over = matches!(events.last(), Some(Event::Status { .. }));
+            self.over = is_last(&events);
             if !events.is_empty() {
-                return Some(Ok(events));
+                return Some(Ok(Ready::Events(events)));
             }
         }
         None
     }
 
-    fn failed(&mut self, error: Error) -> Option<Result<Vec<Event>, Error>> {
+    fn failed(&mut self, error: Error) -> Option<Result<Ready, Error>> {
         self.over = true;
         Some(Err(error))
     }
@@ -120,8 +129,7 @@ impl Follower {
         let mut events = Vec::new();
         for chunk in chunks {
             let mut at = chunk.start;
-            let stored: Vec<Event> = serde_json::from_str(&chunk.data).unwrap_or_default();
-            for event in stored {
+            for event in stored(chunk) {
                 let end = at + event.units();
                 if end > self.offset
                     && let Some(rest) = event.skip(self.offset.saturating_sub(at))
@@ -135,13 +143,34 @@ impl Follower {
     }
 }
 
+/// What a reader gets at once.
+enum Ready {
+    /// A chunk from its beginning to its end.
+    Whole(Chunk),
+    /// Neighbouring text joined.
+    Events(Vec<Event>),
+}
+
+fn stored(chunk: &Chunk) -> Vec<Event> {
+    serde_json::from_str(&chunk.data).unwrap_or_default()
+}
+
+fn is_last(events: &[Event]) -> bool {
+    matches!(events.last(), Some(Event::Status { .. }))
+}
+
 /// How one protocol writes events.
 pub trait Wire: Send + 'static {
     /// Whether a response that the server cuts short has to look broken. False where the protocol has a
     /// last word anyway, so that its absence tells.
     const BREAKS: bool;
 
+    /// Whether a whole chunk looks the same to every reader.
+    const SHARED: bool = false;
+
     fn write(&mut self, events: Vec<Event>, out: &mut String);
+    /// The reader got everything before `offset`, encoded for another one.
+    fn skip_to(&mut self, _offset: u64) {}
     /// Nothing follows.
     fn fail(&mut self, error: Error, out: &mut String);
 }
@@ -152,11 +181,35 @@ struct Frames<W> {
     /// Written and not sent: what the response opens with.
     out: String,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// When the last bytes were handed over. Until most of them are sent, nobody asks for more.
+    handed_at: Instant,
+    heartbeat: Pin<Box<Sleep>>,
+    /// Whether anything was sent since the last heartbeat was due.
+    spoke: bool,
     done: bool,
 }
 
 impl<W: Wire> Frames<W> {
+    /// The next bytes of the response.
     async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
+        if self.handed_at.elapsed() > PATIENCE && !self.done {
+            self.shed();
+        }
+        let bytes = self.write().await;
+        self.handed_at = Instant::now();
+        bytes
+    }
+
+    /// Sends a reader away that takes too little, with the place to come back to.
+    fn shed(&mut self) {
+        let offset = self.follower.offset;
+        let message = format!("The reader is too slow for the stream; it can be resumed at offset {offset}.");
+        self.wire.fail(Error::new(Code::Overloaded, message).with("offset", offset), &mut self.out);
+        self.follower.over = true;
+        self.follower.first.clear();
+    }
+
+    async fn write(&mut self) -> Option<Result<Bytes, io::Error>> {
         while !self.done {
             let must_wait = self.follower.first.is_empty() && !self.follower.over;
             if !self.out.is_empty() && must_wait {
@@ -169,26 +222,62 @@ impl<W: Wire> Frames<W> {
                     let broken = || Err(io::Error::other("the server is shutting down"));
                     return W::BREAKS.then(broken);
                 }
-                next = tokio::time::timeout(HEARTBEAT, self.follower.next()) => match next {
-                    Ok(Some(Ok(events))) => self.wire.write(events, &mut self.out),
-                    Ok(Some(Err(error))) => self.wire.fail(error, &mut self.out),
-                    Ok(None) => self.done = true,
-                    Err(_) => self.out.push_str(COMMENT),
+                next = self.follower.next() => match next {
+                    Some(Ok(Ready::Whole(chunk))) if W::SHARED && self.out.is_empty() => {
+                        self.spoke = true;
+                        return Some(Ok(self.whole(&chunk)));
+                    }
+                    Some(Ok(Ready::Whole(chunk))) => {
+                        let events = coalesced(&chunk);
+                        self.follower.over = is_last(&events);
+                        self.wire.write(events, &mut self.out);
+                    }
+                    Some(Ok(Ready::Events(events))) => self.wire.write(events, &mut self.out),
+                    Some(Err(error)) => self.wire.fail(error, &mut self.out),
+                    None => self.done = true,
                 },
+                () = &mut self.heartbeat => {
+                    self.heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
+                    if !std::mem::take(&mut self.spoke) {
+                        self.out.push_str(COMMENT);
+                    }
+                }
             }
             if !self.out.is_empty() {
                 break;
             }
         }
+        self.spoke = true;
         let out = std::mem::take(&mut self.out);
         (!out.is_empty()).then(|| Ok(Bytes::from(out)))
     }
+
+    /// The bytes of a chunk, encoded for the first reader that wants them.
+    fn whole(&mut self, chunk: &Chunk) -> Bytes {
+        let encoded = chunk.encoded.get_or_init(|| {
+            let (events, mut out) = (coalesced(chunk), String::new());
+            let is_last = is_last(&events);
+            self.wire.write(events, &mut out);
+            Encoded { bytes: Bytes::from(out), is_last }
+        });
+        self.wire.skip_to(chunk.end);
+        self.follower.over = encoded.is_last;
+        encoded.bytes.clone()
+    }
+}
+
+fn coalesced(chunk: &Chunk) -> Vec<Event> {
+    let mut events = Vec::new();
+    stored(chunk).into_iter().for_each(|event| Event::push_coalesced(&mut events, event));
+    events
 }
 
 /// The response that begins with `opening` and goes on until the log ends or the reader leaves.
 pub fn respond(app: &App, follower: Follower, wire: impl Wire, opening: String) -> Response {
     let cut = Box::pin(app.shutdown.clone().cancelled_owned());
-    let frames = Frames { follower, wire, out: opening, cut, done: false };
+    let heartbeat = Box::pin(tokio::time::sleep(HEARTBEAT));
+    let handed_at = Instant::now();
+    let frames = Frames { follower, wire, out: opening, cut, handed_at, heartbeat, spoke: false, done: false };
     let frames = stream::unfold(frames, |mut frames| async move { frames.next().await.map(|bytes| (bytes, frames)) });
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("text/event-stream"));

@@ -44,14 +44,26 @@ struct Named {
 
 impl Wire for Named {
     const BREAKS: bool = false;
+    const SHARED: bool = true;
 
     fn write(&mut self, events: Vec<Event>, out: &mut String) {
         for event in events {
             self.offset += event.units();
-            let (name, data) = frame(&event);
             // Writing to a string does not fail. JSON has no line ends, so no payload can forge a line.
-            let _ = write!(out, "event: {name}\nid: {}\ndata: {data}\n\n", self.offset);
+            let _ = match event {
+                Event::Text { text } => {
+                    write!(out, "event: text\nid: {}\ndata: {{\"text\":{}}}\n\n", self.offset, json!(text))
+                }
+                other => {
+                    let (name, data) = frame(&other);
+                    write!(out, "event: {name}\nid: {}\ndata: {data}\n\n", self.offset)
+                }
+            };
         }
+    }
+
+    fn skip_to(&mut self, offset: u64) {
+        self.offset = offset;
     }
 
     fn fail(&mut self, error: Error, out: &mut String) {

@@ -3,13 +3,17 @@
 //! Owns the SQL and the pragmas. A document is a row of its table: `_id`, `document` (JSON, readable with
 //! `sqlite3`) and one key column per index. `_`-prefixed tables are the store's own.
 
+mod journal;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags, OptionalExtension, params};
 use spool_protocol::{Code, Error};
 
+use self::journal::Journal;
 use super::{Backend, CommitError, Connection, LedgerRecord, Limit, LogEnd, OldKeys, Row};
 use crate::Timestamp;
 use crate::logs::Chunk;
@@ -32,6 +36,7 @@ pub struct SqliteBackend {
     file: PathBuf,
     schema: Schema,
     synchronous: Synchronous,
+    journal: Arc<Journal>,
 }
 
 const OWN_TABLES: &str = "
@@ -49,9 +54,9 @@ const OWN_TABLES: &str = "
 impl SqliteBackend {
     /// Opens or creates `file` and brings its tables up to `schema`, only ever adding.
     pub fn open(file: &Path, schema: Schema, synchronous: Synchronous) -> Result<Self, Error> {
-        let backend = Self { file: file.to_owned(), schema, synchronous };
+        let mut backend = Self { file: file.to_owned(), schema, synchronous, journal: Arc::default() };
         let connection = backend.connect(false)?;
-        let mut ddl = String::from(OWN_TABLES);
+        let mut ddl = [OWN_TABLES, journal::TABLE].concat();
         for table in schema.tables {
             let columns: String = table.indexes.iter().map(|i| format!(", \"{}\" BLOB", i.name)).collect();
             let name = table.name;
@@ -63,6 +68,7 @@ impl SqliteBackend {
         for table in schema.tables {
             backend.add_missing_indexes(&connection, table).map_err(|e| backend.broken(&e))?;
         }
+        backend.journal = Arc::new(Journal::load(&connection).map_err(|e| backend.broken(&e))?);
         Ok(backend)
     }
 
@@ -126,7 +132,8 @@ impl SqliteBackend {
 
     fn connection(&self, read_only: bool) -> Result<Box<dyn Connection>, Error> {
         let sql = self.schema.tables.iter().map(|table| (table.name, TableSql::of(table))).collect();
-        Ok(Box::new(SqliteConnection { sqlite: self.connect(read_only)?, sql }))
+        let (sqlite, journal) = (self.connect(read_only)?, Arc::clone(&self.journal));
+        Ok(Box::new(SqliteConnection { sqlite, sql, journal, snapshot: None, writing: 0 }))
     }
 }
 
@@ -183,6 +190,11 @@ impl TableSql {
 struct SqliteConnection {
     sqlite: Sqlite,
     sql: HashMap<&'static str, TableSql>,
+    journal: Arc<Journal>,
+    /// Of the open read transaction.
+    snapshot: Option<Timestamp>,
+    /// Of the open write transaction.
+    writing: Timestamp,
 }
 
 impl SqliteConnection {
@@ -200,6 +212,30 @@ impl SqliteConnection {
         self.sqlite.prepare_cached(sql).and_then(|mut s| s.execute(params)).map_err(|e| map(&e))
     }
 
+    /// Chunks that have left the journal, from the one that holds `from` on, and their bytes.
+    fn moved_chunks(&self, log: &str, from: u64, max_bytes: usize) -> rusqlite::Result<(Vec<Chunk>, usize)> {
+        let sql = "SELECT start, end, data FROM _log_chunks WHERE log = ?1 AND end > ?2 AND start >= \
+                   coalesce((SELECT max(start) FROM _log_chunks WHERE log = ?1 AND start <= ?2), 0) ORDER BY start";
+        let mut statement = self.sqlite.prepare_cached(sql)?;
+        let mut rows = statement.query(params![log, from.cast_signed()])?;
+        let (mut chunks, mut bytes) = (Vec::new(), 0);
+        while bytes < max_bytes
+            && let Some(row) = rows.next()?
+        {
+            let chunk = journal::chunk(row)?;
+            bytes += chunk.data.len();
+            chunks.push(chunk);
+        }
+        Ok((chunks, bytes))
+    }
+
+    /// Where the chunks that have left the journal end.
+    fn moved_end(&self, log: &str) -> rusqlite::Result<u64> {
+        let sql = "SELECT end FROM _log_chunks WHERE log = ?1 ORDER BY start DESC LIMIT 1";
+        let end = self.sqlite.prepare_cached(sql)?.query_row([log], |row| row.get::<_, i64>(0)).optional()?;
+        Ok(end.unwrap_or(0).cast_unsigned())
+    }
+
     fn newest(&self) -> Result<Timestamp, Error> {
         let ts: i64 = self
             .sqlite
@@ -214,10 +250,13 @@ impl Connection for SqliteConnection {
     fn begin_read(&mut self) -> Result<Timestamp, Error> {
         self.run("BEGIN DEFERRED", [])?;
         // The first read takes the WAL snapshot, and tells which commit it is.
-        self.newest().inspect_err(|_| self.end_read())
+        let newest = self.newest().inspect_err(|_| self.end_read())?;
+        self.snapshot = Some(newest);
+        Ok(newest)
     }
 
     fn end_read(&mut self) {
+        self.snapshot = None;
         if !self.sqlite.is_autocommit() {
             let _ = self.run("COMMIT", []);
         }
@@ -227,7 +266,10 @@ impl Connection for SqliteConnection {
         self.run("BEGIN IMMEDIATE", [])?;
         let next = self.newest().map(|last| now_ns.max(last + 1).min(i64::MAX.cast_unsigned()));
         match next.and_then(|ts| self.run("UPDATE _clock SET ts = ?1", [ts.cast_signed()]).map(|_| ts)) {
-            Ok(ts) => Ok(ts),
+            Ok(ts) => {
+                self.writing = ts;
+                Ok(ts)
+            }
             Err(error) => {
                 self.rollback();
                 Err(error)
@@ -236,7 +278,14 @@ impl Connection for SqliteConnection {
     }
 
     fn commit(&mut self) -> Result<(), CommitError> {
-        let Err(error) = self.run("COMMIT", []) else { return Ok(()) };
+        let moved = self.journal.make_room(&self.sqlite).map_err(|e| {
+            self.rollback();
+            CommitError::RolledBack(map(&e))
+        })?;
+        let Err(error) = self.run("COMMIT", []) else {
+            self.journal.moved(&moved, self.writing);
+            return Ok(());
+        };
         if self.sqlite.is_autocommit() && error.code != Code::StorageFull {
             return Err(CommitError::Unknown(error));
         }
@@ -319,39 +368,33 @@ impl Connection for SqliteConnection {
         let sql = "SELECT (SELECT end FROM _log_chunks WHERE log = ?1 ORDER BY start DESC LIMIT 1), \
                           (SELECT end FROM _logs_sealed WHERE log = ?1)";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
-        let (end, sealed) =
+        let (moved, sealed) =
             self.sqlite.prepare_cached(sql).and_then(|mut s| s.query_row([log], read)).map_err(|e| map(&e))?;
-        Ok(LogEnd { end: sealed.or(end).unwrap_or(0).cast_unsigned(), sealed: sealed.is_some() })
+        let end = match sealed {
+            Some(end) => Some(end.cast_unsigned()),
+            None => self.journal.end(&self.sqlite, self.snapshot, log).map_err(|e| map(&e))?,
+        };
+        Ok(LogEnd { end: end.unwrap_or(moved.unwrap_or(0).cast_unsigned()), sealed: sealed.is_some() })
     }
 
     fn log_append(&mut self, log: &str, chunk: &Chunk) -> Result<(), Error> {
-        let sql = "INSERT INTO _log_chunks (log, start, end, data) VALUES (?1, ?2, ?3, ?4)";
-        self.run(sql, params![log, chunk.start.cast_signed(), chunk.end.cast_signed(), &*chunk.data]).map(drop)
+        self.journal.append(&self.sqlite, log, chunk).map_err(|e| map(&e))
     }
 
     fn log_read(&mut self, log: &str, from: u64, max_bytes: usize) -> Result<Vec<Chunk>, Error> {
-        let sql = "SELECT start, end, data FROM _log_chunks WHERE log = ?1 AND end > ?2 AND start >= \
-                   coalesce((SELECT max(start) FROM _log_chunks WHERE log = ?1 AND start <= ?2), 0) ORDER BY start";
-        let mut statement = self.sqlite.prepare_cached(sql).map_err(|e| map(&e))?;
-        let mut rows = statement.query(params![log, from.cast_signed()]).map_err(|e| map(&e))?;
-        let (mut chunks, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = rows.next().map_err(|e| map(&e))? {
-            let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Chunk> {
-                let data: String = row.get(2)?;
-                Ok(Chunk {
-                    start: row.get::<_, i64>(0)?.cast_unsigned(),
-                    end: row.get::<_, i64>(1)?.cast_unsigned(),
-                    data: data.into(),
-                })
-            };
-            let chunk = read(row).map_err(|e| map(&e))?;
-            bytes += chunk.data.len();
-            chunks.push(chunk);
-            if bytes >= max_bytes {
-                break;
+        let read = || -> rusqlite::Result<Vec<Chunk>> {
+            let (mut chunks, bytes) = self.moved_chunks(log, from, max_bytes)?;
+            if bytes < max_bytes {
+                let moved_to = match chunks.last() {
+                    Some(last) => last.end,
+                    None => self.moved_end(log)?,
+                };
+                let rest = max_bytes - bytes;
+                chunks.extend(self.journal.read(&self.sqlite, self.snapshot, log, from.max(moved_to), rest)?);
             }
-        }
-        Ok(chunks)
+            Ok(chunks)
+        };
+        read().map_err(|e| map(&e))
     }
 
     fn log_seal(&mut self, log: &str, end: u64) -> Result<(), Error> {
@@ -360,6 +403,7 @@ impl Connection for SqliteConnection {
     }
 
     fn log_delete(&mut self, log: &str) -> Result<(), Error> {
+        self.journal.delete(&self.sqlite, log).map_err(|e| map(&e))?;
         self.run("DELETE FROM _log_chunks WHERE log = ?1", [log])?;
         self.run("DELETE FROM _logs_sealed WHERE log = ?1", [log]).map(drop)
     }

@@ -3,7 +3,6 @@
 import type { Part } from "@spool/client";
 
 const NAMES: Partial<Record<Part["type"], string>> = {
-  file: "A file",
   artifact: "An artifact",
   approval: "An approval was asked for",
   data: "Data",

@@ -3,6 +3,7 @@
 import type { Part } from "@spool/client";
 import { memo } from "react";
 import { Markdown } from "../Markdown";
+import { FileView } from "./FileView";
 import { OtherPart } from "./OtherPart";
 import { Reasoning } from "./Reasoning";
 import { Sources, type SourcePart } from "./Sources";
@@ -44,6 +45,8 @@ const OnePart = memo(function OnePart({ part, growing }: OnePartProps) {
       return <Reasoning text={part.text} growing={growing} />;
     case "tool_call":
       return <ToolCall call={part} />;
+    case "file":
+      return <FileView file={part} />;
     default:
       return <OtherPart part={part} />;
   }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::{Failure, ProviderEvent};
+use crate::files::PromptFile;
 
 const LONG: &str = include_str!("prose/long.md");
 const MARKDOWN: &str = include_str!("prose/markdown.md");
@@ -32,7 +33,7 @@ pub(super) enum Piece {
 }
 
 /// The answer to `asked`, the latest of `messages` messages in the prompt.
-pub(super) fn pieces(asked: &str, messages: usize) -> Vec<Piece> {
+pub(super) fn pieces(asked: &str, files: &[PromptFile], messages: usize) -> Vec<Piece> {
     let wants = |words: &[&str]| {
         asked.split(|c: char| !c.is_alphanumeric()).any(|word| words.contains(&word.to_lowercase().as_str()))
     };
@@ -49,6 +50,7 @@ pub(super) fn pieces(asked: &str, messages: usize) -> Vec<Piece> {
         return pieces;
     }
     pieces.push(Piece::Text(opening(asked)));
+    pieces.extend(attached(files).map(Piece::Text));
     if wants(&["tool", "tools"]) {
         pieces.extend(tool(asked));
     } else if wants(&["code", "rust", "typescript"]) {
@@ -86,6 +88,17 @@ fn opening(asked: &str) -> String {
         Some(quote) => format!("> {quote}\n\n"),
         None => String::new(),
     }
+}
+
+/// What can be read off the files: their names, their kinds, whether their bytes came along.
+fn attached(files: &[PromptFile]) -> Option<String> {
+    let line = |file: &PromptFile| {
+        let given = if file.bytes.is_some() { "a real model would see it" } else { "named only" };
+        format!("- `{}`: {}, {} bytes, {given}\n", file.name.replace('`', "'"), file.media_type, file.size)
+    };
+    let lines: String = files.iter().map(line).collect();
+    let files = if files.len() == 1 { "one file" } else { "these files" };
+    (!lines.is_empty()).then(|| format!("You attached {files}:\n\n{lines}\n"))
 }
 
 /// The first line of what was said, verbatim, cut at a space where it is long.

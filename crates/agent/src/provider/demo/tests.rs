@@ -6,6 +6,7 @@ use spool_protocol::Code;
 
 use super::super::PromptMessage;
 use super::*;
+use crate::files::PromptFile;
 
 fn request(text: &str) -> Request {
     Request { messages: vec![PromptMessage::new(Role::User, text)], ..Request::default() }
@@ -101,6 +102,24 @@ async fn long_messages_are_quoted_briefly_and_verbatim() {
     assert!(quote.chars().count() < 170);
     assert!(text_of(&ask("\n one\ntwo").await).starts_with("> one …\n\n"));
     assert!(text_of(&ask("   ").await).starts_with("Hello"));
+}
+
+#[tokio::test]
+async fn attached_files_are_named_with_what_a_model_would_see() {
+    let file = |name: &str, media_type: &str, bytes: Option<&[u8]>| PromptFile {
+        id: name.into(),
+        name: name.into(),
+        media_type: media_type.into(),
+        size: 3,
+        bytes: bytes.map(Into::into),
+    };
+    let mut request = request("");
+    request.messages[0].files =
+        vec![file("a`b.png", "image/png", Some(b"abc")), file("z.zip", "application/zip", None)];
+    let provider = Demo::new(DemoOptions { words_per_second: 0.0 });
+    let text = text_of(&provider.stream(request).collect::<Vec<_>>().await);
+    assert!(text.starts_with("You attached these files:\n\n- `a'b.png`: image/png, 3 bytes, a real model"), "{text}");
+    assert!(text.contains("- `z.zip`: application/zip, 3 bytes, named only\n"), "{text}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use spool_protocol::Result;
 use spool_store::{Id, Order, Tx};
 
 use crate::limits;
+use crate::parts::Part;
 use crate::states::MessageStatus;
 use crate::tables::{Message, Role, Thread, message};
 
@@ -16,6 +17,18 @@ pub struct HistoryMessage {
     pub message_id: Id<Message>,
     pub role: Role,
     pub text: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<HistoryFile>,
+}
+
+/// A file that a message shows. Its bytes are where the server keeps them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryFile {
+    pub upload_id: String,
+    pub name: String,
+    pub media_type: String,
+    pub size: u64,
 }
 
 /// The newest complete messages before the place `seq`, oldest first. Bounded in number and bytes; the
@@ -33,8 +46,14 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<V
         if history.len() == limits::HISTORY_MESSAGES || (bytes > limits::HISTORY_BYTES && !history.is_empty()) {
             break;
         }
-        history.push(HistoryMessage { message_id: message.id, role: message.role, text });
+        let files = message.parts.into_iter().filter_map(file).collect();
+        history.push(HistoryMessage { message_id: message.id, role: message.role, text, files });
     }
     history.reverse();
     Ok(history)
+}
+
+fn file(part: Part) -> Option<HistoryFile> {
+    let Part::File { upload_id, media_type, name, size } = part else { return None };
+    Some(HistoryFile { upload_id, name: name?, media_type: media_type?, size: size? })
 }

@@ -34,12 +34,24 @@ impl UrlKey {
         hmac(&self.0, message.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The URL of an upload, relative to the server.
+    pub fn upload_url(&self, owner: &str, id: &str, expires: u64) -> String {
+        let signature = self.sign(owner, &upload_path(id), expires);
+        format!("/api/uploads/{id}?signature={owner}.{signature}&expires={expires}")
+    }
+
     /// Compares in a time that tells nothing about the right answer.
     pub fn verify(&self, owner: &str, path: &str, expires: u64, signature: &str) -> bool {
         let right = self.sign(owner, path, expires);
         let differing = right.bytes().zip(signature.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
         right.len() == signature.len() && differing == 0
     }
+}
+
+/// What is signed for an upload. The path of a stream has no control characters, so no signature of one
+/// fits the other.
+pub fn upload_path(id: &str) -> String {
+    format!("upload\n{id}")
 }
 
 /// HMAC-SHA256 (RFC 2104) for a key of 32 bytes.
@@ -77,10 +89,7 @@ pub struct SignedUrl {
 /// `streams:readUrl`: a mutation although it changes nothing, because the answer of a live query would
 /// outlive its own expiry.
 pub fn read_url(tx: &mut Tx<'_>, ctx: &CallContext, args: ReadUrl) -> Result<SignedUrl> {
-    if !(1..=limits::READ_URL_SECONDS).contains(&args.ttl_seconds) {
-        let message = format!("ttlSeconds: 1 to {}", limits::READ_URL_SECONDS);
-        return Err(Error::bad_request(message).with("path", "ttlSeconds"));
-    }
+    check_ttl(args.ttl_seconds)?;
     let user = ctx.user()?.clone();
     let (owner, path) = match (args.path, args.generation_id) {
         (Some(path), None) => {
@@ -99,6 +108,15 @@ pub fn read_url(tx: &mut Tx<'_>, ctx: &CallContext, args: ReadUrl) -> Result<Sig
     let signature = key.sign(&owner, &path, expires);
     let url = format!("/v1/stream/{}?signature={owner}.{signature}&expires={expires}", escaped(&path));
     Ok(SignedUrl { url, expires_at: expires * 1000 })
+}
+
+/// Whether a URL may live this long.
+pub(crate) fn check_ttl(seconds: u64) -> Result<()> {
+    if (1..=limits::READ_URL_SECONDS).contains(&seconds) {
+        return Ok(());
+    }
+    let message = format!("ttlSeconds: 1 to {}", limits::READ_URL_SECONDS);
+    Err(Error::bad_request(message).with("path", "ttlSeconds"))
 }
 
 /// The path as part of a URL: what is not unreserved (RFC 3986, 2.3) is escaped; slashes stay.

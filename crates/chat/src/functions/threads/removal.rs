@@ -8,7 +8,7 @@ use serde::Deserialize;
 use spool_protocol::Result;
 use spool_store::{Order, Tx};
 
-use super::super::{Deleted, Nothing};
+use super::super::{Deleted, Nothing, uploads};
 use super::{One, find_default};
 use crate::context::CallContext;
 use crate::limits;
@@ -50,6 +50,7 @@ fn clear_some(tx: &mut Tx<'_>, mut thread: Thread) -> Result<Deleted> {
     }
     let newest =
         tx.query::<Message>(message::BY_THREAD).eq(&thread.id).order(Order::Desc).take(limits::CLEARED_MESSAGES)?;
+    uploads::mark_shown(tx, &thread, newest.iter().flat_map(|message| &message.parts))?;
     for message in &newest {
         let attempts = tx.query::<Generation>(generation::BY_MESSAGE).eq(&message.id).take(limits::LISTED)?;
         for attempt in attempts {
@@ -143,6 +144,8 @@ fn purge_thread(tx: &mut Tx<'_>, thread: &Thread, limit: u64) -> Result<u64> {
     }
     left -= messages.len() as u64;
     left -= purge_artifacts(tx, thread, left)?;
+    // Their bytes go first; the rows stay until then, marked, so that a crash forgets none.
+    left -= uploads::mark_some(tx, thread, rows(left))? as u64;
     if left > 0 {
         tx.delete(&thread.id)?;
         left -= 1;

@@ -10,6 +10,7 @@ use spool_protocol::ai_sdk::{DONE, Dialect, Encoder, pause, write_sse};
 use spool_protocol::{Error, Event};
 
 use super::Call;
+use super::links::Links;
 use super::thread::Thread;
 use crate::http::follow::{Follower, Wire, deltas, last_event_id, respond};
 
@@ -129,7 +130,8 @@ impl Answer {
             opening.push_str(DONE);
         }
         let asks = encoder.dialect().asks();
-        let mut response = respond(&call.app, follower, Chunks { encoder, paused: false }, opening);
+        let wire = Chunks { encoder, links: Links::of(call), paused: false };
+        let mut response = respond(&call.app, follower, wire, opening);
         if asks {
             response = response.map(until_done);
         }
@@ -169,6 +171,7 @@ fn until_done(body: Body) -> Body {
 /// The wire: chunks in `data:` lines, the offset in `id:`.
 struct Chunks {
     encoder: Encoder,
+    links: Links,
     /// The reader asks its user; nothing more is written.
     paused: bool,
 }
@@ -190,7 +193,8 @@ impl Wire for Chunks {
         }
         for event in events {
             let last = matches!(event, Event::Status { .. });
-            let chunks = self.encoder.push(event);
+            let mut chunks = self.encoder.push(event);
+            self.links.complete(&mut chunks);
             write_sse(&chunks, self.encoder.offset(), out);
             if last {
                 out.push_str(DONE);

@@ -9,6 +9,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use spool_protocol::{Code, Error};
 
+use super::files::Attached;
+
 /// Approvals that one answer may show: each is looked up when one of them is decided.
 const SHOWN: usize = 200;
 
@@ -52,6 +54,13 @@ struct Part {
     kind: String,
     #[serde(default)]
     text: Option<String>,
+    /// Of a file.
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    media_type: Option<String>,
+    #[serde(default)]
+    filename: Option<String>,
     #[serde(default)]
     state: Option<String>,
     #[serde(default)]
@@ -101,6 +110,7 @@ pub struct Claim {
 pub struct Question {
     pub id: Option<String>,
     pub text: String,
+    pub files: Vec<Attached>,
 }
 
 /// A JSON body, or `bad_request` with the place of the fault.
@@ -132,15 +142,26 @@ impl<'a> Submission<'a> {
             let message = "A message that was sent cannot be changed. Send the changed text as a new message.";
             return Err(Error::new(Code::InvalidTransition, message).with("path", "messageId"));
         }
-        if newest.parts.iter().any(|part| part.kind == "file") {
-            return Err(fault("messages", "files cannot be sent in a chat request yet: only text parts are taken"));
+        let (mut text, mut files) = (String::new(), Vec::new());
+        for part in newest.parts {
+            match part.kind.as_str() {
+                "text" => text.push_str(part.text.as_deref().unwrap_or_default()),
+                "file" => files.push(Attached::parse(
+                    part.url.as_deref().unwrap_or_default(),
+                    part.media_type,
+                    part.filename,
+                )?),
+                _ => {}
+            }
         }
-        let texts = newest.parts.into_iter().filter(|part| part.kind == "text").filter_map(|part| part.text);
-        let text: String = texts.collect();
         if text.trim().is_empty() {
-            return Err(Error::new(Code::EmptyMessage, "The message has no text.").with("path", "messages"));
+            if files.is_empty() {
+                let message = "The message has no text and no file.";
+                return Err(Error::new(Code::EmptyMessage, message).with("path", "messages"));
+            }
+            text.clear(); // as it is stored
         }
-        Ok(Wanted::Answer(Question { id: newest.id.filter(|id| !id.is_empty()), text }))
+        Ok(Wanted::Answer(Question { id: newest.id.filter(|id| !id.is_empty()), text, files }))
     }
 }
 
@@ -192,11 +213,22 @@ mod tests {
 
     #[test]
     fn both_forms_of_the_body_are_taken_with_extra_fields() {
-        let expected = Wanted::Answer(Question { id: Some("u1".into()), text: "hi".into() });
+        let expected = Wanted::Answer(Question { id: Some("u1".into()), text: "hi".into(), files: Vec::new() });
         let old = json!({ "id": "u0", "role": "user", "parts": [{ "type": "text", "text": "old" }] });
         let many = json!({ "id": "c", "messages": [old, user("hi")], "trigger": "submit-message", "messageId": null, "x": [] });
         assert_eq!(wanted(many).unwrap(), expected);
         assert_eq!(wanted(json!({ "id": "c", "message": user("hi") })).unwrap(), expected);
+    }
+
+    #[test]
+    fn files_may_stand_alone() {
+        let part = json!({ "type": "file", "mediaType": "text/csv", "filename": "a.csv", "url": "data:;base64,YQ==" });
+        let only = wanted(
+            json!({ "id": "c", "message": { "role": "user", "parts": [part, { "type": "text", "text": " " }] } }),
+        );
+        let file = Attached::Inline { media_type: "text/csv".into(), name: "a.csv".into(), bytes: b"a".into() };
+        let question = Question { id: None, text: String::new(), files: vec![file] };
+        assert_eq!(only.unwrap(), Wanted::Answer(question));
     }
 
     #[test]
@@ -206,7 +238,8 @@ mod tests {
             json!({ "type": "tool-x", "toolCallId": "t", "state": "approval-responded", "approval": { "id": "a" } });
         let asked =
             json!({ "type": "tool-x", "toolCallId": "t", "state": "approval-requested", "approval": { "id": "a" } });
-        let file = json!({ "id": "c", "message": { "role": "user", "parts": [{ "type": "file", "url": "data:," }] } });
+        let file =
+            json!({ "id": "c", "message": { "role": "user", "parts": [{ "type": "file", "url": "https://x/y" }] } });
         for (body, code) in [
             (json!({ "messages": [user("hi")] }), Code::BadRequest),
             (json!({ "id": "", "messages": [user("hi")] }), Code::BadRequest),

@@ -44,10 +44,19 @@ pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Who
 
 /// Who reads `path`: by the header, or by the signature in the URL.
 pub async fn reader(app: &App, headers: &HeaderMap, params: &[(String, String)], path: &str) -> Result<Whose> {
-    let find = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let Some(signature) = find("signature").filter(|_| !headers.contains_key(::http::header::AUTHORIZATION)) else {
+    if headers.contains_key(::http::header::AUTHORIZATION) {
         return identify(app, headers, "streams:read").await;
-    };
+    }
+    match signed(app, params, path)? {
+        Some(user) => Ok(Whose { owner: user.to_string(), principal: Arc::new(Principal::User { user }) }),
+        None => identify(app, headers, "streams:read").await,
+    }
+}
+
+/// For whom the signature of a URL speaks; none if it has no signature.
+pub fn signed(app: &App, params: &[(String, String)], path: &str) -> Result<Option<Id<User>>> {
+    let find = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let Some(signature) = find("signature") else { return Ok(None) };
     let refused = |reason: &str, message: &str| Error::new(Code::InvalidToken, message).with("reason", reason);
     let wrong = || refused("bad_signature", "the signature of the URL is wrong");
     let expires: u64 = find("expires").and_then(|expires| expires.parse().ok()).ok_or_else(wrong)?;
@@ -59,5 +68,5 @@ pub async fn reader(app: &App, headers: &HeaderMap, params: &[(String, String)],
     if expires <= app.clock.now_ms() / 1000 {
         return Err(refused("expired", "the URL has expired"));
     }
-    Ok(Whose { owner: owner.to_owned(), principal: Arc::new(Principal::User { user }) })
+    Ok(Some(user))
 }

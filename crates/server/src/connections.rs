@@ -1,0 +1,204 @@
+//! TCP connections: accepted, tuned, served by hyper, drained at the end.
+//!
+//! axum's own loop cannot be told what a server of long streams must say: how much to buffer for a reader
+//! that does not take it, and how long a request may take to arrive.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt as _};
+
+/// How long a peer may leave sent bytes unacknowledged, or its window closed.
+const STUCK: Duration = Duration::from_secs(60);
+/// How long the head of a request may take to arrive.
+const HEAD: Duration = Duration::from_secs(30);
+/// How long requests get to end by themselves at shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Bytes of a response that wait for their reader, and the largest head of a request.
+const BUFFER: usize = 64 << 10;
+/// Between two attempts to accept, where the machine is out of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts until `shutdown`, then lets requests end.
+pub async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
+where
+    S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        match accepted {
+            Ok((tcp, _)) => drop(connections.spawn(connection(tcp, service.clone(), shutdown.clone()))),
+            Err(error) => {
+                // A connection that its client gave up is no reason to wait; too many open files are.
+                tracing::debug!(%error, "accepting a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+        tracing::warn!("requests did not end in time");
+    }
+}
+
+async fn connection<S>(tcp: TcpStream, service: S, shutdown: CancellationToken)
+where
+    S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    tune(&tcp);
+    let tcp = Arc::new(tcp);
+    let watched = Arc::clone(&tcp);
+    let service = service.map_request(|request: hyper::Request<Incoming>| request.map(Body::new)).map_response(
+        move |response: Response| response.map(|body| Watched { body, tcp: watched.clone(), gone: None }),
+    );
+    let service = TowerToHyperService::new(service);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER)
+        // To see a client go while a response is written, hyper would hold another 8 KiB to read into.
+        .half_close(true)
+        .serve_connection(TokioIo::new(Socket(tcp)), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "a connection");
+    }
+}
+
+/// Tokens are small and must not wait for company (Nagle). A reader that takes nothing for a minute is let
+/// go by the kernel, whatever it was reading: it can resume at its offset.
+fn tune(tcp: &TcpStream) {
+    let socket = socket2::SockRef::from(tcp);
+    let tuned = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(STUCK)));
+    if let Err(error) = tuned {
+        tracing::debug!(%error, "socket options");
+    }
+}
+
+/// A response body that ends with an error once its reader has closed the connection, which hyper does
+/// not look for.
+struct Watched {
+    body: Body,
+    tcp: Arc<TcpStream>,
+    gone: Option<BoxFuture<'static, ()>>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(task) {
+            return Poll::Ready(frame);
+        }
+        let Self { tcp, gone, .. } = &mut *self;
+        let gone = gone.get_or_insert_with(|| Box::pin(closed(Arc::clone(tcp))));
+        ready!(gone.as_mut().poll(task));
+        Poll::Ready(Some(Err(axum::Error::new("the reader is gone"))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Ends when the other side has closed the connection. Bytes that it sends instead are hyper's to read:
+/// then a failing write tells.
+async fn closed(tcp: Arc<TcpStream>) {
+    if let Ok(1..) = tcp.peek(&mut [0]).await {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A connection that hyper shares with its response bodies.
+struct Socket(Arc<TcpStream>);
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.poll_read_ready(task))?;
+            match self.0.try_read(buffer.initialize_unfilled()) {
+                Ok(read) => {
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Socket {
+    fn poll(&self, task: &mut Context<'_>, write: impl Fn(&TcpStream) -> io::Result<usize>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(task))?;
+            match write(&self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll(task, |tcp| tcp.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>, task: &mut Context<'_>, parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(task, |tcp| tcp.try_write_vectored(parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = socket2::SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write);
+        Poll::Ready(match shut {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            shut => shut,
+        })
+    }
+}

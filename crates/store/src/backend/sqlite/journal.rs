@@ -1,0 +1,256 @@
+//! The newest chunks of all logs together, in the order of their appends.
+//!
+//! A table ordered by log takes a page for every log that grows; a thousand streams would write a
+//! thousand pages for a thousand tokens. Here they fill one page after the other. Once there are many, the
+//! oldest move to `_log_chunks`, all that a log has at a time, so a page there takes many of them: a
+//! log-structured merge tree of two levels (O'Neil et al., 1996).
+//!
+//! Which rows belong to a log is known in memory alone, read anew at start. The index may name rows that
+//! a snapshot does not have (rolled back, not committed yet, moved), but never lacks one that it has;
+//! a snapshot from before the last removal searches the whole table instead.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::Timestamp;
+use crate::limits;
+use crate::logs::Chunk;
+
+pub const TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS _log_journal (
+        seq INTEGER PRIMARY KEY, log TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, data TEXT NOT NULL);";
+
+/// Shared by all connections of a file. Only the writer changes it.
+#[derive(Debug, Default)]
+pub struct Journal(Mutex<Index>);
+
+#[derive(Debug, Default)]
+struct Index {
+    /// Never given twice, even where a transaction was rolled back.
+    next_seq: i64,
+    logs: HashMap<Arc<str>, Entries>,
+    /// Every row in the order of `seq`, with its size.
+    order: VecDeque<(i64, Arc<str>, usize)>,
+    bytes: usize,
+    /// When rows were last removed: an older snapshot may still have them.
+    removed_at: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    rows: VecDeque<Entry>,
+    /// Rows up to this one have been moved.
+    moved_to: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    seq: i64,
+    end: u64,
+}
+
+/// What a commit will have moved and removed.
+#[derive(Debug, Default)]
+pub struct Moved {
+    logs: Vec<(Arc<str>, i64)>,
+    removed_to: i64,
+    rows: usize,
+}
+
+impl Index {
+    fn add(&mut self, seq: i64, log: &str, end: u64, bytes: usize) {
+        let name = self.logs.get_key_value(log).map_or_else(|| Arc::from(log), |(name, _)| Arc::clone(name));
+        self.logs.entry(Arc::clone(&name)).or_default().rows.push_back(Entry { seq, end });
+        self.order.push_back((seq, name, bytes));
+        self.bytes += bytes;
+        self.next_seq = seq + 1;
+    }
+
+    fn is_full(&self, without: usize) -> bool {
+        self.order.len().saturating_sub(without) > limits::JOURNAL_ROWS || self.bytes > limits::JOURNAL_BYTES
+    }
+}
+
+impl Journal {
+    /// Reads which rows there are.
+    pub fn load(sqlite: &Connection) -> rusqlite::Result<Self> {
+        let mut index = Index { next_seq: 1, ..Index::default() };
+        let mut statement = sqlite.prepare("SELECT seq, log, end, length(data) FROM _log_journal ORDER BY seq")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (log, end, bytes): (String, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            index.add(row.get(0)?, &log, end.cast_unsigned(), usize::try_from(bytes).unwrap_or(0));
+        }
+        // Rows that were moved stay until all before them are; where the log ends elsewhere tells which.
+        let mut moved = sqlite.prepare("SELECT end FROM _log_chunks WHERE log = ?1 ORDER BY start DESC LIMIT 1")?;
+        for (log, entries) in &mut index.logs {
+            let end = moved.query_row([&**log], |row| row.get::<_, i64>(0)).optional()?.unwrap_or(0).cast_unsigned();
+            let last = entries.rows.iter().rev().find(|entry| entry.end <= end);
+            entries.moved_to = last.map_or(0, |entry| entry.seq);
+        }
+        Ok(Self(Mutex::new(index)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        // A poisoned lock only says that another thread panicked; the index is updated in single steps.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a row in the open transaction.
+    pub fn append(&self, sqlite: &Connection, log: &str, chunk: &Chunk) -> rusqlite::Result<()> {
+        let seq = {
+            let mut index = self.lock();
+            let seq = index.next_seq;
+            index.add(seq, log, chunk.end, chunk.data.len());
+            seq
+        };
+        let sql = "INSERT INTO _log_journal (seq, log, start, end, data) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let (start, end) = (chunk.start.cast_signed(), chunk.end.cast_signed());
+        sqlite.prepare_cached(sql)?.execute(params![seq, log, start, end, &*chunk.data]).map(drop)
+    }
+
+    /// The rows of `log` that end behind `from`, in order, as far as the snapshot of `sqlite` has them, until
+    /// `max_bytes` are exceeded. `snapshot` is its timestamp, `None` in a write transaction.
+    pub fn read(
+        &self, sqlite: &Connection, snapshot: Option<Timestamp>, log: &str, from: u64, max_bytes: usize,
+    ) -> rusqlite::Result<Vec<Chunk>> {
+        let Some(seqs) = self.seqs(snapshot, log, from) else { return search(sqlite, log, from, max_bytes) };
+        let mut statement = sqlite.prepare_cached(ONE_ROW)?;
+        let (mut chunks, mut bytes) = (Vec::new(), 0);
+        for seq in seqs {
+            let Some(chunk) = statement.query_row(params![seq, log], chunk).optional()? else { continue };
+            bytes += chunk.data.len();
+            chunks.push(chunk);
+            if bytes >= max_bytes {
+                break;
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Where the newest row of `log` ends.
+    pub fn end(&self, sqlite: &Connection, snapshot: Option<Timestamp>, log: &str) -> rusqlite::Result<Option<u64>> {
+        let Some(seqs) = self.seqs(snapshot, log, 0) else {
+            return Ok(search(sqlite, log, 0, usize::MAX)?.last().map(|chunk| chunk.end));
+        };
+        let mut statement = sqlite.prepare_cached("SELECT end FROM _log_journal WHERE seq = ?1 AND log = ?2")?;
+        for seq in seqs.into_iter().rev() {
+            if let Some(end) = statement.query_row(params![seq, log], |row| row.get::<_, i64>(0)).optional()? {
+                return Ok(Some(end.cast_unsigned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes all rows of `log`, in the open transaction.
+    pub fn delete(&self, sqlite: &Connection, log: &str) -> rusqlite::Result<()> {
+        let mut statement = sqlite.prepare_cached("DELETE FROM _log_journal WHERE seq = ?1 AND log = ?2")?;
+        for seq in self.seqs(None, log, 0).unwrap_or_default() {
+            statement.execute(params![seq, log])?;
+        }
+        Ok(())
+    }
+
+    /// Rows that may belong to `log` and end behind `from`; `None` if the index no longer knows what the
+    /// snapshot has.
+    fn seqs(&self, snapshot: Option<Timestamp>, log: &str, from: u64) -> Option<Vec<i64>> {
+        let index = self.lock();
+        if snapshot.is_some_and(|snapshot| snapshot < index.removed_at) {
+            return None;
+        }
+        let rows = index.logs.get(log).map(|entries| entries.rows.iter());
+        Some(rows.into_iter().flatten().filter(|entry| entry.end > from).map(|entry| entry.seq).collect())
+    }
+
+    /// Moves the oldest rows on, a bounded number of them, while there are too many. In the open
+    /// transaction; [`Journal::moved`] once it is committed.
+    pub fn make_room(&self, sqlite: &Connection) -> rusqlite::Result<Moved> {
+        let mut moved = Moved::default();
+        let (mut work, mut at) = (0, 0);
+        while work < limits::JOURNAL_MOVED {
+            let (seq, log, rows) = {
+                let index = self.lock();
+                if !index.is_full(at) {
+                    break;
+                }
+                let Some((seq, log, _)) = index.order.get(at) else { break };
+                let entries = index.logs.get(log);
+                let before = moved.logs.iter().rev().find(|(name, _)| name == log).map(|(_, to)| *to);
+                let done = before.or(entries.map(|entries| entries.moved_to)).unwrap_or(0);
+                let rows = entries.into_iter().flat_map(|entries| entries.rows.iter());
+                let rows = rows.map(|entry| entry.seq).filter(|row| *row > done && *seq > done);
+                (*seq, Arc::clone(log), rows.take(limits::JOURNAL_MOVED).collect::<Vec<i64>>())
+            };
+            if let Some(last) = rows.last().copied() {
+                let sql = "INSERT INTO _log_chunks (log, start, end, data) \
+                           SELECT log, start, end, data FROM _log_journal WHERE seq = ?1";
+                let mut statement = sqlite.prepare_cached(sql)?;
+                for row in &rows {
+                    statement.execute([row])?;
+                }
+                moved.logs.push((log, last));
+            }
+            work += 1 + rows.len();
+            at += 1;
+            moved.removed_to = seq;
+        }
+        moved.rows = at;
+        if at > 0 {
+            sqlite.prepare_cached("DELETE FROM _log_journal WHERE seq <= ?1")?.execute([moved.removed_to])?;
+        }
+        Ok(moved)
+    }
+
+    /// What [`Journal::make_room`] did is committed, with the timestamp `ts`.
+    pub fn moved(&self, moved: &Moved, ts: Timestamp) {
+        if moved.rows == 0 {
+            return;
+        }
+        let mut index = self.lock();
+        let index = &mut *index;
+        index.removed_at = ts;
+        for (log, to) in &moved.logs {
+            if let Some(entries) = index.logs.get_mut(log) {
+                entries.moved_to = *to;
+            }
+        }
+        for (seq, log, bytes) in index.order.drain(..moved.rows) {
+            index.bytes -= bytes;
+            let Some(entries) = index.logs.get_mut(&log) else { continue };
+            while entries.rows.front().is_some_and(|entry| entry.seq <= seq) {
+                entries.rows.pop_front();
+            }
+            if entries.rows.is_empty() {
+                index.logs.remove(&log);
+            }
+        }
+    }
+}
+
+const ONE_ROW: &str = "SELECT start, end, data FROM _log_journal WHERE seq = ?1 AND log = ?2";
+
+/// The rows of a log without help of the index.
+fn search(sqlite: &Connection, log: &str, from: u64, max_bytes: usize) -> rusqlite::Result<Vec<Chunk>> {
+    let sql = "SELECT start, end, data FROM _log_journal WHERE log = ?1 AND end > ?2 ORDER BY seq";
+    let mut statement = sqlite.prepare_cached(sql)?;
+    let mut rows = statement.query(params![log, from.cast_signed()])?;
+    let (mut chunks, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let chunk = chunk(row)?;
+        bytes += chunk.data.len();
+        chunks.push(chunk);
+        if bytes >= max_bytes {
+            break;
+        }
+    }
+    Ok(chunks)
+}
+
+/// A chunk from the columns `start`, `end`, `data`.
+pub fn chunk(row: &Row<'_>) -> rusqlite::Result<Chunk> {
+    let data: String = row.get(2)?;
+    let (start, end) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
+    Ok(Chunk::new(start.cast_unsigned(), end.cast_unsigned(), data))
+}
