@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { guest, http, live, page, refusalOf, send, settled, user } from "./lib/clients.mjs";
-import { Server } from "./lib/server.mjs";
+import { Server, serviceKey } from "./lib/server.mjs";
 
 const server = await Server.start({ after });
 const openapi = await (await fetch(`${server.url}/openapi.json`)).json();
@@ -14,10 +14,11 @@ const VALUES = {
   paginationOpts: { numItems: 5, cursor: null },
   role: "user",
   status: "complete",
+  kind: "plan",
   parts: [{ type: "text", text: "x" }],
 };
 const BY_TYPE = { string: "x", integer: 60, number: 60, boolean: true, array: [] };
-const KINDS = { threadId: "thr", messageId: "msg", generationId: "gen", userId: "usr" };
+const KINDS = { threadId: "thr", messageId: "msg", generationId: "gen", artifactId: "art", approvalId: "apr", userId: "usr" };
 
 /** The required arguments of a function and all its ids; `takesId` says whether there are any. */
 function argsFor({ path, args }, ids) {
@@ -55,7 +56,12 @@ describe("identity", { concurrency: true }, () => {
     await settled(owner.client, sent.messageId, 60_000);
     const { token } = await guest(server);
     const stranger = http(server, token);
-    const own = { threadId: sent.threadId, messageId: sent.messageId, generationId: sent.generationId };
+    const { threadId } = sent;
+    const { artifactId } = await owner.client.mutation("artifacts:create", { threadId, kind: "plan", title: "mine", content: "mine" });
+    const backend = http(server, await serviceKey(server));
+    const { generationId } = await backend.mutation("generations:open", { threadId: await owner.client.mutation("threads:create", {}) });
+    const { _id: approvalId } = await backend.mutation("approvals:request", { generationId, kind: "question", question: "mine?" });
+    const own = { threadId, messageId: sent.messageId, generationId: sent.generationId, artifactId, approvalId };
     const none = Object.fromEntries(Object.entries(own).map(([name, id]) => [name, missing(id)]));
     let covered = 0;
     for (const spec of functions) {
@@ -75,7 +81,7 @@ describe("identity", { concurrency: true }, () => {
   test("IA-04: without credentials every function but the open ones is unauthenticated", async () => {
     const anonymous = http(server);
     const open = new Set(["server:info", "users:me"]);
-    const ids = { threadId: "thr_00000000000000000000000000", messageId: "msg_00000000000000000000000000", generationId: "gen_00000000000000000000000000" };
+    const ids = { threadId: "thr_00000000000000000000000000", messageId: "msg_00000000000000000000000000", generationId: "gen_00000000000000000000000000", artifactId: "art_00000000000000000000000000", approvalId: "apr_00000000000000000000000000" };
     for (const spec of functions) {
       if (open.has(spec.path)) continue;
       assert.equal((await outcome(anonymous, spec, argsFor(spec, ids).given)).code, "unauthenticated", spec.path);

@@ -129,6 +129,18 @@ test('a failed answer keeps its words, says why and can be tried again', async (
   assert.equal(await page.locator('[data-role=assistant]').count(), 1);
 });
 
+test('the newest answer can be made again, in its place', async () => {
+  const { page, send, settled, answer } = await open(browser);
+  await send('hello');
+  await settled();
+  const id = await page.locator('[data-role=assistant]').getAttribute('data-key');
+  await answer().hover();
+  await page.getByLabel('Answer again').click();
+  await page.locator('[data-role=assistant]:not([data-status=complete])').waitFor();
+  await settled();
+  assert.deepEqual(await page.locator('[data-role=assistant]').evaluateAll((all) => all.map(({ dataset }) => dataset.key)), [id]);
+});
+
 test('messages written offline are delivered once, in order, even over a reload', async () => {
   const { page, send, settled, cut, mend, context, shot } = await open(browser);
   await send('hello');

@@ -6,9 +6,9 @@ import { after, describe, test } from "node:test";
 import { JSDOM } from "jsdom";
 import { onEnd } from "../lib/cleanup.mjs";
 import { FakeLlm } from "../lib/fake-llm.mjs";
-import { Server } from "../lib/server.mjs";
+import { Server, serviceKey } from "../lib/server.mjs";
 import { gate, until } from "../lib/wait.mjs";
-import { reasoningOf, textOf, transport } from "./lib.mjs";
+import { reasoningOf, rowsOf, text, textOf, transport, userMessage, written } from "./lib.mjs";
 
 // React looks for a window when it is loaded.
 const { window } = new JSDOM("<!doctype html><body></body>", { url: "http://127.0.0.1/", pretendToBeVisual: true });
@@ -19,6 +19,7 @@ const { createRoot } = await import("react-dom/client");
 
 const fake = await FakeLlm.start({ after });
 const server = await Server.start({ after }, { env: fake.env });
+const key = await serviceKey(server);
 
 /** A mounted component that does nothing but `useChat`; returns what the hook returned last. */
 function tab(t, useChat, options) {
@@ -35,6 +36,31 @@ function tab(t, useChat, options) {
 }
 
 const answerIn = (seen) => seen.current?.messages.findLast(({ role }) => role === "assistant");
+
+for (const major of [6, 7]) {
+  const { useChat } = await import(`ai${major}-react`);
+  const sdk = await import(`ai${major}`);
+  test(`useChat for ai ${major} asks its user about a tool call, and the answer goes on`, async (t) => {
+    const user = await written(server, key);
+    const approval = await rowsOf(server, key).mutation("approvals:request", { generationId: user.generationId, kind: "tool_call", toolCallId: "c", tool: "pay", input: { amount: 5 } });
+    const headers = { authorization: `Bearer ${user.token}`, "x-spool-ai-sdk": String(major) };
+    const shown = tab(t, useChat, {
+      id: user.id,
+      messages: [userMessage("go", "go")],
+      resume: true,
+      transport: transport({ sdk }, server, user.token, { headers }),
+      sendAutomaticallyWhen: sdk.lastAssistantMessageIsCompleteWithApprovalResponses,
+    });
+    const call = () => answerIn(shown)?.parts.find(({ type }) => type === "tool-pay");
+    await until(() => call()?.state === "approval-requested" && shown.current.status === "ready");
+    shown.current.addToolApprovalResponse({ id: call().approval.id, approved: true });
+    await until(async () => (await user.rows.query("approvals:get", { approvalId: approval._id })).status === "approved");
+    await user.append({ type: "tool_end", toolCallId: "c", output: "paid" }, text("Done."));
+    await user.finish();
+    await until(() => shown.current.status === "ready" && textOf(answerIn(shown)) === "Done.");
+    assert.deepEqual([call().state, call().output, shown.current.error, shown.current.messages.length], ["output-available", "paid", undefined, 2]);
+  });
+}
 
 for (const major of [5, 6, 7]) {
   const { useChat } = await import(`ai${major}-react`);

@@ -109,7 +109,7 @@ describe("the wire", { concurrency: true }, () => {
     await finish({ status: "complete", finishReason: "max_tokens" });
     const last = async (query, headers) => (await chunks(await stream(`?activeStreamId=${generationId}${query}`, { headers }))).at(-2).chunk;
     assert.deepEqual(await last("", {}), { type: "finish" });
-    assert.deepEqual(await last("&aiSdk=6", {}), { type: "finish" });
+    assert.deepEqual(await last("&aiSdk=6", {}), { type: "finish", finishReason: "length" });
     assert.deepEqual(await last("&aiSdk=7", {}), { type: "finish", finishReason: "length" });
     assert.deepEqual(await last("", { "x-spool-ai-sdk": "7" }), { type: "finish", finishReason: "length" });
     assert.equal((await refused(await stream("?aiSdk=8"))).code, "bad_request");
@@ -128,7 +128,10 @@ describe("the wire", { concurrency: true }, () => {
     assert.equal(deltasOf(rest), "ne");
     const end = await chunks(await stream(`?activeStreamId=${generation}&offset=5`));
     assert.deepEqual(kindsOf(end), ["[DONE]"]);
-    assert.equal((await post({ trigger: "regenerate-message" })).status, 409);
+    const anew = await post({ trigger: "regenerate-message" });
+    assert.notEqual(anew.headers.get("x-spool-generation-id"), generation);
+    assert.equal(deltasOf(await chunks(anew)), "done");
+    assert.equal(deltasOf(await chunks(await stream(`?activeStreamId=${generation}`))), "done", "the older one is still there");
   });
 
   test("a chat that is busy says so, and the running answer goes on", async () => {
@@ -172,8 +175,11 @@ describe("the wire", { concurrency: true }, () => {
       assert.equal(seen[0].chunk.messageId, messageId);
       assert.equal(deltasOf(seen), n < 2 ? `try ${n + 1}` : "there");
     }
+    const anew = await chunks(await post({ trigger: "regenerate-message", messageId }));
+    assert.deepEqual([anew[0].chunk.messageId, deltasOf(anew)], [messageId, "there"]);
+    await chunks(await say("again", "later"));
     const complete = await refused(await post({ trigger: "regenerate-message", messageId }));
-    assert.deepEqual([complete.status, complete.code], [409, "invalid_transition"]);
+    assert.deepEqual([complete.status, complete.code, complete.reason], [409, "invalid_transition", "not_newest"]);
     const other = await guest();
     fake.script("other", ["x"]);
     await chunks(await other.say("other"));

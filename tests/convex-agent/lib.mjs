@@ -17,7 +17,8 @@ globalThis.navigator ??= window.navigator; // Node has its own from version 21 o
 const { createElement: h, useLayoutEffect } = await import("react");
 const { createRoot } = await import("react-dom/client");
 const { ConvexProvider, ConvexReactClient } = await import("convex/react");
-const { useUIMessages } = await import("@convex-dev/agent/react");
+const { useThreadMessages, useUIMessages } = await import("@convex-dev/agent/react");
+export { useThreadMessages };
 
 // The hooks report a gap in three ways: an assertion while rendering, an error in a promise of nobody, and a
 // warning. All three end up here; the tests of a file that share a process look at what came in their time.

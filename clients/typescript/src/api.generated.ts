@@ -15,6 +15,20 @@ export type StreamArgs =
       kind: "deltas";
     };
 /**
+ * What a person is asked to approve.
+ */
+export type ApprovalKind = "plan" | "tool_call" | "question";
+/**
+ * Where an approval stands. Everything but `pending` is final.
+ */
+export type ApprovalStatus = ("pending" | "approved" | "rejected") | "expired" | "cancelled";
+export type ArtifactStatus = ("draft" | "approved" | "rejected" | "archived") | "superseded";
+/**
+ * Who wrote a version.
+ */
+export type Author = "user" | "agent";
+export type PageStatus = "SplitRecommended" | "SplitRequired";
+/**
  * One entry of a generation log.
  */
 export type Event =
@@ -43,6 +57,29 @@ export type Event =
       title: string;
       type: "source";
       url: string;
+    }
+  | {
+      artifactId: string;
+      kind: string;
+      status?: string;
+      title: string;
+      type: "artifact";
+      version: number;
+    }
+  | {
+      approvalId: string;
+      artifactId?: string;
+      expiresAt?: number;
+      kind: ApprovalKind;
+      question?: string;
+      /**
+       * What the person said with the answer.
+       */
+      reason?: string;
+      status: ApprovalStatus;
+      toolCallId?: string;
+      type: "approval";
+      version?: number;
     }
   | {
       mediaType?: string;
@@ -98,6 +135,29 @@ export type EventInput =
       url: string;
     }
   | {
+      artifactId: string;
+      kind: string;
+      status?: string | null;
+      title: string;
+      type: "artifact";
+      version: number;
+    }
+  | {
+      approvalId: string;
+      artifactId?: string | null;
+      expiresAt?: number | null;
+      kind: ApprovalKind;
+      question?: string | null;
+      /**
+       * What the person said with the answer.
+       */
+      reason?: string | null;
+      status: ApprovalStatus;
+      toolCallId?: string | null;
+      type: "approval";
+      version?: number | null;
+    }
+  | {
       mediaType?: string | null;
       name?: string | null;
       size?: number | null;
@@ -128,7 +188,6 @@ export type GenerationsActiveReturns = GenerationView[];
  * What to do if an answer is being made in the thread.
  */
 export type IfBusy = "refuse" | "queue";
-export type PageStatus = "SplitRecommended" | "SplitRequired";
 export type Streams =
   | {
       kind: "list";
@@ -175,11 +234,16 @@ export type Part =
     }
   | {
       artifactId: string;
+      kind?: string;
+      title?: string;
       type: "artifact";
       version: number;
     }
   | {
       approvalId: string;
+      kind?: ApprovalKind;
+      status?: ApprovalStatus;
+      toolCallId?: string;
       type: "approval";
     }
   | {
@@ -239,11 +303,16 @@ export type PartInput =
     }
   | {
       artifactId: string;
+      kind?: string | null;
+      title?: string | null;
       type: "artifact";
       version: number;
     }
   | {
       approvalId: string;
+      kind?: ApprovalKind | null;
+      status?: ApprovalStatus | null;
+      toolCallId?: string | null;
       type: "approval";
     }
   | {
@@ -328,6 +397,256 @@ export type Appended = {
    */
   producerSeq?: number;
   reason?: string;
+};
+/**
+ * An approval as the owner of its thread and its asker see it.
+ */
+export type ApprovalView = {
+  _creationTime: number;
+  _id: string;
+  artifactId?: string;
+  /**
+   * The offset of the answer's log after the request, if it is in the log.
+   */
+  askedAtOffset?: number;
+  createdAt: number;
+  /**
+   * If it is there, exactly this was approved.
+   */
+  editedInput?: unknown;
+  /**
+   * If it is there, exactly this version was approved.
+   */
+  editedVersion?: number;
+  expiresAt?: number;
+  generationId: string;
+  /**
+   * SHA-256 of what was asked about.
+   */
+  hash: string;
+  /**
+   * The arguments as they were asked about.
+   */
+  input?: unknown;
+  kind: ApprovalKind;
+  messageId: string;
+  question?: string;
+  reason?: string;
+  resolvedAt?: number;
+  resolvedBy?: string;
+  status: ApprovalStatus;
+  threadId: string;
+  tool?: string;
+  toolCallId?: string;
+  /**
+   * The version that was asked about.
+   */
+  version?: number;
+};
+export type ApprovalsDecideArgs = {
+  approvalId: string;
+  approve: boolean;
+  /**
+   * What the caller believes to decide about. If it is something else, nothing is decided.
+   */
+  claim?: Claim | null;
+  /**
+   * With a plan that is approved: this text instead, which becomes the artifact's new version.
+   */
+  editedContent?: string | null;
+  /**
+   * With a tool call that is approved: run it with these arguments instead.
+   */
+  editedInput?: unknown;
+  /**
+   * Told to the asker.
+   */
+  reason?: string | null;
+};
+/**
+ * What a client says that it was shown.
+ */
+export type Claim = {
+  input: unknown;
+  threadId: string;
+  toolCallId: string;
+};
+export type ApprovalsGetArgs = {
+  approvalId: string;
+};
+export type ApprovalsListArgs = {
+  paginationOpts: PaginationOpts;
+};
+export type ApprovalsListByThreadArgs = {
+  paginationOpts: PaginationOpts;
+  threadId: string;
+};
+export type ApprovalsRequestArgs = {
+  /**
+   * With kind `plan`: the artifact, and the version that is to be approved; absent is the newest.
+   */
+  artifactId?: string | null;
+  /**
+   * When it is too late, in milliseconds since the Unix epoch; null is never, absent the server's setting.
+   */
+  expiresAt?: number | null;
+  generationId: string;
+  input?: unknown;
+  /**
+   * With kind `question`: repeating it for the same answer gives the same approval.
+   */
+  key?: string | null;
+  kind: ApprovalKind;
+  /**
+   * With kind `question`: what is asked.
+   */
+  question?: string | null;
+  tool?: string | null;
+  /**
+   * With kind `tool_call`: the call. One that is not in the log yet is added to it.
+   */
+  toolCallId?: string | null;
+  version?: number | null;
+};
+/**
+ * An artifact as the owner of its thread sees it in a list.
+ */
+export type ArtifactSummary = {
+  _creationTime: number;
+  _id: string;
+  contentBytes: number;
+  createdAt: number;
+  generationId?: string;
+  key?: string;
+  kind: string;
+  messageId?: string;
+  status: ArtifactStatus;
+  threadId: string;
+  title: string;
+  toolCallId?: string;
+  updatedAt: number;
+  /**
+   * The newest version: what to send as `baseVersion`.
+   */
+  version: number;
+};
+/**
+ * One version of an artifact, with its content.
+ */
+export type ArtifactView = {
+  _id: string;
+  artifactId: string;
+  author: Author;
+  content: string;
+  contentBytes: number;
+  contentHash: string;
+  createdAt: number;
+  /**
+   * The newest version: what to send as `baseVersion`.
+   */
+  current: number;
+  generationId?: string;
+  kind: string;
+  messageId?: string;
+  status: ArtifactStatus;
+  threadId: string;
+  title: string;
+  toolCallId?: string;
+  version: number;
+};
+export type ArtifactsCreateArgs = {
+  content: string;
+  /**
+   * The answer that makes it; only the runner of that answer says so.
+   */
+  generationId?: string | null;
+  /**
+   * Repeating it in the same thread gives the same artifact and changes nothing.
+   */
+  key?: string | null;
+  /**
+   * `plan`, `report`, `document`, `code`, or a word of the application's own.
+   */
+  kind: string;
+  /**
+   * The message that it belongs to, where no answer makes it.
+   */
+  messageId?: string | null;
+  threadId: string;
+  title: string;
+  toolCallId?: string | null;
+};
+export type ArtifactsGetArgs = {
+  artifactId: string;
+  /**
+   * Absent is the newest.
+   */
+  version?: number | null;
+};
+export type ArtifactsListByThreadArgs = {
+  paginationOpts: PaginationOpts;
+  threadId: string;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type ArtifactsListByThreadReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: ArtifactSummary[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+export type ArtifactsUpdateArgs = {
+  artifactId: string;
+  /**
+   * The version that the writer saw; `history_conflict` if there is a newer one.
+   */
+  baseVersion: number;
+  /**
+   * Makes a new version, which is a draft.
+   */
+  content?: string | null;
+  /**
+   * The answer that changes it; only the runner of that answer says so.
+   */
+  generationId?: string | null;
+  /**
+   * What the newest version becomes, after the new content if there is any.
+   */
+  status?: ArtifactStatus | null;
+  title?: string | null;
+  toolCallId?: string | null;
+};
+export type ArtifactsVersionsArgs = {
+  artifactId: string;
+  paginationOpts: PaginationOpts;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type ArtifactsVersionsReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: VersionView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
+ * One version as the owner of its thread sees it in the history.
+ */
+export type VersionView = {
+  artifactId: string;
+  author: Author;
+  contentBytes: number;
+  contentHash: string;
+  createdAt: number;
+  generationId?: string;
+  messageId?: string;
+  status: ArtifactStatus;
+  title: string;
+  toolCallId?: string;
+  version: number;
 };
 /**
  * A source, as older front ends send it.
@@ -476,32 +795,63 @@ export type GenerationsStopArgs = {
   generationId: string;
 };
 /**
- * A page of messages, and the streams that were asked for.
+ * A page of approvals, and how many wait for a decision.
  */
-export type Listing = {
+export type Inbox = {
   continueCursor: string;
   isDone: boolean;
-  page: UiMessage[];
+  page: ApprovalView[];
   pageStatus: PageStatus | null;
+  pendingCount: number;
   splitCursor: string | null;
-  streams?: Streams;
 };
 /**
- * A message as the AI SDK's `UIMessage`, with its place. `order` is the message's `seq`.
+ * A piece of a log.
  */
-export type UiMessage = {
-  _creationTime: number;
-  id: string;
-  key: string;
-  order: number;
+export type LogPage = {
   /**
-   * `UIMessagePart`s of the AI SDK.
+   * Where to go on.
    */
-  parts: unknown[];
-  role: string;
+  cursor: number;
+  events: Event[];
+  status: GenerationStatus;
+};
+/**
+ * One step of a message. `order` is the message's `seq`.
+ */
+export type MessageDoc = {
+  _creationTime: number;
+  _id: string;
+  agentName?: string;
+  error?: string;
+  /**
+   * A `ModelMessage` of the AI SDK.
+   */
+  message: unknown;
+  model?: string;
+  order: number;
+  provider?: string;
+  reasoning?: string;
+  sources?: unknown[];
   status: string;
   stepOrder: number;
   text: string;
+  threadId: string;
+  /**
+   * Whether the step calls a tool.
+   */
+  tool: boolean;
+};
+/**
+ * A page of messages, and the streams that were asked for.
+ */
+export type MessageDocListing = {
+  continueCursor: string;
+  isDone: boolean;
+  page: MessageDoc[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+  streams?: Streams;
 };
 /**
  * A running answer.
@@ -522,17 +872,6 @@ export type StreamDelta = {
   parts: unknown[];
   start: number;
   streamId: string;
-};
-/**
- * A piece of a log.
- */
-export type LogPage = {
-  /**
-   * Where to go on.
-   */
-  cursor: number;
-  events: Event[];
-  status: GenerationStatus;
 };
 /**
  * A message as the owner of its thread sees it.
@@ -655,6 +994,14 @@ export type Retried = {
   messageId: string;
 };
 /**
+ * Which artifact, and its newest version.
+ */
+export type Saved = {
+  artifactId: string;
+  status: ArtifactStatus;
+  version: number;
+};
+/**
  * The rows of a turn. A queued turn has no answer yet.
  */
 export type Sent = {
@@ -766,6 +1113,11 @@ export type ThreadsFindArgs = {
 export type ThreadsGetArgs = {
   threadId: string;
 };
+export type ThreadsListThreadMessagesArgs = {
+  paginationOpts: PaginationOpts;
+  streamArgs?: StreamArgs | null;
+  threadId: string;
+};
 export type ThreadsPageArgs = {
   /**
    * Only threads of this context; null or absent is every thread.
@@ -804,6 +1156,13 @@ export type ThreadsUpdateArgs = {
   tags?: string[] | null;
   threadId: string;
   title?: string | null;
+};
+export type TurnsRegenerateArgs = {
+  messageId: string;
+  /**
+   * Another model for the new attempt.
+   */
+  model?: string | null;
 };
 export type TurnsRetryArgs = {
   messageId: string;
@@ -867,6 +1226,34 @@ export type TurnsSendArgs = {
   threadId: string;
 };
 /**
+ * A message as the AI SDK's `UIMessage`, with its place. `order` is the message's `seq`.
+ */
+export type UiMessage = {
+  _creationTime: number;
+  id: string;
+  key: string;
+  order: number;
+  /**
+   * `UIMessagePart`s of the AI SDK.
+   */
+  parts: unknown[];
+  role: string;
+  status: string;
+  stepOrder: number;
+  text: string;
+};
+/**
+ * A page of messages, and the streams that were asked for.
+ */
+export type UiMessageListing = {
+  continueCursor: string;
+  isDone: boolean;
+  page: UiMessage[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+  streams?: Streams;
+};
+/**
  * A file as the readers of its thread see it.
  */
 export type UploadView = {
@@ -911,7 +1298,21 @@ export type UserView = {
 /** Every public function, as the official client takes it. */
 export const api = {
   "ai/streaming": {
-    listMessages: makeFunctionReference<"query", AiStreamingListMessagesArgs, Listing>("ai/streaming:listMessages"),
+    listMessages: makeFunctionReference<"query", AiStreamingListMessagesArgs, UiMessageListing>("ai/streaming:listMessages"),
+  },
+  approvals: {
+    decide: makeFunctionReference<"mutation", ApprovalsDecideArgs, ApprovalView>("approvals:decide"),
+    get: makeFunctionReference<"query", ApprovalsGetArgs, ApprovalView>("approvals:get"),
+    list: makeFunctionReference<"query", ApprovalsListArgs, Inbox>("approvals:list"),
+    listByThread: makeFunctionReference<"query", ApprovalsListByThreadArgs, Inbox>("approvals:listByThread"),
+    request: makeFunctionReference<"mutation", ApprovalsRequestArgs, ApprovalView>("approvals:request"),
+  },
+  artifacts: {
+    create: makeFunctionReference<"mutation", ArtifactsCreateArgs, Saved>("artifacts:create"),
+    get: makeFunctionReference<"query", ArtifactsGetArgs, ArtifactView>("artifacts:get"),
+    listByThread: makeFunctionReference<"query", ArtifactsListByThreadArgs, ArtifactsListByThreadReturns>("artifacts:listByThread"),
+    update: makeFunctionReference<"mutation", ArtifactsUpdateArgs, Saved>("artifacts:update"),
+    versions: makeFunctionReference<"query", ArtifactsVersionsArgs, ArtifactsVersionsReturns>("artifacts:versions"),
   },
   generations: {
     active: makeFunctionReference<"query", GenerationsActiveArgs, GenerationsActiveReturns>("generations:active"),
@@ -925,7 +1326,7 @@ export const api = {
   messages: {
     append: makeFunctionReference<"mutation", MessagesAppendArgs, MessagesAppendReturns>("messages:append"),
     get: makeFunctionReference<"query", MessagesGetArgs, MessageView>("messages:get"),
-    listMessages: makeFunctionReference<"query", MessagesListMessagesArgs, Listing>("messages:listMessages"),
+    listMessages: makeFunctionReference<"query", MessagesListMessagesArgs, UiMessageListing>("messages:listMessages"),
     page: makeFunctionReference<"query", MessagesPageArgs, MessagesPageReturns>("messages:page"),
   },
   server: {
@@ -941,11 +1342,13 @@ export const api = {
     find: makeFunctionReference<"query", ThreadsFindArgs, ThreadsFindReturns>("threads:find"),
     get: makeFunctionReference<"query", ThreadsGetArgs, ThreadsGetReturns>("threads:get"),
     getOrCreateDefault: makeFunctionReference<"mutation", ThreadsGetOrCreateDefaultArgs, ThreadsGetOrCreateDefaultReturns>("threads:getOrCreateDefault"),
+    listThreadMessages: makeFunctionReference<"query", ThreadsListThreadMessagesArgs, MessageDocListing>("threads:listThreadMessages"),
     page: makeFunctionReference<"query", ThreadsPageArgs, ThreadsPageReturns>("threads:page"),
     remove: makeFunctionReference<"mutation", ThreadsRemoveArgs, ThreadsRemoveReturns>("threads:remove"),
     update: makeFunctionReference<"mutation", ThreadsUpdateArgs, ThreadsUpdateReturns>("threads:update"),
   },
   turns: {
+    regenerate: makeFunctionReference<"mutation", TurnsRegenerateArgs, Retried>("turns:regenerate"),
     retry: makeFunctionReference<"mutation", TurnsRetryArgs, Retried>("turns:retry"),
     send: makeFunctionReference<"mutation", TurnsSendArgs, Sent>("turns:send"),
     sendAndWait: makeFunctionReference<"action", TurnsSendAndWaitArgs, MessageView>("turns:sendAndWait"),

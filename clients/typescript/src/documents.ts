@@ -11,6 +11,7 @@ export type MessageStatus = Message["status"];
 export type Deltas = FunctionReturnType<typeof api.generations.deltas>;
 export type LogEvent = Deltas["events"][number];
 type StatusEvent = Extract<LogEvent, { type: "status" }>;
+export type ApprovalStatus = Extract<LogEvent, { type: "approval" }>["status"];
 export type ServerInfo = FunctionReturnType<typeof api.server.info>;
 /** Why something failed: a code of the closed list, a sentence for people, and whether trying again may help. */
 export type Failure = NonNullable<Message["error"]>;

@@ -31,6 +31,26 @@ describe("a fold", () => {
     expect(fold.activity).toBeNull();
   });
 
+  it("lets a call follow its approval, and keeps a card in its place", () => {
+    const asked = { type: "approval", approvalId: "apr_1", kind: "tool_call", toolCallId: "tc_1" } as const;
+    const plan = { type: "artifact", artifactId: "art_1", kind: "plan", title: "Plan" } as const;
+    const events: LogEvent[] = [
+      { ...plan, version: 1 },
+      { type: "tool_start", toolCallId: "tc_1", tool: "pay", input: {} },
+      { ...asked, status: "pending" },
+      { ...plan, version: 2 },
+    ];
+    const waiting = applyDeltas(EMPTY_FOLD, 0, events, 4);
+    expect(waiting.parts).toEqual([
+      { ...plan, version: 2 },
+      { type: "tool_call", toolCallId: "tc_1", tool: "pay", state: "awaiting_approval", input: {} },
+      { ...asked, status: "pending" },
+    ]);
+    const denied = applyDeltas(waiting, 4, [{ ...asked, status: "rejected", reason: "no" }, { type: "tool_end", toolCallId: "tc_1", output: 1 }], 6);
+    expect(denied.parts[1]).toEqual({ type: "tool_call", toolCallId: "tc_1", tool: "pay", state: "denied", input: {}, error: "no" });
+    expect(denied.parts[2]).toEqual({ ...asked, status: "rejected" });
+  });
+
   it("ignores a result that starts beyond what it knows", () => {
     expect(applyDeltas(EMPTY_FOLD, 3, [{ type: "text", text: "late" }], 7)).toBe(EMPTY_FOLD);
   });

@@ -4,7 +4,7 @@
 // other event. Results may arrive twice, longer, late or out of order; only what lies beyond `cursor` is
 // ever applied, so the folded text is always a prefix of the log and never shrinks.
 
-import type { FinalStatus, Failure, LogEvent, Part, Usage } from "./documents";
+import type { ApprovalStatus, FinalStatus, Failure, LogEvent, Part, Usage } from "./documents";
 
 export interface Activity {
   kind: string;
@@ -90,7 +90,7 @@ function addToParts(parts: Part[], event: LogEvent): void {
       });
       return;
     case "tool_end": {
-      const at = parts.findIndex((part) => part.type === "tool_call" && part.toolCallId === event.toolCallId);
+      const at = parts.findLastIndex((part) => isOpenCall(part) && part.toolCallId === event.toolCallId);
       const call = parts[at];
       if (call?.type !== "tool_call") return;
       const failed = event.error !== undefined && event.error !== null;
@@ -102,6 +102,17 @@ function addToParts(parts: Part[], event: LogEvent): void {
     case "source":
       parts.push({ type: "source", title: event.title, url: event.url, snippet: event.snippet });
       return;
+    case "artifact": {
+      const { artifactId, version, kind, title } = event;
+      putCard(parts, { type: "artifact", artifactId, version, kind, title }, (part) => part.type === "artifact" && part.artifactId === artifactId);
+      return;
+    }
+    case "approval": {
+      const { approvalId, kind, status, toolCallId, reason } = event;
+      judgeTool(parts, toolCallId, status, reason);
+      putCard(parts, { type: "approval", approvalId, kind, status, toolCallId }, (part) => part.type === "approval" && part.approvalId === approvalId);
+      return;
+    }
     case "file":
       parts.push({ ...event });
       return;
@@ -111,10 +122,37 @@ function addToParts(parts: Part[], event: LogEvent): void {
   }
 }
 
+// What is told again stands where it stood first.
+function putCard(parts: Part[], card: Part, same: (part: Part) => boolean): void {
+  const at = parts.findIndex(same);
+  if (at === -1) parts.push(card);
+  else parts[at] = card;
+}
+
+type ToolCall = Extract<Part, { type: "tool_call" }>;
+
+const isOpenCall = (part: Part): part is ToolCall =>
+  part.type === "tool_call" && (part.state === "running" || part.state === "awaiting_approval");
+
+// The newest open call of that id waits for a person, goes on, or will never run.
+function judgeTool(parts: Part[], id: string | null | undefined, status: ApprovalStatus, reason?: string | null): void {
+  const at = parts.findLastIndex((part) => isOpenCall(part) && part.toolCallId === id);
+  const call = parts[at];
+  if (call?.type !== "tool_call") return;
+  const judged: Record<ApprovalStatus, Partial<ToolCall>> = {
+    pending: { state: "awaiting_approval" },
+    approved: { state: "running" },
+    rejected: { state: "denied", error: reason ?? undefined },
+    expired: { state: "cancelled", error: "approval expired" },
+    cancelled: { state: "cancelled" },
+  };
+  parts[at] = { ...call, ...judged[status] };
+}
+
 // A log that ends leaves no tool running.
 function settleTools(parts: Part[]): void {
   parts.forEach((part, at) => {
-    if (part.type === "tool_call" && part.state === "running") parts[at] = { ...part, state: "cancelled" };
+    if (isOpenCall(part)) parts[at] = { ...part, state: "cancelled" };
   });
 }
 

@@ -53,6 +53,8 @@ pub struct Settings {
     pub lease_ms: u64,
     /// The same for runners outside, who renew it with every append.
     pub external_lease_ms: u64,
+    /// How long a person has for a decision, in milliseconds; `None` is for ever.
+    pub approval_ms: Option<u64>,
     pub when_busy: WhenBusy,
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
@@ -69,6 +71,7 @@ impl Default for Settings {
             default_provider: None,
             lease_ms: 20_000,
             external_lease_ms: 600_000,
+            approval_ms: Some(24 * 3_600_000),
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
             url_key: None,

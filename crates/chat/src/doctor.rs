@@ -13,8 +13,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Generation, Link, Message, Producer, Remains, Stream, Subscription, Thread, Upload, generation, message, producer,
-    remains, stream, subscription, thread, upload,
+    Approval, Artifact, Generation, Link, Message, Producer, Remains, Stream, Subscription, Thread, Upload, approval,
+    artifact, generation, message, producer, remains, stream, subscription, thread, upload,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -69,7 +69,8 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads, generations, messages and uploads first, then what belongs to durable streams.
+/// Checks one batch: threads first, then generations, messages, artifacts, approvals and uploads, then what
+/// belongs to durable streams.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -94,7 +95,21 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
             for row in &page.page {
                 checks::message(tx, row, &mut violations)?;
             }
-            after(&page, "messages", Some("uploads"))
+            after(&page, "messages", Some("artifacts"))
+        }
+        "artifacts" => {
+            let page = batch::<Artifact>(tx, artifact::BY_THREAD, within)?;
+            for row in &page.page {
+                checks::artifact(tx, row, &mut violations)?;
+            }
+            after(&page, "artifacts", Some("approvals"))
+        }
+        "approvals" => {
+            let page = batch::<Approval>(tx, approval::BY_THREAD, within)?;
+            for row in &page.page {
+                checks::approval(tx, row, &mut violations)?;
+            }
+            after(&page, "approvals", Some("uploads"))
         }
         "uploads" => {
             let page = batch::<Upload>(tx, upload::BY_THREAD, within)?;

@@ -4,6 +4,8 @@
 //! ([`crate::registry`]); access to rows is [`crate::owned`]'s. Must never do anything but read and write
 //! through the transaction.
 
+pub mod approvals;
+pub mod artifacts;
 pub mod credentials;
 pub mod driver;
 pub mod external;

@@ -30,6 +30,19 @@ pub const CLEARED_THREADS: usize = 1_000;
 pub const EXPIRED_GENERATIONS: usize = 200;
 /// Generations or keys that a list without pages returns.
 pub const LISTED: usize = 1_000;
+/// Content of one version of an artifact. As a document it may grow by escapes, up to the store's limit.
+pub const ARTIFACT_BYTES: usize = 16 << 20;
+/// Arguments of a tool call that a person is asked about: somebody has to read them, and lists carry them.
+pub const APPROVAL_BYTES: usize = 1 << 20;
+/// A question to a person, and what the person says with the answer.
+pub const REASON_BYTES: usize = 16 << 10;
+/// Approvals of one thread that wait at the same time; they are all cancelled in one step with the thread.
+pub const PENDING_APPROVALS: usize = 100;
+/// Expired approvals that one look ends.
+pub const EXPIRED_APPROVALS: usize = 200;
+/// The longest time for a decision, and how long an answer is kept open for one that never expires, in
+/// milliseconds: a year.
+pub const LONGEST_WAIT_MS: u64 = 366 * 24 * 3_600_000;
 /// The name of a durable stream, which is part of a URL.
 pub const STREAM_PATH_BYTES: usize = 1_024;
 /// Data of a durable stream in one page; the last chunk may go beyond it. Large, because the official client

@@ -7,7 +7,7 @@ use spool_protocol::{Error, Result};
 use spool_store::{Id, Tx};
 
 use crate::principal::Principal;
-use crate::tables::{Generation, Message, Thread, Upload};
+use crate::tables::{Approval, Artifact, Generation, Message, Thread, Upload};
 
 /// The thread, if the caller may see it.
 pub fn thread(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Thread>) -> Result<Thread> {
@@ -33,6 +33,22 @@ pub fn generation(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Generation>) -
     let generation = tx.get(id)?.ok_or_else(missing)?;
     let thread = find_thread(tx, principal, &generation.thread_id)?.ok_or_else(missing)?;
     Ok((thread, generation))
+}
+
+/// The artifact and its thread, if the caller may see the thread.
+pub fn artifact(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Artifact>) -> Result<(Thread, Artifact)> {
+    let missing = || Error::not_found("artifact");
+    let artifact = tx.get(id)?.ok_or_else(missing)?;
+    let thread = find_thread(tx, principal, &artifact.thread_id)?.ok_or_else(missing)?;
+    Ok((thread, artifact))
+}
+
+/// The approval and its thread, if the caller may see the thread.
+pub fn approval(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Approval>) -> Result<(Thread, Approval)> {
+    let missing = || Error::not_found("approval");
+    let approval = tx.get(id)?.ok_or_else(missing)?;
+    let thread = find_thread(tx, principal, &approval.thread_id)?.ok_or_else(missing)?;
+    Ok((thread, approval))
 }
 
 /// The upload and its thread, if the caller may see the thread.

@@ -12,6 +12,7 @@ pub use wire::{check_events, check_json, check_parts, safe_json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
+use spool_protocol::{ApprovalKind, ApprovalStatus};
 
 use crate::args;
 
@@ -68,8 +69,23 @@ part_kinds! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         snippet: Option<String>,
     },
-    Artifact { artifact_id: String, version: u64 },
-    Approval { approval_id: String },
+    Artifact {
+        artifact_id: String,
+        version: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+    },
+    Approval {
+        approval_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<ApprovalKind>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<ApprovalStatus>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool_call_id: Option<String>,
+    },
     /// One of the thread's uploads. Whatever else is known of it comes from its row, never from a client.
     File {
         upload_id: String,

@@ -1,11 +1,15 @@
-//! The states of generations, messages and threads, and every legal step between them. Pure.
+//! The states of generations, messages, threads, artifacts and approvals, and every legal step between them. Pure.
 //!
 //! Nothing else may assign a status: whoever wants another one asks for a step here.
 
+pub mod approval;
+pub mod artifact;
 pub mod generation;
 pub mod message;
 pub mod thread;
 
+pub use approval::ApprovalStep;
+pub use artifact::{ArtifactStatus, ArtifactStep};
 pub use generation::{GenerationStatus, GenerationStep};
 pub use message::{MessageStatus, MessageStep};
 pub use thread::{ThreadState, ThreadStatus, ThreadStep};

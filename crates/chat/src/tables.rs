@@ -3,6 +3,8 @@
 //! A row is internal: it may carry marks of deletion, leases and uniqueness. Only a view leaves the
 //! server. Must never contain behaviour beyond making and viewing rows.
 
+pub mod approval;
+pub mod artifact;
 pub mod credential;
 pub mod generation;
 pub mod message;
@@ -14,6 +16,8 @@ pub mod thread;
 pub mod upload;
 pub mod user;
 
+pub use approval::{Approval, ApprovalView};
+pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView};
 pub use generation::{Generation, GenerationView, Runner};
 pub use message::{Message, MessageView, Origin, Role};
@@ -35,6 +39,10 @@ pub static SCHEMA: Schema = Schema {
         &thread::TABLE,
         &message::TABLE,
         &generation::TABLE,
+        &artifact::TABLE,
+        &artifact::VERSION_TABLE,
+        &artifact::CONTENT_TABLE,
+        &approval::TABLE,
         &stream::TABLE,
         &producer::TABLE,
         &subscription::TABLE,

@@ -4,10 +4,12 @@
 //! disagree. Must never decide who may ask for it: that is the caller's.
 
 mod begin;
+mod consent;
 mod end;
 
 use begin::begin_next;
 pub(crate) use begin::{Begin, begin, busy, retry};
+pub(crate) use consent::{cancel_all, resolve, stop_waiting, tell};
 pub(crate) use end::{Ending, cancel_unstarted, end};
 
 use spool_protocol::{Error, Event, Result};

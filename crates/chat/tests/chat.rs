@@ -3,6 +3,8 @@
 // Every function here is part of a test, though clippy sees only those that say so.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod approvals;
+mod artifacts;
 mod doctor;
 mod driver;
 mod external;

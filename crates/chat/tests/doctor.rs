@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use spool_chat::states::GenerationStatus;
-use spool_chat::tables::{Generation, Message, Thread};
+use spool_chat::states::{ArtifactStatus, GenerationStatus};
+use spool_chat::tables::{Approval, Artifact, Generation, Message, Thread};
+use spool_protocol::ApprovalStatus;
 use spool_store::{Document, Id, Tx};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, text};
 
 /// Changes a row behind the functions' back.
 async fn spoil<T: Document>(stage: &Stage, id: &str, change: impl Fn(&mut T) + Send + Sync + 'static) {
@@ -42,8 +43,8 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for uploads, and one for each of the five tables of durable streams, which are empty.
-    assert_eq!(batches, 2 + 2 + 3 + 1 + 5);
+    // One for each of the other three tables of chats, and for each of the five of durable streams, which are empty.
+    assert_eq!(batches, 2 + 2 + 3 + 3 + 5);
 }
 
 #[tokio::test]
@@ -191,4 +192,31 @@ async fn durable_of(stage: &Stage, path: &str, megabytes: usize) -> String {
         stage.system("streams:append", args).await;
     }
     made["meta"]["log"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_artifacts_and_approvals() {
+    let stage = Stage::new().await;
+    let service = stage.service(&["*"]).await;
+    let thread = stage.thread(&stage.u1).await;
+    let plan = json!({ "threadId": thread, "kind": "plan", "title": "Plan", "content": "one" });
+    let artifact = text(&stage.ok(&stage.u1, "artifacts:create", plan).await["artifactId"]);
+    let opened = stage.ok(&service, "generations:open", json!({ "threadId": thread })).await;
+    let ask = json!({
+        "generationId": opened["generationId"], "kind": "tool_call", "toolCallId": "t", "tool": "pay", "input": { "n": 1 },
+    });
+    let approval = text(&stage.ok(&service, "approvals:request", ask).await["_id"]);
+    stage.healthy().await;
+
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.version = 2).await;
+    assert_eq!(found(&stage).await, ["versions", "newest_version"]);
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.version = 1).await;
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.status = ArtifactStatus::Approved).await;
+    assert_eq!(found(&stage).await, ["newest_version"]);
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.status = ArtifactStatus::Draft).await;
+    spoil::<Approval>(&stage, &approval, |approval| approval.input = Some(json!({ "n": 2 }))).await;
+    assert_eq!(found(&stage).await, ["frozen_input"]);
+    spoil::<Approval>(&stage, &approval, |approval| approval.input = Some(json!({ "n": 1 }))).await;
+    spoil::<Approval>(&stage, &approval, |approval| approval.status = ApprovalStatus::Approved).await;
+    assert_eq!(found(&stage).await, ["pending_marks", "decided_by"]);
 }

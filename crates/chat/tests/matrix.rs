@@ -14,6 +14,8 @@ struct Ids {
     thread: String,
     message: String,
     generation: String,
+    artifact: String,
+    approval: String,
     upload: String,
 }
 
@@ -37,7 +39,7 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "threads:get" | "threads:remove" | "threads:clear" => Takes(json!({ "threadId": ids.thread })),
         "threads:update" => Takes(json!({ "threadId": ids.thread, "title": "Stolen" })),
         "messages:page" => Takes(json!({ "threadId": ids.thread, "paginationOpts": page })),
-        "messages:listMessages" | "ai/streaming:listMessages" => {
+        "messages:listMessages" | "ai/streaming:listMessages" | "threads:listThreadMessages" => {
             let stream_args = json!({ "kind": "deltas", "cursors": [{ "streamId": ids.generation, "cursor": 0 }] });
             Takes(json!({ "threadId": ids.thread, "paginationOpts": page, "streamArgs": stream_args }))
         }
@@ -48,7 +50,7 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "turns:send" | "turns:sendAndWait" => {
             Takes(json!({ "threadId": ids.thread, "text": "hello", "requestId": "r1" }))
         }
-        "turns:retry" => Takes(json!({ "messageId": ids.message })),
+        "turns:retry" | "turns:regenerate" => Takes(json!({ "messageId": ids.message })),
         "generations:get" | "generations:stop" => Takes(json!({ "generationId": ids.generation })),
         "generations:deltas" => Takes(json!({ "generationId": ids.generation, "cursor": 0 })),
         "streams:readUrl" => Takes(json!({ "generationId": ids.generation, "ttlSeconds": 60 })),
@@ -60,6 +62,21 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
             Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] }))
         }
         "generations:finish" => Takes(json!({ "generationId": ids.generation, "status": "complete", "text": "x" })),
+        "artifacts:create" => {
+            Takes(json!({ "threadId": ids.thread, "kind": "plan", "title": "Mine", "content": "x", "key": "k" }))
+        }
+        "artifacts:update" => Takes(json!({ "artifactId": ids.artifact, "baseVersion": 1, "content": "stolen" })),
+        "artifacts:get" => Takes(json!({ "artifactId": ids.artifact })),
+        "artifacts:versions" => Takes(json!({ "artifactId": ids.artifact, "paginationOpts": page })),
+        "artifacts:listByThread" | "approvals:listByThread" => {
+            Takes(json!({ "threadId": ids.thread, "paginationOpts": page }))
+        }
+        "approvals:request" => {
+            Takes(json!({ "generationId": ids.generation, "kind": "question", "question": "May I?" }))
+        }
+        "approvals:get" => Takes(json!({ "approvalId": ids.approval })),
+        "approvals:list" => NoIds(json!({ "paginationOpts": page })),
+        "approvals:decide" => Takes(json!({ "approvalId": ids.approval, "approve": true })),
         _ => return None,
     })
 }
@@ -67,7 +84,8 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
 /// Well formed ids of rows that never existed.
 fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
-    Ids { thread: id("thr"), message: id("msg"), generation: id("gen"), upload: id("upl") }
+    let (artifact, approval, upload) = (id("art"), id("apr"), id("upl"));
+    Ids { thread: id("thr"), message: id("msg"), generation: id("gen"), artifact, approval, upload }
 }
 
 /// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.
@@ -76,10 +94,19 @@ async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let thread = text(&stage.ok(owner, "threads:create", args).await);
     let first = stage.send(owner, &thread, "one").await;
     stage.answer(&first.generation, "partial", "error").await;
+    let artifact = json!({ "threadId": thread, "kind": "plan", "title": "Theirs", "content": "Theirs", "key": "k" });
+    let artifact = text(&stage.ok(owner, "artifacts:create", artifact).await["artifactId"]);
+    let service = stage.service(&["*"]).await;
+    let asking = stage.ok(&service, "generations:open", json!({ "threadId": thread })).await;
+    let plan = json!({ "generationId": asking["generationId"], "kind": "plan", "artifactId": artifact });
+    let approval = text(&stage.ok(&service, "approvals:request", plan).await["_id"]);
+    let done = json!({ "generationId": asking["generationId"], "status": "complete" });
+    stage.ok(&service, "generations:finish", done).await;
     let args = json!({ "threadId": thread, "text": "two", "requestId": "r1" });
     let second = stage.ok(owner, "turns:send", args).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
-    Ids { thread, message: first.message, generation: text(&second["generationId"]), upload }
+    let generation = text(&second["generationId"]);
+    Ids { thread, message: first.message, generation, artifact, approval, upload }
 }
 
 type Outcome = Result<Value, Error>;
@@ -111,7 +138,7 @@ async fn ia_05_foreign_ids_are_answered_like_ids_of_nothing() {
             }
             (Case::NoIds(args), _) => {
                 let result = outcome(&stage, &stage.u1, path, function.kind, args).await.unwrap().to_string();
-                for id in [&theirs.thread, &theirs.message, &theirs.generation] {
+                for id in [&theirs.thread, &theirs.message, &theirs.generation, &theirs.artifact, &theirs.approval] {
                     assert!(!result.contains(id.as_str()), "{path}: {result}");
                 }
                 assert!(!result.contains("Theirs"), "{path}: {result}");
@@ -162,7 +189,7 @@ async fn ia_04_without_credentials_nothing_but_the_open_functions_answers() {
 #[tokio::test]
 async fn ia_10_a_key_reaches_no_function_outside_its_scopes() {
     let stage = Stage::new().await;
-    let narrow = stage.service(&["artifacts:*"]).await;
+    let narrow = stage.service(&["keys:*"]).await;
     let ids = rows_of(&stage, &stage.u2).await;
     for function in FUNCTIONS
         .iter()

@@ -257,3 +257,28 @@ async fn ia_04_the_answer_to_a_service_and_to_the_server_is_the_same_row() {
     assert_eq!(seen["origin"], json!("client"));
     assert!(stage.ok(&stage.u1, "threads:get", json!({ "threadId": thread })).await.is_null());
 }
+
+#[tokio::test]
+async fn ms_15_only_the_newest_complete_answer_is_made_anew() {
+    let stage = Stage::new().await;
+    let thread = stage.thread(&stage.u1).await;
+    let first = stage.send(&stage.u1, &thread, "one").await;
+    stage.answer(&first.generation, "older", "complete").await;
+    let again = json!({ "messageId": first.message });
+    let made = stage.ok(&stage.u1, "turns:regenerate", again.clone()).await;
+    assert_eq!(made["messageId"], json!(first.message));
+    assert_eq!(stage.code(&stage.u1, "turns:regenerate", again.clone()).await, Code::ThreadBusy);
+    stage.answer(&text(&made["generationId"]), "newer", "complete").await;
+    let messages = stage.messages(&stage.u1, &thread).await;
+    assert_eq!((messages.len(), &messages[1]["text"], &messages[1]["attempt"]), (2, &json!("newer"), &json!(2)));
+    let log = json!({ "generationId": first.generation, "cursor": 0 });
+    assert_eq!(stage.ok(&stage.u1, "generations:deltas", log).await["events"][0]["text"], json!("older"));
+    let second = stage.send(&stage.u1, &thread, "two").await;
+    stage.answer(&second.generation, "partial", "error").await;
+    let refused = stage.refused(&stage.u1, "turns:regenerate", again).await;
+    assert_eq!((refused.code, &refused.data.unwrap()["reason"]), (Code::InvalidTransition, &json!("not_newest")));
+    stage.ok(&stage.u1, "turns:regenerate", json!({ "messageId": second.message })).await;
+    let question = json!({ "messageId": second.user_message });
+    assert_eq!(stage.code(&stage.u1, "turns:regenerate", question).await, Code::ThreadBusy);
+    stage.healthy().await;
+}

@@ -3,7 +3,7 @@
 //!
 //! Clients of `ai` 5.0, 6.0 and 7.0 check every chunk against a strict schema and give up on the first
 //! unknown type or field. So what is here is the part that all of them know, field by field; what only
-//! newer ones know has to be asked for ([`Dialect::Seven`]).
+//! newer ones know has to be asked for ([`Dialect::Six`], [`Dialect::Seven`]).
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 mod encoder;
 
-pub use encoder::Encoder;
+pub use encoder::{Encoder, pause};
 
 /// What the reader understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,8 +20,18 @@ pub enum Dialect {
     /// What every release of 5, 6 and 7 accepts.
     #[default]
     Common,
-    /// `ai` 7, which was asked for: a reason with `finish` and `abort`.
+    /// `ai` 6, which was asked for: approvals of tool calls, and a reason with `finish`.
+    Six,
+    /// `ai` 7, which was asked for: what 6 knows, and a reason with `abort`.
     Seven,
+}
+
+impl Dialect {
+    /// Whether the client asks its user about a tool call. It can only while no stream is open, so streams
+    /// end where a call waits for a decision, and go on with the request that carries it.
+    pub fn asks(self) -> bool {
+        self != Dialect::Common
+    }
 }
 
 /// One chunk of the stream.
@@ -53,8 +63,8 @@ pub enum Chunk {
     ReasoningEnd {
         id: String,
     },
-    /// `provider_executed` is always true: it tells clients that the call is not theirs to carry out or to
-    /// answer.
+    /// `provider_executed` tells clients that the call is not theirs to carry out or to answer. It is true
+    /// but for a call that their user is asked about: 6.0 sends no decision about any other.
     ToolInputAvailable {
         tool_call_id: String,
         tool_name: String,
@@ -70,6 +80,26 @@ pub enum Chunk {
         tool_call_id: String,
         error_text: String,
         provider_executed: bool,
+    },
+    /// The user is asked about a call that was said before.
+    ToolApprovalRequest {
+        approval_id: String,
+        tool_call_id: String,
+    },
+    ToolOutputDenied {
+        tool_call_id: String,
+    },
+    /// An artifact in its newest version; the same id again takes the place of the first.
+    #[serde(rename = "data-artifact")]
+    Artifact {
+        id: String,
+        data: Value,
+    },
+    /// An approval as it stands; the same id again takes the place of the first.
+    #[serde(rename = "data-approval")]
+    Approval {
+        id: String,
+        data: Value,
     },
     SourceUrl {
         source_id: String,

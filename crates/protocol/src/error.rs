@@ -59,6 +59,8 @@ codes! {
     HistoryConflict = "history_conflict",
     /// The declared state machine has no such step.
     InvalidTransition = "invalid_transition",
+    /// The approval was decided, has expired or was cancelled before; `data.status` says which.
+    AlreadyResolved = "already_resolved",
     /// The default thread can be cleared but not removed.
     CannotDeleteDefault = "cannot_delete_default",
     /// A user message without text where text is needed.

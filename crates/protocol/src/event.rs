@@ -43,6 +43,31 @@ pub struct Failure {
     pub retryable: bool,
 }
 
+/// What a person is asked to approve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalKind {
+    /// One version of an artifact.
+    Plan,
+    /// One call of a tool with exactly these arguments.
+    ToolCall,
+    /// A question that is answered with yes or no.
+    Question,
+}
+
+/// Where an approval stands. Everything but `pending` is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalStatus {
+    Pending,
+    Approved,
+    Rejected,
+    /// Nobody answered in time.
+    Expired,
+    /// The answer that asked is over.
+    Cancelled,
+}
+
 /// One entry of a generation log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -70,6 +95,34 @@ pub enum Event {
         url: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         snippet: Option<String>,
+    },
+    /// A document that was made or changed: its id opens, at the latest with this event.
+    Artifact {
+        artifact_id: String,
+        version: u64,
+        kind: String,
+        title: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<String>,
+    },
+    /// A person is asked, or has answered. The row has the rest: `approvals:get`.
+    Approval {
+        approval_id: String,
+        kind: ApprovalKind,
+        status: ApprovalStatus,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool_call_id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        artifact_id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        question: Option<String>,
+        /// What the person said with the answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<u64>,
     },
     /// A file that belongs to the answer. A runner names the upload; the server adds what its row says.
     File {
@@ -106,6 +159,8 @@ impl Event {
             Event::ToolStart { .. }
             | Event::ToolEnd { .. }
             | Event::Source { .. }
+            | Event::Artifact { .. }
+            | Event::Approval { .. }
             | Event::File { .. }
             | Event::Activity { .. }
             | Event::Status { .. } => 1,
@@ -135,6 +190,8 @@ impl Event {
             Event::ToolStart { .. } => "tool_start",
             Event::ToolEnd { .. } => "tool_end",
             Event::Source { .. } => "source",
+            Event::Artifact { .. } => "artifact",
+            Event::Approval { .. } => "approval",
             Event::File { .. } => "file",
             Event::Activity { .. } => "activity",
             Event::Status { .. } => "status",

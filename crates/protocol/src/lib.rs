@@ -9,4 +9,4 @@ pub mod error;
 pub mod event;
 
 pub use error::{Code, Error, Result};
-pub use event::{Event, Failure, FinalStatus, Usage};
+pub use event::{ApprovalKind, ApprovalStatus, Event, Failure, FinalStatus, Usage};

@@ -148,6 +148,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             crate::config::WhenBusy::Refuse => spool_chat::WhenBusy::Refuse,
             crate::config::WhenBusy::Queue => spool_chat::WhenBusy::Queue,
         },
+        approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
         allow_client_roles: config.turns.allow_client_roles,
         info: spool_chat::ServerInfo {
             name: "Spool".into(),

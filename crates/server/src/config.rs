@@ -29,6 +29,7 @@ pub struct Config {
     pub instructions: Option<String>,
     pub guests: Guests,
     pub turns: Turns,
+    pub approvals: Approvals,
     pub uploads: Uploads,
     /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
     pub connections: usize,
@@ -110,6 +111,20 @@ impl Default for Turns {
             file_bytes: 16 << 20,
             allow_client_roles: false,
         }
+    }
+}
+
+/// Decisions of people.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Approvals {
+    /// Minutes that a person has for a decision, unless the asker says otherwise; 0 is for ever.
+    pub expire_minutes: u64,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self { expire_minutes: 24 * 60 }
     }
 }
 
@@ -219,6 +234,7 @@ impl Default for Config {
             instructions: None,
             guests: Guests::default(),
             turns: Turns::default(),
+            approvals: Approvals::default(),
             uploads: Uploads::default(),
             connections: 20_000,
             streams: Streams::default(),
@@ -266,6 +282,7 @@ impl Config {
         let turns = &self.turns;
         let checks = [
             ("turns.lease_seconds", (3..=300).contains(&turns.lease_seconds), "3 to 300"),
+            ("approvals.expire_minutes", self.approvals.expire_minutes <= 525_600, "0 to 525600"),
             ("turns.flush_ms", turns.flush_ms <= 1000, "0 to 1000"),
             ("turns.flush_bytes", (1..=1 << 20).contains(&turns.flush_bytes), "1 to 1048576"),
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),

@@ -175,6 +175,7 @@ impl IntoResponse for Refusal {
             | Code::ThreadBusy
             | Code::HistoryConflict
             | Code::InvalidTransition
+            | Code::AlreadyResolved
             | Code::CannotDeleteDefault
             | Code::OffsetMismatch
             | Code::LogSealed

@@ -1,4 +1,5 @@
-//! Work that nobody asks for: purging what was deleted, ending turns whose runner is gone, forgetting
+//! Work that nobody asks for: purging what was deleted, ending turns whose runner is gone and
+//! approvals that nobody decided, forgetting
 //! old answers. All of it is bounded, idempotent, and carries on from the rows after any restart.
 
 use std::sync::Arc;
@@ -36,9 +37,11 @@ pub async fn run(app: Arc<App>) {
 async fn clean(app: &App, round: u64) -> Result<(), Error> {
     app.functions.store().expire_pins();
     // A look first: an idle server must not write.
-    let (_, due) = app.functions.query_as_system("driver:nextExpiry", json!({})).await?;
-    if serde_json::from_str::<Option<f64>>(&due).ok().flatten().is_some_and(|at| at <= app.clock.now_ms() as f64) {
-        app.functions.mutate_as_system("driver:expire", json!({})).await?;
+    for (next, end) in [("driver:nextExpiry", "driver:expire"), ("approvals:nextExpiry", "approvals:expire")] {
+        let (_, due) = app.functions.query_as_system(next, json!({})).await?;
+        if serde_json::from_str::<Option<f64>>(&due).ok().flatten().is_some_and(|at| at <= app.clock.now_ms() as f64) {
+            app.functions.mutate_as_system(end, json!({})).await?;
+        }
     }
     in_steps(app, "threads:purgeable", "threads:purge").await?;
     // What the purge left behind goes in the same round.

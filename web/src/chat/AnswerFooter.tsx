@@ -1,10 +1,12 @@
-// Under a finished answer: copy it, and the small print.
+// Under a finished answer: copy it, have it made anew, and the small print.
 
 import type { LiveMessage } from "@spool/client";
-import { CheckIcon, CopyIcon } from "../icons";
+import { useState } from "react";
+import { CheckIcon, CopyIcon, RetryIcon } from "../icons";
 import { clockTime, fullTime } from "../time";
 import { IconButton } from "../ui/IconButton";
 import { useCopy } from "../ui/useCopy";
+import { useChatActions } from "./actions";
 
 export function AnswerFooter({ view, shown }: { view: LiveMessage; shown: boolean }) {
   const [copied, copy] = useCopy();
@@ -20,12 +22,28 @@ export function AnswerFooter({ view, shown }: { view: LiveMessage; shown: boolea
           {copied ? <CheckIcon size={16} className="text-ok" /> : <CopyIcon size={16} />}
         </IconButton>
       )}
+      {shown && view.status === "complete" && view.id !== null && <AnswerAgain id={view.id} />}
       <time dateTime={new Date(view.createdAt).toISOString()} title={fullTime(view.createdAt)}>
         {clockTime(view.createdAt)}
       </time>
       {view.model !== null && <Dot>{view.model}</Dot>}
       {tokens > 0 && <Dot>{`${tokens.toLocaleString()} tokens`}</Dot>}
     </footer>
+  );
+}
+
+// A refusal leaves the answer as it is, which says enough: the conversation went on, here or elsewhere.
+function AnswerAgain({ id }: { id: string }) {
+  const { retry } = useChatActions();
+  const [asking, setAsking] = useState(false);
+  const again = () => {
+    setAsking(true);
+    void retry(id).catch(() => undefined).finally(() => setAsking(false));
+  };
+  return (
+    <IconButton label="Answer again" disabled={asking} onClick={again} className="text-faint">
+      <RetryIcon size={16} />
+    </IconButton>
   );
 }
 

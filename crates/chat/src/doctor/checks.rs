@@ -1,11 +1,14 @@
 //! The invariants themselves, one row and its neighbours at a time.
 
-use spool_protocol::{Event, Result};
+use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
 use spool_store::{Order, Tx};
 
 use super::{Findings, Violation};
 use crate::states::{GenerationStatus, MessageStatus};
-use crate::tables::{Generation, Message, Role, Thread, Upload, generation, message};
+use crate::tables::{
+    Approval, Artifact, ArtifactVersion, Generation, Message, Role, Thread, Upload, approval, artifact, generation,
+    message,
+};
 use crate::turn;
 
 pub(super) fn thread(tx: &mut Tx<'_>, row: &Thread, into: &mut Vec<Violation>) -> Result<()> {
@@ -95,6 +98,45 @@ pub(super) fn message(tx: &mut Tx<'_>, row: &Message, into: &mut Vec<Violation>)
     let writer = row.generation_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten();
     let written = row.role == Role::Assistant && writer.is_some_and(|writer| !writer.status.is_terminal());
     findings.expect(written, "no_orphans", || format!("the message is {}, and nobody writes it", row.status.as_str()));
+    Ok(())
+}
+
+pub(super) fn artifact(tx: &mut Tx<'_>, row: &Artifact, into: &mut Vec<Violation>) -> Result<()> {
+    let mut findings = Findings { id: row.id.as_str(), into };
+    let thread = tx.get(&row.thread_id)?;
+    findings.expect(thread.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
+    // The purge of a removed thread takes the versions first.
+    if thread.is_none_or(|thread| thread.deleted_at.is_some()) {
+        return Ok(());
+    }
+    let count = tx.query::<ArtifactVersion>(artifact::VERSION_BY_ARTIFACT).eq(&row.id).count()?;
+    findings.expect(count == row.version, "versions", || format!("version is {}, there are {count}", row.version));
+    let newest = tx
+        .query::<ArtifactVersion>(artifact::VERSION_BY_ARTIFACT)
+        .eq(&row.id)
+        .order(Order::Desc)
+        .first()?
+        .filter(|newest| newest.version == row.version && newest.status == row.status);
+    findings.expect(newest.is_some(), "newest_version", || "the newest version is in another state".to_owned());
+    Ok(())
+}
+
+pub(super) fn approval(tx: &mut Tx<'_>, row: &Approval, into: &mut Vec<Violation>) -> Result<()> {
+    let mut findings = Findings { id: row.id.as_str(), into };
+    findings.expect(tx.get(&row.thread_id)?.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
+    let pending = row.status == ApprovalStatus::Pending;
+    let marked = row.pending == pending && row.due_at == row.expires_at.filter(|_| pending);
+    findings.expect(marked, "pending_marks", || "pending and dueAt do not match the status".to_owned());
+    let decided = matches!(row.status, ApprovalStatus::Approved | ApprovalStatus::Rejected);
+    findings.expect(row.resolved_by.is_some() == decided, "decided_by", || {
+        "somebody decided exactly what is approved or rejected".to_owned()
+    });
+    let asker = tx.get(&row.generation_id)?;
+    let waits = asker.is_some_and(|generation| !generation.status.is_terminal());
+    let may_wait = !pending || row.kind == ApprovalKind::Plan || waits;
+    findings.expect(may_wait, "somebody_waits", || "it is pending, and nobody waits for it".to_owned());
+    let frozen = row.input.as_ref().is_none_or(|input| approval::hash(&approval::canonical(input)) == row.hash);
+    findings.expect(frozen, "frozen_input", || "the arguments are not those of the hash".to_owned());
     Ok(())
 }
 

@@ -123,8 +123,8 @@ pub struct Appended {
 pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Result<Appended> {
     let (thread, mut generation) = held(tx, ctx, &args.generation_id)?;
     parts::check_events(&args.events)?;
-    if args.events.iter().any(|event| matches!(event, Event::Status { .. })) {
-        return Err(Error::bad_request("events: the status is set by generations:finish").with("path", "events"));
+    if let Some(reserved) = args.events.iter().find_map(reserved) {
+        return Err(Error::bad_request(format!("events: {reserved}")).with("path", "events"));
     }
     let end = turn::log_end(tx, &generation)?;
     let known = args.producer.as_ref().map(|producer| append::state(tx, generation.id.as_str(), producer));
@@ -161,8 +161,18 @@ pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Re
     Ok(Appended { appended: true, cursor, reason: None, producer_seq, duplicate: false })
 }
 
+/// Why an event is not a runner's to append: it tells of a row, and comes with the change of that row.
+fn reserved(event: &Event) -> Option<&'static str> {
+    match event {
+        Event::Status { .. } => Some("the status is set by generations:finish"),
+        Event::Artifact { .. } => Some("an artifact is told by artifacts:create and artifacts:update"),
+        Event::Approval { .. } => Some("an approval is told by approvals:request and approvals:decide"),
+        _ => None,
+    }
+}
+
 /// The generation, if this caller runs it.
-fn held(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Generation>) -> Result<(Thread, Generation)> {
+pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Generation>) -> Result<(Thread, Generation)> {
     let (thread, generation) = owned::generation(tx, &ctx.principal, id)?;
     let holds = generation.runner == Runner::External && generation.lease_owner == Some(ctx.principal.key());
     if holds {

@@ -174,6 +174,7 @@ fn events_of_part(part: Part) -> Vec<Event> {
         Part::File { upload_id, media_type, name, size } => {
             vec![Event::File { upload_id, media_type, name, size }]
         }
+        // Rows have the rest, and tell of it: a log that was removed cannot.
         Part::Artifact { .. } | Part::Approval { .. } | Part::Activity { .. } | Part::Data { .. } => Vec::new(),
     }
 }

@@ -1,10 +1,14 @@
-//! `messages:listMessages`: messages and running answers in the shapes that the hook `useUIMessages` of
-//! `@convex-dev/agent` asks for and merges.
+//! `messages:listMessages` and `threads:listThreadMessages`: messages and running answers in the shapes that
+//! the hooks `useUIMessages` and `useThreadMessages` of `@convex-dev/agent` ask for and merge.
 //!
-//! One query with three faces, as that hook calls it: a page of messages; the list of running answers;
+//! One query with three faces, as those hooks call it: a page of messages; the list of running answers;
 //! what running answers said from a cursor on. The first delta begins exactly at the cursor it was asked
 //! for, each other where the one before ends, and whoever asks again from an earlier cursor finds the same
-//! ends: the hook asserts all three. Only the shapes live here, the rows are read as everywhere.
+//! ends: the hooks assert all three. Only the shapes live here, the rows are read as everywhere.
+
+mod docs;
+
+pub use docs::MessageDoc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,9 +59,10 @@ pub struct StreamCursor {
 /// A page of messages, and the streams that were asked for.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Listing {
+#[schemars(rename = "{T}Listing")]
+pub struct Listing<T> {
     #[serde(flatten)]
-    pub messages: Page<UiMessage>,
+    pub messages: Page<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streams: Option<Streams>,
 }
@@ -109,10 +114,23 @@ pub struct StreamDelta {
 }
 
 /// `messages:listMessages`
-pub fn list_messages(tx: &mut Tx<'_>, ctx: &CallContext, args: ListMessages) -> Result<Listing> {
+pub fn list_messages(tx: &mut Tx<'_>, ctx: &CallContext, args: ListMessages) -> Result<Listing<UiMessage>> {
+    list(tx, ctx, args, |message| vec![ui_message(message)])
+}
+
+/// `threads:listThreadMessages`
+pub fn list_thread_messages(tx: &mut Tx<'_>, ctx: &CallContext, args: ListMessages) -> Result<Listing<MessageDoc>> {
+    list(tx, ctx, args, docs::docs)
+}
+
+fn list<T>(
+    tx: &mut Tx<'_>, ctx: &CallContext, args: ListMessages, shown: impl Fn(Message) -> Vec<T>,
+) -> Result<Listing<T>> {
     let thread = owned::thread(tx, &ctx.principal, &args.thread_id)?;
     let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).order(Order::Desc);
-    let messages = scan.paginate(&args.pagination_opts)?.map(ui_message);
+    let Page { page, is_done, continue_cursor, split_cursor, page_status } = scan.paginate(&args.pagination_opts)?;
+    let page = page.into_iter().flat_map(shown).collect();
+    let messages = Page { page, is_done, continue_cursor, split_cursor, page_status };
     let streams = match args.stream_args {
         None => None,
         Some(StreamArgs::List { start_order }) => Some(running(tx, &thread, start_order.unwrap_or(0))?),
@@ -184,18 +202,24 @@ fn said_before(tx: &mut Tx<'_>, generation: &Id<Generation>, cursor: u64) -> Res
     Ok(None)
 }
 
-fn ui_message(message: Message) -> UiMessage {
-    let status = match message.status {
+fn status(status: MessageStatus) -> &'static str {
+    match status {
         MessageStatus::Pending => "pending",
         MessageStatus::Streaming => "streaming",
         MessageStatus::Complete | MessageStatus::Stopped => "success",
         MessageStatus::Error | MessageStatus::Interrupted => "failed",
-    };
-    let role = match message.role {
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
         Role::User => "user",
         Role::System => "system",
         Role::Assistant | Role::Tool => "assistant",
-    };
+    }
+}
+
+fn ui_message(message: Message) -> UiMessage {
     let id = message.id.as_str().to_owned();
     UiMessage {
         key: id.clone(),
@@ -203,8 +227,8 @@ fn ui_message(message: Message) -> UiMessage {
         creation_time: message.creation_time,
         order: message.seq,
         step_order: 0,
-        status,
-        role,
+        status: status(message.status),
+        role: role(message.role),
         text: text(&message.parts),
         parts: message.parts.into_iter().enumerate().filter_map(|(at, part)| ui_part(at, part)).collect(),
     }
@@ -242,6 +266,17 @@ fn ui_part(at: usize, part: Part) -> Option<Value> {
         Part::Source { title, url, .. } => {
             json!({ "type": "source-url", "sourceId": format!("s{at}"), "url": url, "title": title })
         }
+        Part::Artifact { artifact_id, version, kind, title } => {
+            let data = json!({ "artifactId": artifact_id, "version": version, "kind": kind, "title": title });
+            json!({ "type": "data-artifact", "id": artifact_id, "data": data })
+        }
+        Part::Approval { approval_id, kind, status, tool_call_id } => {
+            let mut data = json!({ "approvalId": approval_id, "kind": kind, "status": status });
+            if let Some(id) = tool_call_id {
+                data["toolCallId"] = id.into();
+            }
+            json!({ "type": "data-approval", "id": approval_id, "data": data })
+        }
         Part::File { upload_id, media_type, name, .. } => {
             let mut value = json!({ "type": "file", "url": format!("/api/uploads/{upload_id}") });
             value["mediaType"] = media_type.unwrap_or_else(|| "application/octet-stream".to_owned()).into();
@@ -250,7 +285,7 @@ fn ui_part(at: usize, part: Part) -> Option<Value> {
             }
             value
         }
-        Part::Artifact { .. } | Part::Approval { .. } | Part::Activity { .. } | Part::Data { .. } => {
+        Part::Activity { .. } | Part::Data { .. } => {
             return None;
         }
     })

@@ -157,6 +157,24 @@ pub struct Retried {
 
 /// `turns:retry`: the earlier generation and its log stay as they are.
 pub fn retry(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry) -> Result<Retried> {
+    again(tx, ctx, args, MessageStep::Retry)
+}
+
+/// `turns:regenerate`: like a retry, and of a complete answer, too, if nothing came after it. Its text
+/// stays in the log of its generation.
+pub fn regenerate(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry) -> Result<Retried> {
+    let (thread, message) = owned::message(tx, &ctx.principal, &args.message_id)?;
+    if message.role != Role::Assistant || message.status != MessageStatus::Complete {
+        return again(tx, ctx, args, MessageStep::Retry);
+    }
+    if message.seq + 1 != thread.next_seq {
+        let message = "The conversation went on after this answer: only the newest one can be made anew.";
+        return Err(Error::new(Code::InvalidTransition, message).with("reason", "not_newest"));
+    }
+    again(tx, ctx, args, MessageStep::Regenerate)
+}
+
+fn again(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry, step: MessageStep) -> Result<Retried> {
     let (mut thread, mut message) = owned::message(tx, &ctx.principal, &args.message_id)?;
     check_bytes("model", args.model.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     if let Some(running) = &thread.active_generation_id {
@@ -166,10 +184,10 @@ pub fn retry(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry) -> Result<Retried>
         return Err(Error::new(Code::InvalidTransition, "Only an answer can be retried."));
     }
     // Refuse before anything is chosen: the step says whether the answer failed.
-    message.status.step(MessageStep::Retry)?;
+    message.status.step(step)?;
     let model = args.model.or_else(|| message.model.clone());
     let choice = Begin::hosted(&ctx.settings, &thread, model);
-    let generation = turn::retry(tx, ctx, &mut thread, &mut message, choice)?;
+    let generation = turn::retry(tx, ctx, &mut thread, &mut message, step, choice)?;
     thread.history_version += 1;
     thread.touch(tx.now());
     tx.put(&thread)?;

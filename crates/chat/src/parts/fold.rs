@@ -3,7 +3,7 @@
 //! The order of events is the order of parts. What only told people about the progress (activities, the
 //! final status) leaves nothing behind.
 
-use spool_protocol::Event;
+use spool_protocol::{ApprovalKind, ApprovalStatus, Event};
 
 use super::{Part, ToolState, safe_json};
 
@@ -39,6 +39,15 @@ impl Fold {
             }),
             Event::ToolEnd { tool_call_id, output, error } => self.end_tool(&tool_call_id, output, error),
             Event::Source { title, url, snippet } => self.parts.push(Part::Source { title, url, snippet }),
+            Event::Artifact { artifact_id, version, kind, title, .. } => {
+                self.show_artifact(artifact_id, version, kind, title);
+            }
+            Event::Approval { approval_id, kind, status, tool_call_id, reason, .. } => {
+                if let Some(call) = &tool_call_id {
+                    self.judge_tool(call, status, reason);
+                }
+                self.show_approval(approval_id, kind, status, tool_call_id);
+            }
             Event::File { upload_id, media_type, name, size } => {
                 self.parts.push(Part::File { upload_id, media_type, name, size });
             }
@@ -46,12 +55,58 @@ impl Fold {
         }
     }
 
+    /// A new version stands where the first one stood.
+    fn show_artifact(&mut self, id: String, newest: u64, its_kind: String, its_title: String) {
+        let shown = self.parts.iter_mut().find_map(|part| match part {
+            Part::Artifact { artifact_id, version, title, .. } if *artifact_id == id => Some((version, title)),
+            _ => None,
+        });
+        match shown {
+            Some((version, title)) => (*version, *title) = (newest, Some(its_title)),
+            None => self.parts.push(Part::Artifact {
+                artifact_id: id,
+                version: newest,
+                kind: Some(its_kind),
+                title: Some(its_title),
+            }),
+        }
+    }
+
+    fn show_approval(&mut self, id: String, kind: ApprovalKind, now: ApprovalStatus, tool_call_id: Option<String>) {
+        let shown = self.parts.iter_mut().find_map(|part| match part {
+            Part::Approval { approval_id, status, .. } if *approval_id == id => Some(status),
+            _ => None,
+        });
+        match shown {
+            Some(status) => *status = Some(now),
+            None => {
+                self.parts.push(Part::Approval { approval_id: id, kind: Some(kind), status: Some(now), tool_call_id })
+            }
+        }
+    }
+
+    /// The newest open call of that id waits for a person, goes on, or will never run.
+    fn judge_tool(&mut self, id: &str, status: ApprovalStatus, reason: Option<String>) {
+        let open = self.parts.iter_mut().rev().find_map(|part| match part {
+            Part::ToolCall { tool_call_id, state, error, .. } if tool_call_id == id && is_open(*state) => {
+                Some((state, error))
+            }
+            _ => None,
+        });
+        let Some((state, error)) = open else { return };
+        match status {
+            ApprovalStatus::Pending => *state = ToolState::AwaitingApproval,
+            ApprovalStatus::Approved => *state = ToolState::Running,
+            ApprovalStatus::Rejected => (*state, *error) = (ToolState::Denied, reason),
+            ApprovalStatus::Expired => (*state, *error) = (ToolState::Cancelled, Some("approval expired".to_owned())),
+            ApprovalStatus::Cancelled => *state = ToolState::Cancelled,
+        }
+    }
+
     /// The newest running call of that id ends; an end without a start is nothing to show.
     fn end_tool(&mut self, id: &str, result: Option<serde_json::Value>, failure: Option<String>) {
         let running = self.parts.iter_mut().rev().find_map(|part| match part {
-            Part::ToolCall { tool_call_id, state, output, error, .. }
-                if tool_call_id == id && *state == ToolState::Running =>
-            {
+            Part::ToolCall { tool_call_id, state, output, error, .. } if tool_call_id == id && is_open(*state) => {
                 Some((state, output, error))
             }
             _ => None,
@@ -67,13 +122,17 @@ impl Fold {
     pub fn finish(mut self) -> Vec<Part> {
         for part in &mut self.parts {
             if let Part::ToolCall { state, .. } = part
-                && *state == ToolState::Running
+                && is_open(*state)
             {
                 *state = ToolState::Cancelled;
             }
         }
         self.parts
     }
+}
+
+fn is_open(state: ToolState) -> bool {
+    matches!(state, ToolState::Running | ToolState::AwaitingApproval)
 }
 
 /// The parts of an answer whose log holds `events`.
@@ -149,6 +208,58 @@ mod tests {
             .filter_map(|part| if let Part::ToolCall { state, .. } = part { Some(*state) } else { None })
             .collect();
         assert_eq!(states, [ToolState::Cancelled, ToolState::Error]);
+    }
+
+    fn approval(status: ApprovalStatus) -> Event {
+        Event::Approval {
+            approval_id: "a".into(),
+            kind: ApprovalKind::ToolCall,
+            status,
+            tool_call_id: Some("1".into()),
+            artifact_id: None,
+            version: None,
+            question: None,
+            reason: Some("no".into()),
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn ap_08_a_call_follows_its_approval_and_the_card_stays_in_its_place() {
+        for (status, expected) in [
+            (ApprovalStatus::Pending, ToolState::Cancelled),
+            (ApprovalStatus::Approved, ToolState::Cancelled),
+            (ApprovalStatus::Rejected, ToolState::Denied),
+            (ApprovalStatus::Expired, ToolState::Cancelled),
+        ] {
+            let events = [tool("1"), approval(ApprovalStatus::Pending), text("b")];
+            let decided = (status != ApprovalStatus::Pending).then(|| approval(status));
+            let parts = fold(events.into_iter().chain(decided));
+            let [Part::ToolCall { state, .. }, Part::Approval { status: shown, .. }, Part::Text { .. }] = &parts[..]
+            else {
+                panic!("{parts:?}")
+            };
+            assert_eq!((*state, *shown), (expected, Some(status)));
+        }
+        let end = Event::ToolEnd { tool_call_id: "1".into(), output: Some(json!(1)), error: None };
+        let denied = [tool("1"), approval(ApprovalStatus::Pending), approval(ApprovalStatus::Rejected), end];
+        assert!(matches!(fold(denied)[0], Part::ToolCall { state: ToolState::Denied, output: None, .. }));
+    }
+
+    #[test]
+    fn ar_04_a_new_version_stands_where_the_first_stood() {
+        let artifact = |version, title: &str| Event::Artifact {
+            artifact_id: "art".into(),
+            version,
+            kind: "plan".into(),
+            title: title.into(),
+            status: None,
+        };
+        let parts = fold([artifact(1, "one"), text("b"), artifact(2, "two")]);
+        let [Part::Artifact { version: 2, title: Some(title), .. }, Part::Text { .. }] = &parts[..] else {
+            panic!("{parts:?}")
+        };
+        assert_eq!(title, "two");
     }
 
     #[test]

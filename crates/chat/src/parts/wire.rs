@@ -70,6 +70,8 @@ pub fn check_events(events: &[Event]) -> Result<()> {
             | Event::Reasoning { .. }
             | Event::ToolEnd { .. }
             | Event::Source { .. }
+            | Event::Artifact { .. }
+            | Event::Approval { .. }
             | Event::File { .. }
             | Event::Activity { .. }
             | Event::Status { .. } => {}

@@ -6,8 +6,8 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, credentials, driver, external, generations, keys, listing, messages, remains, server, streams,
-    subscriptions, threads, turns, uploads, users,
+    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, messages, remains,
+    server, streams, subscriptions, threads, turns, uploads, users,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -76,10 +76,12 @@ pub static FUNCTIONS: &[Function] = functions![
 
     "messages:page": Query User messages::page, messages::ListPage => spool_store::Page<MessageView>,
         "The messages of a thread in their order.";
-    "messages:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing,
+    "messages:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing<listing::UiMessage>,
         "Messages and running answers for the hooks of @convex-dev/agent.";
-    "ai/streaming:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing,
+    "ai/streaming:listMessages": Query User listing::list_messages, listing::ListMessages => listing::Listing<listing::UiMessage>,
         "The same under the name that existing front ends call.";
+    "threads:listThreadMessages": Query User listing::list_thread_messages, listing::ListMessages => listing::Listing<listing::MessageDoc>,
+        "The same as MessageDocs, for the hook useThreadMessages.";
     "messages:get": Query User messages::get, messages::One => MessageView,
         "One message.";
     "messages:append": Mutation User messages::append, messages::Append => spool_store::Id<crate::tables::Message>,
@@ -89,6 +91,8 @@ pub static FUNCTIONS: &[Function] = functions![
         "Stores a user message, an empty answer and its generation in one step, and returns their ids at once.";
     "turns:retry": Mutation User turns::retry, turns::Retry => turns::Retried,
         "Makes a failed, stopped or interrupted answer again, on the same message.";
+    "turns:regenerate": Mutation User turns::regenerate, turns::Retry => turns::Retried,
+        "Makes an answer again, on the same message: one that failed, or the newest one if it is complete.";
     "turns:sendAndWait": Action User turns::send, turns::Send => MessageView,
         "Like turns:send, and returns the answer once it is over.";
 
@@ -106,6 +110,32 @@ pub static FUNCTIONS: &[Function] = functions![
         "Adds events to an answer that the caller makes. A late append is answered with a reason.";
     "generations:finish": Mutation Service external::finish, external::Finish => external::Finished,
         "Ends an answer that the caller makes. A full text wins over the events; repeating changes nothing.";
+
+    "artifacts:create": Mutation User artifacts::create, artifacts::Create => artifacts::Saved,
+        "Makes a document of a thread. A key that was used before in the thread gives the same artifact.";
+    "artifacts:update": Mutation User artifacts::update, artifacts::Update => artifacts::Saved,
+        "Changes an artifact: new content makes a new version, which is a draft.";
+    "artifacts:get": Query User artifacts::get, artifacts::Get => artifacts::ArtifactView,
+        "One version of an artifact with its content; absent is the newest.";
+    "artifacts:versions": Query User artifacts::versions, artifacts::Versions => spool_store::Page<crate::tables::VersionView>,
+        "The versions of an artifact without their contents, newest first.";
+    "artifacts:listByThread": Query User artifacts::list_by_thread, artifacts::ListPage => spool_store::Page<crate::tables::ArtifactSummary>,
+        "The artifacts of a thread without their contents, newest first.";
+
+    "approvals:request": Mutation Service approvals::request, approvals::Request => crate::tables::ApprovalView,
+        "Asks the owner of the thread, for an answer that the caller makes. Asking again gives the same approval.";
+    "approvals:get": Query User approvals::get, approvals::One => crate::tables::ApprovalView,
+        "One approval: what is asked about, and what became of it.";
+    "approvals:list": Query User approvals::list, approvals::ListPage => approvals::Inbox,
+        "The caller's approvals across threads, the pending first, and how many are pending.";
+    "approvals:listByThread": Query User approvals::list_by_thread, approvals::ListByThread => approvals::Inbox,
+        "The approvals of a thread, the pending first, and how many are pending.";
+    "approvals:decide": Mutation User approvals::decide, approvals::Decide => crate::tables::ApprovalView,
+        "Approves or rejects, once. Only the owner of the thread can.";
+    "approvals:nextExpiry": Query System approvals::next_expiry, Nothing => Option<u64>,
+        "When the next approval is over.";
+    "approvals:expire": Mutation System approvals::expire, Nothing => crate::functions::Deleted,
+        "Ends approvals that nobody decided in time.";
 
     "uploads:list": Query User uploads::list, uploads::List => Vec<UploadView>,
         "The files of a thread, oldest first.";

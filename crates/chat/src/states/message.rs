@@ -25,6 +25,8 @@ pub enum MessageStep {
     Finish(FinalStatus),
     /// A failed answer is tried again, in place.
     Retry,
+    /// A complete answer is made anew, in place.
+    Regenerate,
 }
 
 impl MessageStatus {
@@ -69,6 +71,7 @@ impl MessageStatus {
             (Self::Streaming, MessageStep::Finish(FinalStatus::Complete)) => Ok(Self::Complete),
             (Self::Streaming, MessageStep::Finish(FinalStatus::Interrupted)) => Ok(Self::Interrupted),
             (Self::Error | Self::Stopped | Self::Interrupted, MessageStep::Retry) => Ok(Self::Pending),
+            (Self::Complete, MessageStep::Regenerate) => Ok(Self::Pending),
             _ => Err(illegal("message", self.as_str(), step.name())),
         }
     }
@@ -83,6 +86,7 @@ impl MessageStep {
             Self::Finish(FinalStatus::Stopped) => "be stopped",
             Self::Finish(FinalStatus::Interrupted) => "be interrupted",
             Self::Retry => "be retried",
+            Self::Regenerate => "be made anew",
         }
     }
 

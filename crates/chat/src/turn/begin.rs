@@ -96,11 +96,12 @@ pub(crate) fn busy(generation: &str) -> Error {
         .with("generationId", generation)
 }
 
-/// Begins a failed answer again, on the same message. The caller stores the thread.
+/// Begins an answer again, on the same message, by the step that the caller allows. The caller stores the
+/// thread.
 pub(crate) fn retry(
-    tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, message: &mut Message, begin: Begin,
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, message: &mut Message, step: MessageStep, begin: Begin,
 ) -> Result<Generation> {
-    message.status = message.status.step(MessageStep::Retry)?;
+    message.status = message.status.step(step)?;
     message.attempt = Some(message.attempt.unwrap_or(1) + 1);
     message.parts.clear();
     message.model = Some(begin.model.clone());

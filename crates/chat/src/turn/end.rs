@@ -3,7 +3,7 @@
 use spool_protocol::{Code, Event, Failure, FinalStatus, Result, Usage};
 use spool_store::Tx;
 
-use super::{append, begin_next, events_of, message_of, start};
+use super::{append, begin_next, consent, events_of, message_of, start};
 use crate::context::CallContext;
 use crate::limits;
 use crate::parts::{self, Fold, Part};
@@ -56,6 +56,7 @@ pub(crate) fn end(
     if begins_late && generation.status == GenerationStatus::Claimed {
         start(tx, &mut generation)?; // an answer without a single event
     }
+    consent::cancel_pending(tx, &generation)?;
     let mut answer = folded(tx, &generation)?;
     if let Some(full) = ending.text.take() {
         answer = with_full_text(tx, &generation, answer, &full)?;

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::{Chunk, Dialect};
-use crate::event::{Event, Failure, FinalStatus};
+use crate::event::{ApprovalStatus, Event, Failure, FinalStatus};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -47,6 +47,8 @@ pub struct Encoder {
     resumed: bool,
     open_calls: Vec<Call>,
     known_calls: HashSet<String>,
+    /// Approvals that are known to come out well: nobody is asked about those any more.
+    approved: HashSet<String>,
 }
 
 impl Encoder {
@@ -64,6 +66,10 @@ impl Encoder {
             _ => None,
         };
         Self { dialect, offset, part, resumed: offset > 0, ..Self::default() }
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The offset after the last event taken.
@@ -87,6 +93,29 @@ impl Encoder {
     pub fn reopen(&mut self) -> Vec<Chunk> {
         self.part = None;
         self.open_calls.iter().map(Call::chunk).collect()
+    }
+
+    /// Goes on for a reader whose stream ended at a [`pause`], on the same message.
+    pub fn go_on(&mut self, message_id: &str) -> Vec<Chunk> {
+        self.part = None;
+        vec![Chunk::Start { message_id: message_id.to_owned() }]
+    }
+
+    /// Notes what is approved among the events to come.
+    pub fn foresee(&mut self, events: &[Event]) {
+        let approved = |event: &Event| match event {
+            Event::Approval { approval_id, status: ApprovalStatus::Approved, .. } => Some(approval_id.clone()),
+            _ => None,
+        };
+        self.approved.extend(events.iter().filter_map(approved));
+    }
+
+    /// The end of a stream whose reader has to ask its user first.
+    pub fn pause(&mut self) -> Vec<Chunk> {
+        let mut chunks = Vec::new();
+        self.close_part(&mut chunks);
+        chunks.extend([Chunk::FinishStep, Chunk::Finish { finish_reason: Some("tool-calls") }]);
+        chunks
     }
 
     /// The chunks of the next event of the log.
@@ -126,6 +155,17 @@ impl Encoder {
                 let provider_metadata = snippet.map(|snippet| json!({ "spool": { "snippet": snippet } }));
                 chunks.push(Chunk::SourceUrl { source_id: format!("s{start}"), url, title, provider_metadata });
             }
+            Event::Artifact { ref artifact_id, .. } => {
+                self.close_part(&mut chunks);
+                chunks.push(Chunk::Artifact { id: artifact_id.clone(), data: fields(&event) });
+            }
+            Event::Approval { ref approval_id, ref tool_call_id, status, ref reason, .. } => {
+                self.close_part(&mut chunks);
+                chunks.push(Chunk::Approval { id: approval_id.clone(), data: fields(&event) });
+                if let Some(call) = tool_call_id {
+                    self.judge(approval_id, call, status, reason.as_deref(), &mut chunks);
+                }
+            }
             Event::File { upload_id, media_type, .. } => {
                 self.close_part(&mut chunks);
                 let media_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
@@ -138,6 +178,41 @@ impl Encoder {
             }
         }
         chunks
+    }
+
+    fn judge(
+        &mut self, approval: &str, call: &str, status: ApprovalStatus, reason: Option<&str>, chunks: &mut Vec<Chunk>,
+    ) {
+        let open = self.open_calls.iter().position(|open| open.id == call);
+        if open.is_none() && !self.resumed {
+            return;
+        }
+        let tool_call_id = call.to_owned();
+        match status {
+            ApprovalStatus::Pending if self.dialect.asks() && !self.approved.contains(approval) => {
+                let said_again = open.and_then(|at| self.open_calls.get(at)).map(|open| open.asked(false));
+                chunks.extend(said_again);
+                chunks.push(Chunk::ToolApprovalRequest { approval_id: approval.to_owned(), tool_call_id });
+            }
+            ApprovalStatus::Pending | ApprovalStatus::Approved => {}
+            over => {
+                if let Some(at) = open {
+                    self.open_calls.remove(at);
+                }
+                chunks.push(match (over, self.dialect.asks()) {
+                    (ApprovalStatus::Rejected, true) => Chunk::ToolOutputDenied { tool_call_id },
+                    (ApprovalStatus::Rejected, false) => {
+                        let said = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                        result(tool_call_id, None, Some(format!("denied{said}")))
+                    }
+                    (ApprovalStatus::Expired, _) => result(tool_call_id, None, Some("approval expired".to_owned())),
+                    _ => result(tool_call_id, None, Some("cancelled".to_owned())),
+                });
+                if self.open_calls.is_empty() {
+                    chunks.extend([Chunk::FinishStep, Chunk::StartStep]);
+                }
+            }
+        }
     }
 
     /// The end of a stream that cannot go on.
@@ -185,9 +260,10 @@ impl Encoder {
     fn end(&mut self, status: FinalStatus, error: Option<Failure>, reason: Option<&str>, chunks: &mut Vec<Chunk>) {
         self.close_all(chunks);
         let seven = self.dialect == Dialect::Seven;
+        let asks = self.dialect.asks();
         match status {
             FinalStatus::Complete => {
-                let finish_reason = seven.then(|| finish_reason(reason));
+                let finish_reason = asks.then(|| finish_reason(reason));
                 chunks.extend([Chunk::FinishStep, Chunk::Finish { finish_reason }]);
             }
             FinalStatus::Stopped => {
@@ -203,13 +279,55 @@ impl Encoder {
 
 impl Call {
     fn chunk(&self) -> Chunk {
+        self.asked(true)
+    }
+
+    fn asked(&self, provider_executed: bool) -> Chunk {
         Chunk::ToolInputAvailable {
             tool_call_id: self.id.clone(),
             tool_name: self.tool.clone(),
             input: self.input.clone(),
-            provider_executed: true,
+            provider_executed,
         }
     }
+}
+
+/// How many of `events` go out before a stream ends because a call waits for a decision that is not among
+/// them; `None` if nothing waits. Always just behind the request, so that whoever names the newest request
+/// that it was shown names its place, too. Requests that follow at once are shown together.
+pub fn pause(events: &[Event]) -> Option<usize> {
+    let known: HashSet<&str> = events.iter().filter_map(decided).collect();
+    let mut after = None;
+    for (at, event) in events.iter().enumerate() {
+        match event {
+            Event::Approval { approval_id, status: ApprovalStatus::Pending, tool_call_id: Some(_), .. }
+                if !known.contains(approval_id.as_str()) =>
+            {
+                after = Some(at + 1);
+            }
+            Event::ToolStart { .. } | Event::Approval { .. } | Event::Activity { .. } => {}
+            _ if after.is_some() => break,
+            _ => {}
+        }
+    }
+    after
+}
+
+/// The approval that this event tells the end of.
+fn decided(event: &Event) -> Option<&str> {
+    match event {
+        Event::Approval { approval_id, status, .. } if *status != ApprovalStatus::Pending => Some(approval_id),
+        _ => None,
+    }
+}
+
+/// The fields of an event without its tag.
+fn fields(event: &Event) -> Value {
+    let mut data = serde_json::to_value(event).unwrap_or_default();
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove("type");
+    }
+    data
 }
 
 fn result(tool_call_id: String, output: Option<Value>, error: Option<String>) -> Chunk {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::event::{Event, FinalStatus};
+use crate::event::{ApprovalKind, ApprovalStatus, Event, FinalStatus};
 
 /// What a client keeps of a stream; panics where a client gives up.
 #[derive(Default)]
@@ -17,6 +17,9 @@ struct Reader {
     sources: Vec<String>,
     files: Vec<String>,
     activities: usize,
+    /// Data parts by their ids: the newest counts.
+    cards: HashMap<String, Value>,
+    asked: Vec<String>,
     end: Option<String>,
 }
 
@@ -48,6 +51,16 @@ impl Reader {
                     self.calls.get_mut(tool_call_id).expect("a call")["error"] = json!(error_text);
                 }
                 Chunk::SourceUrl { source_id, .. } => self.sources.push(source_id.clone()),
+                Chunk::ToolApprovalRequest { tool_call_id, approval_id } => {
+                    assert!(self.calls.contains_key(tool_call_id), "no call {tool_call_id}");
+                    self.asked.push(approval_id.clone());
+                }
+                Chunk::ToolOutputDenied { tool_call_id } => {
+                    self.calls.get_mut(tool_call_id).expect("a call")["error"] = json!("denied");
+                }
+                Chunk::Artifact { id, data } | Chunk::Approval { id, data } => {
+                    self.cards.insert(id.clone(), data.clone());
+                }
                 Chunk::File { url, media_type } => self.files.push(format!("{url} {media_type}")),
                 Chunk::Activity { .. } => self.activities += 1,
                 Chunk::Finish { .. } => self.end = Some("finish".into()),
@@ -74,6 +87,30 @@ fn status(status: FinalStatus) -> Event {
     Event::Status { status, error: None, usage: None, finish_reason: Some("end_turn".into()) }
 }
 
+fn approval(id: &str, call: &str, status: ApprovalStatus) -> Event {
+    Event::Approval {
+        approval_id: id.into(),
+        kind: ApprovalKind::ToolCall,
+        status,
+        tool_call_id: Some(call.into()),
+        artifact_id: None,
+        version: None,
+        question: None,
+        reason: Some("too much".into()),
+        expires_at: None,
+    }
+}
+
+fn artifact(version: u64) -> Event {
+    Event::Artifact {
+        artifact_id: "art".into(),
+        version,
+        kind: "plan".into(),
+        title: "T".into(),
+        status: Some("draft".into()),
+    }
+}
+
 /// A log with everything in it, also what only a careless runner writes.
 fn log() -> Vec<Event> {
     vec![
@@ -94,6 +131,16 @@ fn log() -> Vec<Event> {
         Event::Source { title: "T".into(), url: "https://example.com".into(), snippet: Some("s".into()) },
         Event::File { upload_id: "upl_1".into(), media_type: Some("a/b".into()), name: None, size: None },
         text("end"),
+        artifact(1),
+        call("4"),
+        approval("a4", "4", ApprovalStatus::Pending),
+        call("5"),
+        approval("a5", "5", ApprovalStatus::Pending),
+        approval("a4", "4", ApprovalStatus::Rejected),
+        artifact(2),
+        approval("a5", "5", ApprovalStatus::Approved),
+        answer("5", Some(json!("done")), None),
+        answer("4", Some(json!("never")), None),
         call("3"),
         status(FinalStatus::Complete),
     ]
@@ -117,6 +164,10 @@ fn st_14_a_whole_log_is_a_valid_message() {
     assert_eq!((reader.sources.len(), reader.activities, reader.end.as_deref()), (1, 2, Some("finish")));
     assert_eq!(reader.files, ["/api/uploads/upl_1 a/b"]);
     assert!(reader.open.is_empty());
+    assert_eq!(reader.calls["4"]["error"], "denied: too much");
+    assert_eq!(reader.calls["5"]["output"], "done");
+    assert_eq!((&reader.cards["art"]["version"], &reader.cards["a5"]["status"]), (&json!(2), &json!("approved")));
+    assert!(reader.asked.is_empty(), "who did not ask for it is not told");
 }
 
 /// The units of `event` before and after a cut, if the cut is inside it and between characters.
@@ -171,6 +222,7 @@ fn st_02_every_offset_is_a_place_to_resume_for_holders_and_for_strangers() {
             let whole = whole();
             assert_eq!((&reader.text, &reader.reasoning), (&whole.text, &whole.reasoning), "at {offset}");
             assert_eq!((reader.calls, reader.sources, reader.end), (whole.calls, whole.sources, whole.end));
+            assert_eq!(reader.cards, whole.cards);
             assert!(reader.open.is_empty());
         }
     }
@@ -198,6 +250,8 @@ fn every_chunk_has_exactly_the_fields_that_the_oldest_reader_knows() {
         ("source-url", &["sourceId", "url", "title", "providerMetadata"]),
         ("file", &["url", "mediaType"]),
         ("data-activity", &["data", "transient"]),
+        ("data-artifact", &["id", "data"]),
+        ("data-approval", &["id", "data"]),
         ("error", &["errorText"]),
         ("start-step", &[]),
         ("finish-step", &[]),
@@ -213,6 +267,46 @@ fn every_chunk_has_exactly_the_fields_that_the_oldest_reader_knows() {
         kinds.insert(kind);
     }
     assert_eq!(kinds.len(), allowed.len());
+}
+
+#[test]
+fn ap_08_a_client_that_asks_its_user_is_told_and_its_stream_ends_behind_the_request() {
+    let asks = [call("4"), approval("a4", "4", ApprovalStatus::Pending), call("5")];
+    let more = [approval("a5", "5", ApprovalStatus::Pending), text("meanwhile")];
+    let events: Vec<Event> = asks.into_iter().chain(more).collect();
+    assert_eq!(pause(&events), Some(4), "both are shown");
+    let mut first = Encoder::new(Dialect::Six);
+    let mut reader = Reader::default();
+    events[..4].iter().for_each(|event| reader.read(&first.push(event.clone())));
+    reader.read(&first.pause());
+    assert_eq!((reader.asked.join(" ").as_str(), reader.end.as_deref()), ("a4 a5", Some("finish")));
+    let said_again = first.push(approval("a4", "4", ApprovalStatus::Pending));
+    assert!(matches!(said_again[1], Chunk::ToolInputAvailable { provider_executed: false, .. }));
+
+    reader.end = None;
+    let mut second = Encoder::new(Dialect::Six);
+    events[..4].iter().for_each(|event| second.skip(event.clone()));
+    reader.read(&second.go_on("msg_1"));
+    for event in [events[4].clone(), approval("a4", "4", ApprovalStatus::Rejected), status(FinalStatus::Complete)] {
+        reader.read(&second.push(event));
+    }
+    assert_eq!((reader.text.as_str(), &reader.calls["4"]["error"]), ("meanwhile", &json!("denied")));
+    assert_eq!(reader.calls["5"]["error"], "cancelled");
+}
+
+#[test]
+fn ap_08_nobody_is_asked_about_what_is_decided() {
+    let decided = |status| [call("1"), approval("a", "1", ApprovalStatus::Pending), approval("a", "1", status)];
+    for (status, asked) in [(ApprovalStatus::Approved, 0), (ApprovalStatus::Rejected, 1)] {
+        let events = decided(status);
+        assert_eq!(pause(&events), None);
+        let mut encoder = Encoder::new(Dialect::Seven);
+        let mut reader = Reader::default();
+        encoder.foresee(&events);
+        events.into_iter().for_each(|event| reader.read(&encoder.push(event)));
+        assert_eq!(reader.asked.len(), asked, "a denied call is one that was asked about");
+    }
+    assert_eq!(pause(&[text("a"), artifact(1)]), None);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! `DefaultChatTransport`). What they send and get: `docs/ai-sdk.md`.
 //!
 //! A response is a view of a generation's log: a client that leaves stops nothing, and any number may
-//! read along. What a client posts about the assistant's side (its messages, approvals, tool results) is
-//! never stored and never believed.
+//! read along. What a client posts about the assistant's side (its messages, tool results) is never stored
+//! and never believed; a decision about a tool call is a claim that is held against our own row.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use spool_chat::tables::Upload;
 use spool_chat::{Part, Principal};
+use spool_protocol::ai_sdk::Dialect;
 use spool_protocol::{Code, Error};
 use spool_store::Id;
 
@@ -24,13 +25,14 @@ use crate::app::App;
 use crate::auth::Identity;
 
 mod answer;
+mod decisions;
 mod files;
 mod links;
 mod request;
 mod thread;
 
 use answer::{Answer, Wish};
-use request::{Question, Submission, Trigger};
+use request::{Decisions, Question, Submission, Trigger, Wanted};
 
 /// A request on behalf of one caller.
 struct Call {
@@ -57,7 +59,7 @@ impl Call {
     }
 }
 
-/// The rows of a turn, as `turns:send` and `turns:retry` answer. A queued turn has no answer yet.
+/// The rows of a turn, as `turns:send` and `turns:regenerate` answer. A queued turn has no answer yet.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Turn {
@@ -79,19 +81,30 @@ pub async fn submit(
     let Body(body) = Body::from_request(request, &app).await?;
     let call = Call::new(app, caller, &headers);
     let dialect = wish.dialect(&headers).map_err(Refusal)?;
-    let turn = async {
-        let submission = Submission::parse(&body)?;
-        match submission.trigger {
-            Trigger::SubmitMessage => send(&call, &submission.id, submission.question()?).await,
-            Trigger::RegenerateMessage => retry(&call, &submission.id, submission.message_id.as_deref()).await,
-        }
+    submitted(&call, dialect, &body).await.map_err(Refusal)
+}
+
+async fn submitted(call: &Call, dialect: Dialect, body: &[u8]) -> Result<Response, Error> {
+    let submission = Submission::parse(body)?;
+    let turn = match submission.trigger {
+        Trigger::SubmitMessage => match submission.wanted()? {
+            Wanted::Answer(question) => send(call, &submission.id, question).await?,
+            Wanted::Decision(claimed) => return decide(call, dialect, &submission.id, claimed).await,
+        },
+        Trigger::RegenerateMessage => regenerate(call, &submission.id, submission.message_id.as_deref()).await?,
     };
-    let turn = turn.await.map_err(Refusal)?;
     let (Some(message), Some(generation)) = (turn.message_id, turn.generation_id) else {
         let error = "The message waits behind the answer that is being made in this chat: follow that one first.";
-        return Err(Refusal(Error::new(Code::ThreadBusy, error)));
+        return Err(Error::new(Code::ThreadBusy, error));
     };
-    Answer { message, generation }.replay(&call, dialect).await.map_err(Refusal)
+    Answer { message, generation }.replay(call, dialect).await
+}
+
+/// What a person decided about tool calls, and the rest of the answer that waited for it.
+async fn decide(call: &Call, dialect: Dialect, chat: &str, claimed: Decisions) -> Result<Response, Error> {
+    let thread = thread::find(call, chat).await?.ok_or_else(|| Error::not_found("approval"))?;
+    let place = decisions::carry_out(call, &thread, claimed).await?;
+    Answer { message: place.message, generation: place.generation }.go_on(call, dialect, place.offset).await
 }
 
 /// The client's message id makes the request repeatable: the same one is the same turn.
@@ -127,10 +140,10 @@ async fn check_same(call: &Call, turn: &Turn, text: &str, files: &[Id<Upload>]) 
     Err(Error::new(Code::AlreadyExists, message))
 }
 
-async fn retry(call: &Call, chat: &str, message: Option<&str>) -> Result<Turn, Error> {
+async fn regenerate(call: &Call, chat: &str, message: Option<&str>) -> Result<Turn, Error> {
     let thread = thread::find(call, chat).await?.ok_or_else(|| Error::not_found("chat"))?;
-    let message = thread::answer_to_retry(call, &thread, message).await?;
-    call.mutate("turns:retry", json!({ "messageId": message })).await
+    let message = thread::answer_to_regenerate(call, &thread, message).await?;
+    call.mutate("turns:regenerate", json!({ "messageId": message })).await
 }
 
 /// `GET /api/chat/{chatId}/stream`: 204 if nothing is being answered.

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use spool_protocol::{Code, Error, Event, FinalStatus};
+use spool_protocol::{ApprovalStatus, Code, Error, Event, FinalStatus};
 
 use super::follow::{Follower, Wire, last_event_id, respond};
 use super::{Caller, Parameters, Refusal};
@@ -91,5 +91,7 @@ fn frame(event: &Event) -> (&'static str, Value) {
     if let Some(fields) = data.as_object_mut() {
         fields.remove("type");
     }
-    (event.name(), data)
+    // A reader that only wants to know when a person is needed listens to one name.
+    let asks = matches!(event, Event::Approval { status: ApprovalStatus::Pending, .. });
+    (if asks { "approval_required" } else { event.name() }, data)
 }

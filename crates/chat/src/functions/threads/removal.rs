@@ -14,7 +14,9 @@ use crate::context::CallContext;
 use crate::limits;
 use crate::owned;
 use crate::states::ThreadStep;
-use crate::tables::{Generation, Message, Thread, generation, message, thread};
+use crate::tables::{
+    Approval, Artifact, ArtifactVersion, Generation, Message, Thread, approval, artifact, generation, message, thread,
+};
 use crate::turn;
 
 /// `threads:remove`
@@ -30,6 +32,7 @@ fn mark(tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread) -> Result<()> {
     thread.updated_at = tx.now();
     thread.default_of = None;
     tx.put(&thread)?;
+    turn::cancel_all(tx, &thread.id)?;
     let Some(running) = thread.active_generation_id.clone() else { return Ok(()) };
     let Some(generation) = tx.get(&running)? else { return Ok(()) };
     turn::cancel_unstarted(tx, ctx, thread, generation).map(drop)
@@ -68,6 +71,9 @@ fn clear_some(tx: &mut Tx<'_>, mut thread: Thread) -> Result<Deleted> {
 
 fn delete_generation(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
     remains::leave(tx, generation.id.as_str(), None)?;
+    for approval in tx.query::<Approval>(approval::BY_GENERATION).eq(&generation.id).collect()? {
+        tx.delete(&approval.id)?;
+    }
     tx.delete(&generation.id).map(drop)
 }
 
@@ -137,6 +143,7 @@ fn purge_thread(tx: &mut Tx<'_>, thread: &Thread, limit: u64) -> Result<u64> {
         tx.delete(&message.id)?;
     }
     left -= messages.len() as u64;
+    left -= purge_artifacts(tx, thread, left)?;
     // Their bytes go first; the rows stay until then, marked, so that a crash forgets none.
     left -= uploads::mark_some(tx, thread, rows(left))? as u64;
     if left > 0 {
@@ -144,4 +151,24 @@ fn purge_thread(tx: &mut Tx<'_>, thread: &Thread, limit: u64) -> Result<u64> {
         left -= 1;
     }
     Ok(limit - left)
+}
+
+/// The versions with their contents first: an artifact without them would look broken.
+fn purge_artifacts(tx: &mut Tx<'_>, thread: &Thread, limit: u64) -> Result<u64> {
+    if limit == 0 {
+        return Ok(0);
+    }
+    let rows = |left: u64| usize::try_from(left).unwrap_or(usize::MAX);
+    let versions = tx.query::<ArtifactVersion>(artifact::VERSION_BY_THREAD).eq(&thread.id).take(rows(limit))?;
+    for version in &versions {
+        tx.delete(&version.content_id)?;
+        tx.delete(&version.id)?;
+    }
+    let left = limit - versions.len() as u64;
+    let artifacts =
+        if left > 0 { tx.query::<Artifact>(artifact::BY_THREAD).eq(&thread.id).take(rows(left))? } else { Vec::new() };
+    for artifact in &artifacts {
+        tx.delete(&artifact.id)?;
+    }
+    Ok((versions.len() + artifacts.len()) as u64)
 }

@@ -1,10 +1,12 @@
 //! A generation as a UI message stream: whole, or from an offset on.
 
 use ::http::{HeaderMap, HeaderValue};
+use axum::body::Body;
 use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
-use spool_protocol::ai_sdk::{DONE, Dialect, Encoder, write_sse};
+use spool_protocol::ai_sdk::{DONE, Dialect, Encoder, pause, write_sse};
 use spool_protocol::{Error, Event};
 
 use super::Call;
@@ -39,7 +41,8 @@ impl Wish {
     pub fn dialect(&self, headers: &HeaderMap) -> Result<Dialect, Error> {
         let header = headers.get(VERSION).map(|value| value.to_str().unwrap_or("?"));
         match self.ai_sdk.as_deref().or(header) {
-            None | Some("5" | "6") => Ok(Dialect::Common),
+            None | Some("5") => Ok(Dialect::Common),
+            Some("6") => Ok(Dialect::Six),
             Some("7") => Ok(Dialect::Seven),
             Some(_) => Err(Error::bad_request(format!("{VERSION}: expected 5, 6 or 7")).with("path", VERSION)),
         }
@@ -96,6 +99,15 @@ impl Answer {
         Ok(self.respond(call, follower, encoder, opening))
     }
 
+    /// What comes after a decision, for the reader whose stream ended at `offset` to ask for it.
+    pub async fn go_on(&self, call: &Call, dialect: Dialect, offset: u64) -> Result<Response, Error> {
+        let follower = Follower::open(&call.app, &call.caller.principal, &self.generation, offset).await?;
+        let mut encoder = self.encoder_at(call, dialect, offset).await?;
+        let mut opening = String::new();
+        write_sse(&encoder.go_on(&self.message), offset, &mut opening);
+        Ok(self.respond(call, follower, encoder, opening))
+    }
+
     /// The state after the events before `offset`: read once, in pages, and forgotten.
     async fn encoder_at(&self, call: &Call, dialect: Dialect, offset: u64) -> Result<Encoder, Error> {
         let mut encoder = Encoder::new(dialect);
@@ -117,7 +129,12 @@ impl Answer {
         if follower.is_over() {
             opening.push_str(DONE);
         }
-        let mut response = respond(&call.app, follower, Chunks { encoder, links: Links::of(call) }, opening);
+        let asks = encoder.dialect().asks();
+        let wire = Chunks { encoder, links: Links::of(call), paused: false };
+        let mut response = respond(&call.app, follower, wire, opening);
+        if asks {
+            response = response.map(until_done);
+        }
         let headers = response.headers_mut();
         headers.insert("x-vercel-ai-ui-message-stream", HeaderValue::from_static("v1"));
         if let Ok(generation) = HeaderValue::from_str(&self.generation) {
@@ -140,17 +157,40 @@ fn before(event: Event, units: u64) -> Option<Event> {
     }
 }
 
+/// The body up to the frame that ends in `[DONE]`: a stream that is paused ends, though its log goes on.
+fn until_done(body: Body) -> Body {
+    let frames = stream::unfold(Some(body.into_data_stream()), |frames| async move {
+        let mut frames = frames?;
+        let frame = frames.next().await?;
+        let last = frame.as_ref().is_ok_and(|bytes| bytes.ends_with(DONE.as_bytes()));
+        Some((frame, (!last).then_some(frames)))
+    });
+    Body::from_stream(frames)
+}
+
 /// The wire: chunks in `data:` lines, the offset in `id:`.
 struct Chunks {
     encoder: Encoder,
     links: Links,
+    /// The reader asks its user; nothing more is written.
+    paused: bool,
 }
 
 impl Wire for Chunks {
     /// `[DONE]` is optional to the clients: only a broken connection tells them that something is missing.
     const BREAKS: bool = true;
 
-    fn write(&mut self, events: Vec<Event>, out: &mut String) {
+    fn write(&mut self, mut events: Vec<Event>, out: &mut String) {
+        if self.paused {
+            return;
+        }
+        if self.encoder.dialect().asks() {
+            self.encoder.foresee(&events);
+            if let Some(shown) = pause(&events) {
+                events.truncate(shown);
+                self.paused = true;
+            }
+        }
         for event in events {
             let last = matches!(event, Event::Status { .. });
             let mut chunks = self.encoder.push(event);
@@ -159,6 +199,10 @@ impl Wire for Chunks {
             if last {
                 out.push_str(DONE);
             }
+        }
+        if self.paused {
+            write_sse(&self.encoder.pause(), self.encoder.offset(), out);
+            out.push_str(DONE);
         }
     }
 

@@ -1,13 +1,18 @@
-//! The body of `POST /api/chat`, and what of it is a person's message. Pure.
+//! The body of `POST /api/chat`, and what of it is a person's: a message, or decisions about tool calls.
+//! Pure.
 //!
 //! Only the last message is looked at. Whatever the client says about earlier ones is its own business:
 //! the thread is in the store.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use spool_protocol::{Code, Error};
 
 use super::files::Attached;
+
+/// Approvals that one answer may show: each is looked up when one of them is decided.
+const SHOWN: usize = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,7 +62,47 @@ struct Part {
     #[serde(default)]
     filename: Option<String>,
     #[serde(default)]
-    approval: Option<serde::de::IgnoredAny>,
+    state: Option<String>,
+    #[serde(default)]
+    tool_call_id: Option<String>,
+    #[serde(default)]
+    input: Option<Value>,
+    #[serde(default)]
+    approval: Option<Approval>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Approval {
+    id: String,
+    #[serde(default)]
+    approved: Option<bool>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// What a submission asks for.
+#[derive(Debug, PartialEq)]
+pub enum Wanted {
+    Answer(Question),
+    Decision(Decisions),
+}
+
+/// What a client says that its user decided. A claim, nothing more.
+#[derive(Debug, PartialEq)]
+pub struct Decisions {
+    /// At least one.
+    pub claims: Vec<Claim>,
+    /// Every approval that the client was shown in this message: tells how far it has read.
+    pub shown: Vec<String>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Claim {
+    pub approval: String,
+    pub tool_call: String,
+    pub input: Value,
+    pub approved: bool,
+    pub reason: Option<String>,
 }
 
 /// What a person said.
@@ -82,15 +127,15 @@ impl<'a> Submission<'a> {
         Ok(submission)
     }
 
-    /// The new message of a submission.
-    pub fn question(&self) -> Result<Question, Error> {
+    /// What the newest message of a submission asks for.
+    pub fn wanted(&self) -> Result<Wanted, Error> {
         let newest = self.message.or_else(|| self.messages.as_ref()?.last().copied());
         let newest = newest.ok_or_else(|| fault("messages", "there is no message to answer"))?;
         let newest: Message =
             serde_json::from_str(newest.get()).map_err(|e| fault("messages", &format!("the last message: {e}")))?;
         match newest.role.as_str() {
             "user" => {}
-            "assistant" => return Err(claimed(&newest)),
+            "assistant" => return decisions(newest).map(Wanted::Decision),
             _ => return Err(fault("messages", "the last message must be of the role user")),
         }
         if self.message_id.is_some() {
@@ -116,17 +161,34 @@ impl<'a> Submission<'a> {
             }
             text.clear(); // as it is stored
         }
-        Ok(Question { id: newest.id.filter(|id| !id.is_empty()), text, files })
+        Ok(Wanted::Answer(Question { id: newest.id.filter(|id| !id.is_empty()), text, files }))
     }
 }
 
-/// The client goes on from an answer of its own making: approvals and tool results that it decided. They
-/// are claims about rows, and there is no such row.
-fn claimed(answer: &Message) -> Error {
-    if answer.parts.iter().any(|part| part.approval.is_some()) {
-        return Error::not_found("approval");
+/// The client goes on from an answer. Results of tools are not its to say; decisions of its user are.
+fn decisions(answer: Message) -> Result<Decisions, Error> {
+    let mut decisions = Decisions { claims: Vec::new(), shown: Vec::new() };
+    for part in answer.parts {
+        let Some(Approval { id, approved, reason }) = part.approval else { continue };
+        decisions.shown.push(id.clone());
+        if part.state.as_deref() == Some("approval-responded") {
+            let unclear = |field: &str| fault("messages", &format!("a decision without {field}"));
+            decisions.claims.push(Claim {
+                approval: id,
+                tool_call: part.tool_call_id.ok_or_else(|| unclear("toolCallId"))?,
+                input: part.input.unwrap_or_default(),
+                approved: approved.ok_or_else(|| unclear("approved"))?,
+                reason,
+            });
+        }
     }
-    fault("messages", "the last message is an answer: send a message of the role user")
+    if decisions.shown.len() > SHOWN {
+        return Err(fault("messages", &format!("more than {SHOWN} approvals in one message")));
+    }
+    if decisions.claims.is_empty() {
+        return Err(fault("messages", "the last message is an answer: send a message of the role user"));
+    }
+    Ok(decisions)
 }
 
 fn fault(path: &str, message: &str) -> Error {
@@ -136,11 +198,11 @@ fn fault(path: &str, message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    fn question(body: Value) -> Result<Question, Error> {
+    fn wanted(body: Value) -> Result<Wanted, Error> {
         let body = body.to_string();
-        Submission::parse(body.as_bytes()).and_then(|submission| submission.question())
+        Submission::parse(body.as_bytes()).and_then(|submission| submission.wanted())
     }
 
     fn user(text: &str) -> Value {
@@ -151,28 +213,31 @@ mod tests {
 
     #[test]
     fn both_forms_of_the_body_are_taken_with_extra_fields() {
-        let expected = Question { id: Some("u1".into()), text: "hi".into(), files: Vec::new() };
+        let expected = Wanted::Answer(Question { id: Some("u1".into()), text: "hi".into(), files: Vec::new() });
         let old = json!({ "id": "u0", "role": "user", "parts": [{ "type": "text", "text": "old" }] });
         let many = json!({ "id": "c", "messages": [old, user("hi")], "trigger": "submit-message", "messageId": null, "x": [] });
-        assert_eq!(question(many).unwrap(), expected);
-        assert_eq!(question(json!({ "id": "c", "message": user("hi") })).unwrap(), expected);
+        assert_eq!(wanted(many).unwrap(), expected);
+        assert_eq!(wanted(json!({ "id": "c", "message": user("hi") })).unwrap(), expected);
     }
 
     #[test]
     fn files_may_stand_alone() {
         let part = json!({ "type": "file", "mediaType": "text/csv", "filename": "a.csv", "url": "data:;base64,YQ==" });
-        let only = question(
+        let only = wanted(
             json!({ "id": "c", "message": { "role": "user", "parts": [part, { "type": "text", "text": " " }] } }),
         );
         let file = Attached::Inline { media_type: "text/csv".into(), name: "a.csv".into(), bytes: b"a".into() };
-        assert_eq!(only.unwrap(), Question { id: None, text: String::new(), files: vec![file] });
+        let question = Question { id: None, text: String::new(), files: vec![file] };
+        assert_eq!(only.unwrap(), Wanted::Answer(question));
     }
 
     #[test]
     fn what_cannot_be_answered_is_refused_with_its_place() {
         let answer = |part: Value| json!({ "id": "c", "messages": [{ "role": "assistant", "parts": [part] }] });
-        let approval =
-            json!({ "type": "tool-x", "state": "approval-responded", "approval": { "id": "a", "approved": true } });
+        let silent =
+            json!({ "type": "tool-x", "toolCallId": "t", "state": "approval-responded", "approval": { "id": "a" } });
+        let asked =
+            json!({ "type": "tool-x", "toolCallId": "t", "state": "approval-requested", "approval": { "id": "a" } });
         let file =
             json!({ "id": "c", "message": { "role": "user", "parts": [{ "type": "file", "url": "https://x/y" }] } });
         for (body, code) in [
@@ -185,11 +250,32 @@ mod tests {
             (json!({ "id": "c", "messages": [user("  ")] }), Code::EmptyMessage),
             (json!({ "id": "c", "messages": [user("hi")], "messageId": "u1" }), Code::InvalidTransition),
             (file, Code::BadRequest),
-            (answer(approval), Code::NotFound),
+            (answer(silent), Code::BadRequest),
+            (answer(asked), Code::BadRequest),
             (answer(json!({ "type": "tool-x", "state": "output-available", "output": 1 })), Code::BadRequest),
         ] {
-            let error = question(body.clone()).unwrap_err();
+            let error = wanted(body.clone()).unwrap_err();
             assert_eq!(error.code, code, "{body}: {error}");
         }
+    }
+
+    #[test]
+    fn a_decision_is_a_claim_and_what_was_shown_is_noted() {
+        let part = |id: &str, state: &str, approval: Value| json!({ "type": "tool-pay", "toolCallId": id, "state": state, "input": { "n": 1 }, "approval": approval });
+        let parts = [
+            part("t1", "output-available", json!({ "id": "a1", "approved": true })),
+            part("t2", "approval-responded", json!({ "id": "a2", "approved": false, "reason": "no" })),
+            json!({ "type": "text", "text": "…", "state": "done" }),
+        ];
+        let body = json!({ "id": "c", "messages": [user("pay"), { "id": "m", "role": "assistant", "parts": parts }], "messageId": "m" });
+        let claim = Claim {
+            approval: "a2".into(),
+            tool_call: "t2".into(),
+            input: json!({ "n": 1 }),
+            approved: false,
+            reason: Some("no".into()),
+        };
+        let expected = Decisions { claims: vec![claim], shown: vec!["a1".into(), "a2".into()] };
+        assert_eq!(wanted(body).unwrap(), Wanted::Decision(expected));
     }
 }

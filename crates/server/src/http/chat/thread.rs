@@ -65,7 +65,7 @@ struct Page {
 
 /// The answer that a client means by `message`: an answer's id, the id of the message that it answers
 /// (ours or the client's own), or nothing for the newest.
-pub async fn answer_to_retry(call: &Call, thread: &Thread, message: Option<&str>) -> Result<String, Error> {
+pub async fn answer_to_regenerate(call: &Call, thread: &Thread, message: Option<&str>) -> Result<String, Error> {
     if let Some(id) = message
         && Id::<tables::Message>::parse(id).is_ok()
     {
