@@ -109,9 +109,9 @@ impl Committer {
     pub fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut waiting = Vec::with_capacity(limits::BATCH_JOBS);
         while jobs.blocking_recv_many(&mut waiting, limits::BATCH_JOBS) > 0 {
-            let appends = waiting.iter().filter(|job| matches!(job, Job::Append { .. })).count();
+            let streaming = waiting.iter().any(|job| matches!(job, Job::Append { .. }));
             self.commit_batch(waiting.drain(..));
-            if appends >= limits::BUSY_APPENDS {
+            if streaming {
                 std::thread::sleep(limits::GATHER);
             }
         }

@@ -19,10 +19,8 @@ pub const PINNED_SNAPSHOTS: usize = 8;
 pub const PINNED_MS: u64 = 30_000;
 /// Jobs that share one SQL transaction and one fsync. Larger batches only add latency.
 pub const BATCH_JOBS: usize = 256;
-/// Appends in one batch from which on more are gathered for the next: a commit costs the same for one
-/// token as for fifty, and so does waking those who wait for it.
-pub const BUSY_APPENDS: usize = 4;
-/// How long they are gathered. A lone stream never waits.
+/// How long the writer gathers tokens after it has committed some: a commit costs the same for one token as
+/// for fifty, and so does waking those who wait for it. Tokens that come further apart never wait.
 pub const GATHER: Duration = Duration::from_millis(2);
 /// Jobs waiting for the writer; beyond it callers wait, which is the backpressure.
 pub const WRITE_QUEUE: usize = 8_192;
