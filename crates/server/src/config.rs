@@ -321,7 +321,7 @@ fn unreadable(text: &str, error: &toml::de::Error) -> anyhow::Error {
 mod tests {
     use super::*;
 
-    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
+    pub(super) fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), text)?;
         let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
@@ -337,6 +337,7 @@ mod tests {
             ("[uploads]\nmax_bytes = 0", "uploads.max_bytes"),
             ("[turns]\nwhen_busy = \"explode\"", "explode"),
             ("[providers.x]\nkind = \"openai\"\napi_key = \"${NOT_SET}\"", "providers.x.api_key"),
+            ("[turns]\nlease_seconds = \"soon\"", "lease_seconds"),
         ] {
             let error = format!("{:#}", load(text, &[]).unwrap_err());
             assert!(error.contains(names), "{error}");

@@ -262,3 +262,6 @@ fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
 
     deserializer.deserialize_any(Texts)
 }
+
+#[cfg(test)]
+mod tests;
