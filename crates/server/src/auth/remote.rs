@@ -21,7 +21,9 @@ use crate::config::auth::Issuer;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Key sets have a few thousand bytes.
 const DOCUMENT_BYTES: usize = 256 << 10;
-/// A fetch that failed is tried again sooner than one that succeeded.
+/// What a fault may take in the log.
+const FAULT_BYTES: usize = 500;
+/// Without any keys nobody can sign in, so a fetch that failed is tried again sooner than the interval says.
 const PAUSE_AFTER_FAILURE_MS: u64 = 2_000;
 /// Keys that could not be renewed for so long are not believed any more: the issuer may have withdrawn one.
 const STALE_MS: u64 = 24 * 3600 * 1000;
@@ -63,8 +65,9 @@ impl RemoteKeys {
     pub async fn for_token(self: &Arc<Self>, token: &Token<'_>) -> Result<Vec<Key>, Error> {
         let seen = self.known();
         if let Some(known) = self.believed(&seen).filter(|known| known.keys.iter().any(|key| token.names(key))) {
-            if self.age_ms(known) >= self.issuer.cache_seconds * 1000 {
-                // In the background: the old keys are good enough for this token.
+            // In the background, by the first who comes: the old keys are good enough for this token.
+            let old = self.age_ms(known) >= self.issuer.cache_seconds * 1000;
+            if old && self.gate.try_lock().is_ok_and(|last| self.may_fetch(&last)) {
                 self.refresh(seen.clone());
             }
             return Ok(known.keys.clone());
@@ -110,7 +113,9 @@ impl RemoteKeys {
                     *this.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(known));
                     last.failed = false;
                 }
-                Err(why) => {
+                Err(mut why) => {
+                    // Some of it may be the words of whoever answered.
+                    why.truncate(why.floor_char_boundary(FAULT_BYTES));
                     tracing::warn!(issuer = this.issuer.issuer, why, "the keys of an issuer could not be fetched");
                     last.failed = true;
                 }
@@ -122,7 +127,7 @@ impl RemoteKeys {
 
     fn may_fetch(&self, last: &Last) -> bool {
         let interval = self.issuer.refetch_seconds * 1000;
-        let pause = if last.failed { interval.min(PAUSE_AFTER_FAILURE_MS) } else { interval };
+        let pause = if last.failed && self.known().is_none() { interval.min(PAUSE_AFTER_FAILURE_MS) } else { interval };
         last.at_ms.is_none_or(|at| self.clock.now_ms().saturating_sub(at) >= pause)
     }
 
@@ -133,16 +138,15 @@ impl RemoteKeys {
 
     async fn fetch_slowly(&self) -> Result<Vec<Key>, String> {
         let url = match &self.issuer.jwks {
-            Some(url) => self.issuer.fetchable(url),
-            None => self.issuer.fetchable(&self.discover().await?),
+            Some(url) => self.issuer.fetchable(url).map_err(|e| format!("jwks: {e:#}"))?,
+            None => self.discover().await?,
         };
-        let url = url.map_err(|e| format!("the address of its keys: {e:#}"))?;
         let set = self.get(url.clone()).await.map_err(|why| format!("{url}: {why}"))?;
         keys::of_set(&set).map_err(|why| format!("{url}: {why}"))
     }
 
     /// Where the issuer says that its keys are.
-    async fn discover(&self) -> Result<String, String> {
+    async fn discover(&self) -> Result<Url, String> {
         #[derive(Deserialize)]
         struct Document {
             issuer: String,
@@ -155,7 +159,12 @@ impl RemoteKeys {
             if document.issuer != self.issuer.issuer {
                 return Err(format!("it says that it is \"{}\"; auth.issuers must say the same", document.issuer));
             }
-            Ok(document.jwks_uri)
+            let keys = self.issuer.fetchable(&document.jwks_uri).map_err(|e| format!("jwks_uri: {e:#}"))?;
+            // An issuer elsewhere has nothing to say about what runs on this machine.
+            if url.scheme() == "https" && keys.scheme() != "https" {
+                return Err("jwks_uri: must use https, as the issuer does".to_owned());
+            }
+            Ok(keys)
         };
         read.await.map_err(|why| format!("{url}: {why}"))
     }
