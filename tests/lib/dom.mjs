@@ -1,6 +1,7 @@
 // A document for React in Node. Import it before react-dom: that looks for `window` when it is loaded.
 
 import { JSDOM } from "jsdom";
+import { onEnd } from "./cleanup.mjs";
 
 const { window } = new JSDOM("<!doctype html><body></body>", { url: "http://127.0.0.1/", pretendToBeVisual: true });
 globalThis.window = window;
@@ -15,7 +16,8 @@ export function mount(t, element) {
   const container = document.body.appendChild(document.createElement("div"));
   const root = createRoot(container);
   root.render(element);
-  t.after(() => {
+  // Before the client is closed: a provider signs out as it goes.
+  onEnd(t, () => {
     root.unmount();
     container.remove();
   });

@@ -1293,6 +1293,7 @@ export type UserView = {
   email?: string;
   kind: UserKind;
   name?: string;
+  picture?: string;
 };
 
 /** Every public function, as the official client takes it. */

@@ -45,6 +45,8 @@ codes! {
     Unauthenticated = "unauthenticated",
     /// The credentials were refused; `data.reason` says why.
     InvalidToken = "invalid_token",
+    /// A token cannot be checked: its issuer does not give its keys. The token may be good; try again.
+    IssuerUnavailable = "issuer_unavailable",
     /// The credentials do not reach this far (a scope, a role).
     Forbidden = "forbidden",
     /// Missing, or not the caller's: the two are never told apart.

@@ -17,6 +17,7 @@ use tower::Layer as _;
 use tower::util::MapRequestLayer;
 
 use crate::actions::Actions;
+use crate::auth::issuers::Issuers;
 use crate::auth::tokens::{Tokens, generate_key};
 use crate::auth::{Auth, random_token};
 use crate::config::{Config, Synchronous};
@@ -102,6 +103,7 @@ impl App {
         let store = open_store(&dir, config.synchronous, Arc::clone(&clock))?;
         let key = dir.signing_key(generate_key)?;
         let tokens = Tokens::new(&key, Arc::clone(&clock))?;
+        let issuers = Issuers::new(&tokens, &config.auth, Arc::clone(&clock))?;
         let stream_keys = StreamKeys::derive(&key)?;
         let admin = AdminAccess { address, token: random_token() };
         dir.publish_admin(&admin)?;
@@ -110,7 +112,7 @@ impl App {
         let settings = Arc::new(Settings { url_key, ..settings(&config, &providers) });
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
         Ok(Arc::new(Self {
-            auth: Auth::new(tokens, functions.clone(), admin.token),
+            auth: Auth::new(tokens, issuers, functions.clone(), admin.token),
             actions: Actions::new(functions.clone()),
             functions,
             providers,

@@ -1,7 +1,7 @@
 //! From credentials to a principal. The only place that reads tokens and keys.
 //!
-//! In this version two kinds are taken: tokens that this server signed (guests), and service keys. A
-//! refused credential is never treated as none.
+//! Three kinds are taken: tokens that this server signed (guests), tokens of configured issuers, and
+//! service keys. A refused credential is never treated as none.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +11,19 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use spool_chat::Principal;
 use spool_chat::tables::{Credential, User};
-use spool_protocol::{Code, Error};
+use spool_protocol::Error;
 use spool_store::Id;
 
 use crate::functions::Functions;
 
+pub mod issuers;
+pub mod jwt;
+pub mod keys;
+mod remote;
 pub mod tokens;
 
+use issuers::Issuers;
+use jwt::{Claims, Profile, Reason};
 use tokens::Tokens;
 
 /// What `credentials:find` answers.
@@ -34,13 +40,13 @@ pub struct Identity {
     pub principal: Arc<Principal>,
     /// The subject of a token that this server signed.
     pub subject: Option<String>,
-    /// Unix time in seconds; `None` for credentials that do not expire by themselves.
-    pub expires_at: Option<u64>,
+    /// Unix time in milliseconds from which the credential is refused; `None` if it does not expire by itself.
+    pub until_ms: Option<u64>,
 }
 
 impl Identity {
     fn lasting(principal: Principal) -> Self {
-        Self { principal: Arc::new(principal), subject: None, expires_at: None }
+        Self { principal: Arc::new(principal), subject: None, until_ms: None }
     }
 
     pub fn anonymous() -> Self {
@@ -50,10 +56,19 @@ impl Identity {
 
 pub struct Auth {
     tokens: Tokens,
+    issuers: Issuers,
     functions: Functions,
-    /// (issuer, subject) → user. Only a memo of rows that never change.
-    users: Mutex<HashMap<(String, String), Id<User>>>,
+    /// (issuer, subject) → user. Only a memo of rows, which never change their id.
+    users: Mutex<HashMap<(String, String), Known>>,
     admin_token: String,
+}
+
+/// A user's row as the newest token seen left it.
+#[derive(Clone)]
+struct Known {
+    user: Id<User>,
+    issued_ms: u64,
+    profile: Profile,
 }
 
 /// More people than this between two restarts start the memo anew.
@@ -62,8 +77,8 @@ const USERS_REMEMBERED: usize = 100_000;
 const KEY_PREFIX: &str = "spk_";
 
 impl Auth {
-    pub fn new(tokens: Tokens, functions: Functions, admin_token: String) -> Self {
-        Self { tokens, functions, users: Mutex::default(), admin_token }
+    pub fn new(tokens: Tokens, issuers: Issuers, functions: Functions, admin_token: String) -> Self {
+        Self { tokens, issuers, functions, users: Mutex::default(), admin_token }
     }
 
     pub fn tokens(&self) -> &Tokens {
@@ -79,7 +94,9 @@ impl Auth {
         } else if scheme.eq_ignore_ascii_case("convex") {
             self.from_key(credential.trim()).await
         } else {
-            Err(refused("scheme", "the Authorization header must say Bearer or Convex"))
+            let mut error = Reason::Malformed.error();
+            error.message = "the Authorization header must say Bearer or Convex".into();
+            Err(error)
         }
     }
 
@@ -91,10 +108,12 @@ impl Auth {
         if token == self.admin_token {
             return Ok(Identity::lasting(Principal::System));
         }
-        let claims = self.tokens.verify(token)?;
-        let user = self.user(&claims.iss, &claims.sub).await?;
-        let principal = Arc::new(Principal::User { user });
-        Ok(Identity { principal, subject: Some(claims.sub), expires_at: Some(claims.exp) })
+        let claims = self.issuers.verify(token).await?;
+        let user = self.user(&claims).await?;
+        let until_ms = Some(claims.until_ms);
+        // Only a guest is renewed here: a subject of another issuer is nobody of ours.
+        let subject = Some(claims.subject).filter(|_| claims.issuer == self.tokens.issuer());
+        Ok(Identity { principal: Arc::new(Principal::User { user }), subject, until_ms })
     }
 
     /// A service key. Deploy keys of Convex tools carry a `name|` in front.
@@ -104,8 +123,11 @@ impl Auth {
         let (_, found) = self.functions.query_as_system("credentials:find", args).await?;
         let found: Option<Found> =
             serde_json::from_str(&found).map_err(|e| Error::internal(format!("credentials:find: {e}")))?;
-        let Found { key, user, scopes } =
-            found.ok_or_else(|| refused("unknown_key", "the service key is unknown, expired or revoked"))?;
+        let Found { key, user, scopes } = found.ok_or_else(|| {
+            let mut error = Reason::UnknownKey.error();
+            error.message = "the service key is unknown, expired or revoked".into();
+            error
+        })?;
         let principal = Principal::Service { key, user, scopes };
         Ok(Identity::lasting(principal))
     }
@@ -113,17 +135,32 @@ impl Auth {
     /// A new anonymous user, or the same one again with a fresh token. Returns (token, user id).
     pub async fn guest(&self, known: &Identity) -> Result<(String, Id<User>), Error> {
         let subject = known.subject.clone().unwrap_or_else(|| format!("guest_{}", uuid::Uuid::new_v4().simple()));
-        let user = self.user(self.tokens.issuer(), &subject).await?;
-        Ok((self.tokens.issue(&subject)?, user))
+        let claims = Claims {
+            issuer: self.tokens.issuer().to_owned(),
+            subject,
+            until_ms: u64::MAX,
+            issued_ms: 0,
+            profile: Profile::default(),
+        };
+        let user = self.user(&claims).await?;
+        Ok((self.tokens.issue(&claims.subject)?, user))
     }
 
-    async fn user(&self, issuer: &str, subject: &str) -> Result<Id<User>, Error> {
-        let key = (issuer.to_owned(), subject.to_owned());
-        if let Some(user) = self.users.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(user.clone());
+    /// The row of a verified identity, made by its first call. What a newer token says of the person
+    /// replaces what an older one said; two devices with different tokens must not take turns.
+    async fn user(&self, claims: &Claims) -> Result<Id<User>, Error> {
+        let key = (claims.issuer.clone(), claims.subject.clone());
+        if let Some(known) = self.users.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
+            && (known.profile == claims.profile || known.issued_ms >= claims.issued_ms)
+        {
+            return Ok(known.user.clone());
         }
-        let kind = if issuer == self.tokens.issuer() { "anonymous" } else { "full" };
-        let args = json!({ "issuer": issuer, "subject": subject, "kind": kind });
+        let kind = if claims.issuer == self.tokens.issuer() { "anonymous" } else { "full" };
+        let Profile { name, email, picture } = &claims.profile;
+        let args = json!({
+            "issuer": claims.issuer, "subject": claims.subject, "kind": kind,
+            "name": name, "email": email, "picture": picture,
+        });
         let user = self.functions.mutate_as_system("users:provision", args).await?;
         let user: Id<User> =
             serde_json::from_str(&user).map_err(|e| Error::internal(format!("users:provision: {e}")))?;
@@ -131,7 +168,8 @@ impl Auth {
         if users.len() >= USERS_REMEMBERED {
             users.clear();
         }
-        users.insert(key, user.clone());
+        let (issued_ms, profile) = (claims.issued_ms, claims.profile.clone());
+        users.insert(key, Known { user: user.clone(), issued_ms, profile });
         Ok(user)
     }
 }
@@ -153,8 +191,4 @@ pub fn random_token() -> String {
 /// A fast hash is right for secrets of 256 random bits; passwords need another.
 fn hash(secret: &str) -> String {
     Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn refused(reason: &str, message: &str) -> Error {
-    Error::new(Code::InvalidToken, message).with("reason", reason)
 }

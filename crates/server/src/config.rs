@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+pub mod auth;
+
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +30,7 @@ pub struct Config {
     /// Instructions that stand before every conversation.
     pub instructions: Option<String>,
     pub guests: Guests,
+    pub auth: auth::Auth,
     pub turns: Turns,
     pub approvals: Approvals,
     pub uploads: Uploads,
@@ -233,6 +236,7 @@ impl Default for Config {
             model: None,
             instructions: None,
             guests: Guests::default(),
+            auth: auth::Auth::default(),
             turns: Turns::default(),
             approvals: Approvals::default(),
             uploads: Uploads::default(),
@@ -249,7 +253,8 @@ impl Config {
         let mut config = match file {
             Some(file) => {
                 let text = std::fs::read_to_string(file).with_context(|| format!("config file {}", file.display()))?;
-                toml::from_str(&text).with_context(|| format!("config file {}", file.display()))?
+                let parsed = toml::from_str(&text).map_err(|error| unreadable(&text, &error));
+                parsed.with_context(|| format!("config file {}", file.display()))?
             }
             None => Self::default(),
         };
@@ -266,6 +271,7 @@ impl Config {
             provider.resolve_key(name, variable)?;
         }
         config.streams.read_environment(&set)?;
+        config.auth.resolve(variable)?;
         config.check()?;
         Ok(config)
     }
@@ -300,7 +306,7 @@ impl Config {
                 bail!("{key}: must be {range}");
             }
         }
-        Ok(())
+        self.auth.check()
     }
 
     /// The guest policy in force.
@@ -323,11 +329,21 @@ impl Provider {
     }
 }
 
+/// The mistake with its line and key, but not the line itself: it may hold a secret.
+fn unreadable(text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+    let key = text.lines().nth(line).and_then(|line| line.split_once('=')).map_or("", |(key, _)| key.trim());
+    let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let key = if is_key { format!("{key}: ") } else { String::new() };
+    anyhow::anyhow!("line {}: {key}{}", line + 1, error.message())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
+    pub(super) fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), text)?;
         let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
@@ -343,6 +359,7 @@ mod tests {
             ("[uploads]\nmax_bytes = 0", "uploads.max_bytes"),
             ("[turns]\nwhen_busy = \"explode\"", "explode"),
             ("[providers.x]\nkind = \"openai\"\napi_key = \"${NOT_SET}\"", "providers.x.api_key"),
+            ("[turns]\nlease_seconds = \"soon\"", "lease_seconds"),
         ] {
             let error = format!("{:#}", load(text, &[]).unwrap_err());
             assert!(error.contains(names), "{error}");

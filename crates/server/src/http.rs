@@ -17,6 +17,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::app::App;
 use crate::auth::Identity;
+use crate::auth::jwt::Reason;
 use crate::sync;
 
 mod account;
@@ -128,8 +129,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut ::http::request::Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         let header = parts.headers.get(::http::header::AUTHORIZATION);
         let header = header.map(|value| value.to_str()).transpose();
-        let header =
-            header.map_err(|_| Refusal(Error::new(Code::InvalidToken, "the Authorization header is not ASCII")))?;
+        let header = header.map_err(|_| Refusal(Reason::Malformed.error()))?;
         app.auth.from_header(header).await.map(Caller).map_err(Refusal)
     }
 }
@@ -182,7 +182,7 @@ impl IntoResponse for Refusal {
             | Code::StreamConflict => StatusCode::CONFLICT,
             Code::Gone => StatusCode::GONE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Code::Overloaded | Code::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Overloaded | Code::StorageFull | Code::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {
                 StatusCode::BAD_REQUEST
             }

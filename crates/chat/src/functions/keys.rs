@@ -49,6 +49,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
         kind: UserKind::Service,
         email: None,
         name: args.label.clone(),
+        picture: None,
         created_at: now,
         updated_at: now,
     };

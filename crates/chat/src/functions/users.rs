@@ -24,6 +24,7 @@ pub struct Provision {
     pub kind: UserKind,
     pub email: Option<String>,
     pub name: Option<String>,
+    pub picture: Option<String>,
 }
 
 /// `users:provision`: the row of a verified identity, made by its first call. Claims that changed are
@@ -43,15 +44,18 @@ pub fn provision(tx: &mut Tx<'_>, _ctx: &CallContext, args: Provision) -> Result
             kind: args.kind,
             email: args.email,
             name: args.name,
+            picture: args.picture,
             created_at: now,
             updated_at: now,
         };
         tx.put(&user)?;
         return Ok(user.id);
     };
-    let (email, name) = (args.email.or_else(|| user.email.clone()), args.name.or_else(|| user.name.clone()));
-    if (&email, &name, args.kind) != (&user.email, &user.name, user.kind) {
-        (user.email, user.name, user.kind, user.updated_at) = (email, name, args.kind, now);
+    let before = user.clone();
+    (user.email, user.name) = (args.email.or(user.email), args.name.or(user.name));
+    (user.picture, user.kind) = (args.picture.or(user.picture), args.kind);
+    if user != before {
+        user.updated_at = now;
         tx.put(&user)?;
     }
     Ok(user.id)

@@ -28,6 +28,9 @@ pub struct User {
     pub email: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The address of an image, `https://…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
     pub created_at: u64,
     pub updated_at: u64,
 }
@@ -54,10 +57,13 @@ pub struct UserView {
     pub name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
 }
 
 impl From<&User> for UserView {
     fn from(user: &User) -> Self {
-        Self { id: user.id.clone(), kind: user.kind, name: user.name.clone(), email: user.email.clone() }
+        let (name, email, picture) = (user.name.clone(), user.email.clone(), user.picture.clone());
+        Self { id: user.id.clone(), kind: user.kind, name, email, picture }
     }
 }

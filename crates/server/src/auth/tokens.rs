@@ -6,30 +6,29 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use spool_protocol::{Code, Error};
+use spool_protocol::Error;
 use spool_store::Clock;
+
+use super::jwt::Rules;
+use super::keys::Key;
+use crate::config::auth::{ClaimNames, LEEWAY_SECONDS};
 
 /// Days that a guest's token lives. The UI renews it at every visit.
 const GUEST_DAYS: u64 = 30;
-/// Tokens above this size are refused unread.
-const TOKEN_BYTES: usize = 16 << 10;
 const AUDIENCE: &str = "spool";
-/// Seconds of tolerance for clocks that differ.
-const LEEWAY_SECONDS: u64 = 5;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Claims {
-    pub iss: String,
-    pub sub: String,
-    pub aud: String,
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
     /// Unix seconds. Clients need both to know when to renew.
-    pub iat: u64,
-    pub exp: u64,
+    iat: u64,
+    exp: u64,
 }
 
 pub struct Tokens {
@@ -80,41 +79,25 @@ impl Tokens {
     pub fn issue(&self, subject: &str) -> Result<String, Error> {
         let iat = self.clock.now_ms() / 1000;
         let exp = iat + GUEST_DAYS * 24 * 3600;
-        let claims = Claims { iss: self.issuer.clone(), sub: subject.to_owned(), aud: AUDIENCE.into(), iat, exp };
+        let claims = Claims { iss: &self.issuer, sub: subject, aud: AUDIENCE, iat, exp };
         let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, &claims, &self.encoding)
             .map_err(|e| Error::internal(format!("signing a token: {e}")))
     }
 
-    /// Checks a token of our own. The algorithm comes from us, never from the token.
-    pub fn verify(&self, token: &str) -> Result<Claims, Error> {
-        if token.len() > TOKEN_BYTES {
-            return Err(refused("oversized", "the token is too large"));
-        }
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.leeway = LEEWAY_SECONDS;
-        validation.validate_nbf = true;
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_issuer(&[&self.issuer]);
-        validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
-        jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation).map(|data| data.claims).map_err(|error| {
-            let (reason, message) = match error.kind() {
-                ErrorKind::ExpiredSignature => ("expired", "the token has expired"),
-                ErrorKind::ImmatureSignature => ("not_yet_valid", "the token is not valid yet"),
-                ErrorKind::InvalidAudience => ("wrong_audience", "the token is for another audience"),
-                ErrorKind::InvalidIssuer => ("wrong_issuer", "the token is from an issuer that is not configured here"),
-                ErrorKind::InvalidSignature => ("bad_signature", "the token's signature is wrong"),
-                ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-                    ("wrong_algorithm", "the token is signed with an algorithm that is not accepted")
-                }
-                ErrorKind::MissingRequiredClaim(_) => ("missing_claim", "the token lacks a required claim"),
-                _ => ("malformed", "the token is not a valid JWT"),
-            };
-            refused(reason, message)
-        })
+    /// The key that tokens of our own are checked with.
+    pub fn key(&self) -> Key {
+        Key::es256(self.key_id.clone(), self.decoding.clone())
     }
-}
 
-fn refused(reason: &str, message: &str) -> Error {
-    Error::new(Code::InvalidToken, message).with("reason", reason)
+    /// What tokens of our own look like.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            audience: vec![AUDIENCE.to_owned()],
+            authorized_parties: Vec::new(),
+            algorithms: vec![Algorithm::ES256],
+            leeway_ms: LEEWAY_SECONDS * 1000,
+            names: ClaimNames::default(),
+        }
+    }
 }

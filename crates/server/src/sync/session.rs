@@ -164,7 +164,9 @@ impl Session {
         if !same {
             let mut queries = std::mem::take(&mut self.queries);
             for query in queries.values_mut().filter(|query| !query.args.is_null()) {
-                query.source = self.subscribe(&query.path, query.args.clone(), query.journal.as_deref());
+                // Where a page ends in the rows of one user is no place in those of another.
+                query.journal = None;
+                query.source = self.subscribe(&query.path, query.args.clone(), None);
             }
             self.queries = queries;
         }

@@ -31,6 +31,7 @@ use super::Client;
 use super::session::{OutOfStep, Session};
 use crate::app::App;
 use crate::auth::Identity;
+use crate::auth::jwt::Reason;
 
 /// Silence after which the client is pinged; npm gives up after 60 s, the Rust client after 30 s.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -51,8 +52,6 @@ const BURST_PAUSE: Duration = Duration::from_millis(5);
 const BURST: usize = 256;
 /// Senseless frames after which a client is sent away.
 const SENSELESS: u32 = 16;
-/// Seconds that an expired token is still taken: the client renews ten seconds before.
-const EXPIRY_GRACE: Duration = Duration::from_secs(3);
 /// Text above this size goes to npm clients in chunks, to others in fragments of it.
 const CHUNK_BYTES: usize = 4 << 20;
 
@@ -157,17 +156,17 @@ impl Connection<'_> {
         }
     }
 
+    /// When the identity ends. The clients renew ten seconds before their token expires.
     fn expiry(&self) -> Option<Instant> {
-        let expires_at = self.session.identity.expires_at?;
-        let left = (expires_at * 1000).saturating_sub(self.app.clock.now_ms());
-        // Far deadlines would overflow the timer; a day is soon enough to look again.
-        Some(Instant::now() + Duration::from_millis(left.min(86_400_000)) + EXPIRY_GRACE).filter(|_| left < 86_400_000)
+        let left = self.session.identity.until_ms?.saturating_sub(self.app.clock.now_ms());
+        // Far deadlines would overflow the timer, and the loop looks again at every ping.
+        Some(Duration::from_millis(left)).filter(|left| *left < 2 * PING_EVERY).map(|left| Instant::now() + left)
     }
 
+    /// Only this connection ends. What it began goes on: a running generation belongs to its thread.
     async fn expire(&mut self) -> Result<(), End> {
-        let error = Error::new(Code::InvalidToken, "the token has expired").with("reason", "expired");
         let version = self.session.identity_version();
-        self.send(server::auth_error(&error, version, false)).await?;
+        self.send(server::auth_error(&Reason::Expired.error(), version, false)).await?;
         Err(End::Close(CloseCode::Normal, "AuthExpired".into()))
     }
 
@@ -287,6 +286,11 @@ impl Connection<'_> {
         };
         match identity {
             Ok(identity) => Ok(self.session.authenticate(message.base_version, identity)?),
+            // The token may be good, so the client must not drop it, as it does after an AuthError: it comes
+            // back with the same.
+            Err(error) if error.code == Code::IssuerUnavailable => {
+                Err(End::Close(CloseCode::Again, "IssuerUnavailable".into()))
+            }
             Err(error) => {
                 // Nothing behind it in the burst may run, least of all as anonymous: stop reading.
                 self.waiting.clear();

@@ -12,6 +12,7 @@ use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
 use crate::app::App;
+use crate::auth::jwt::Reason;
 
 /// The owner of everything that is made without a token while the wire is open. No user has this id.
 const EVERYBODY: &str = "everybody";
@@ -26,7 +27,7 @@ pub struct Whose {
 /// By the `Authorization` header. `needs` is the function that a service's scopes must cover.
 pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Whose> {
     let header = headers.get(::http::header::AUTHORIZATION).map(|value| value.to_str()).transpose();
-    let header = header.map_err(|_| Error::new(Code::InvalidToken, "the Authorization header is not ASCII"))?;
+    let header = header.map_err(|_| Reason::Malformed.error())?;
     let principal = app.auth.from_header(header).await?.principal;
     let owner = match &*principal {
         Principal::User { user } => user.to_string(),

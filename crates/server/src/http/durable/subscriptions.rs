@@ -53,7 +53,9 @@ impl From<Error> for Fault {
             Code::AlreadyExists => (StatusCode::CONFLICT, "SUBSCRIPTION_ALREADY_EXISTS"),
             Code::StreamConflict => (StatusCode::CONFLICT, reason.as_deref().unwrap_or("CONFLICT")),
             Code::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE"),
-            Code::Overloaded | Code::StorageFull => (StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED"),
+            Code::Overloaded | Code::StorageFull | Code::IssuerUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED")
+            }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
         };
         let mut fault = Self::new(status, code, &error.message);
