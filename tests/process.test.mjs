@@ -2,12 +2,16 @@
 // it keeps is there after any end.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdir, open, readFile, stat, writeFile } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import { describe, test } from "node:test";
-import { guest, http, page } from "./lib/clients.mjs";
+import { promisify } from "node:util";
+import WebSocket from "ws";
+import { guest, http, live, page, send, settled } from "./lib/clients.mjs";
 import { onEnd } from "./lib/cleanup.mjs";
+import { FakeLlm } from "./lib/fake-llm.mjs";
 import { freePort, run, Server, temporary } from "./lib/server.mjs";
 import { until, within } from "./lib/wait.mjs";
 
@@ -19,6 +23,10 @@ async function refused(args, env, ...words) {
   for (const word of words) assert.ok(said.includes(word), `"${word}" is not in: ${said}`);
   assert.ok(!/panicked at|RUST_BACKTRACE/.test(said), said);
 }
+
+/** Waits until the log of an answer begins with `text`. */
+const shows = (client, { generationId }, text) =>
+  until(async () => (await client.query("generations:deltas", { generationId, cursor: 0 })).events.map((event) => event.text).join("").startsWith(text));
 
 const at = async (data) => ["--listen", `127.0.0.1:${await freePort()}`, "--data", data];
 
@@ -172,5 +180,88 @@ describe("a life of the server", { concurrency: true }, () => {
       return ["interrupted", "stopped", "error"].includes(found.status) && found;
     }, { what: "a final state within the lease" });
     assert.equal(message.text, "partial");
+  });
+
+  test("SIGTERM is prompt whatever runs: what is written is kept, what has not begun is asked again", async (t) => {
+    const fake = await FakeLlm.start(t);
+    fake.script("begun", ["kept ", "text", { hang: true }]);
+    fake.script("silent", (n) => (n === 0 ? [{ hang: true }] : ["asked again"]));
+    const server = await Server.start(t, { env: fake.env, config: "[turns]\nshutdown_ms = 300\n" });
+    const { token } = await guest(server);
+    const client = http(server, token);
+    const begun = await send(client, "begun");
+    const silent = await send(client, "silent");
+    await shows(client, begun, "kept text");
+    await until(() => fake.of("silent").length === 1);
+    // A socket, an event stream, and a request whose body never comes.
+    const socket = new WebSocket(`${server.wsUrl}/api/sync`);
+    await new Promise((resolve) => socket.once("open", resolve));
+    const farewell = new Promise((resolve) => socket.once("close", (code, reason) => resolve([code, String(reason)])));
+    const reader = await fetch(`${server.url}/api/stream/${begun.generationId}`, { headers: { authorization: `Bearer ${token}` } });
+    const events = reader.text();
+    const begunAt = performance.now();
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+    const took = performance.now() - begunAt;
+    assert.ok(took < 2000, `the server took ${took} ms`);
+    assert.deepEqual(await farewell, [1012, "ServerShutdown"]);
+    assert.match(await events, /kept /, "the event stream ends like any other");
+    await server.start();
+    const kept = await client.query("messages:get", { messageId: begun.messageId });
+    assert.deepEqual([kept.status, kept.text], ["interrupted", "kept text"]);
+    const again = await settled(live(t, server, token), silent.messageId);
+    assert.deepEqual([again.status, again.text], ["complete", "asked again"]);
+  });
+
+  test("a turn that ends within the configured grace is complete", async (t) => {
+    const fake = await FakeLlm.start(t);
+    fake.script("nearly", ["almost ", { wait: 700 }, "done"]);
+    const server = await Server.start(t, { env: fake.env, config: "[turns]\nshutdown_ms = 10000\n" });
+    const { token } = await guest(server);
+    const client = http(server, token);
+    const sent = await send(client, "nearly");
+    await shows(client, sent, "almost ");
+    assert.equal((await server.stop()).code, 0);
+    await server.start();
+    const message = await client.query("messages:get", { messageId: sent.messageId });
+    assert.deepEqual([message.status, message.text], ["complete", "almost done"]);
+  });
+
+  test("a client that never ends its request does not keep the server", async (t) => {
+    const server = await Server.start(t, { config: "[turns]\nshutdown_ms = 0\n" });
+    const client = net.connect(server.port, "127.0.0.1");
+    onEnd(t, () => client.destroy());
+    client.on("error", () => {});
+    client.write("POST /api/query HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{");
+    await until(async () => (await fetch(`${server.url}/readyz`)).ok);
+    const begun = performance.now();
+    assert.equal((await server.stop()).code, 0);
+    assert.ok(performance.now() - begun < 5000);
+  });
+});
+
+describe("a body above the limit is answered, not cut off", { concurrency: true }, () => {
+  const SIZE = 40 << 20;
+
+  test("by node's fetch, with and without a length", async (t) => {
+    const server = await Server.start(t);
+    const piece = new Uint8Array(1 << 20);
+    for (let round = 0; round < 4; round += 1) {
+      const body = round % 2 === 0 ? new Uint8Array(SIZE) : ReadableStream.from(Array.from({ length: SIZE / piece.length }, () => piece));
+      const answer = await fetch(`${server.url}/api/mutation`, { method: "POST", body, duplex: "half" });
+      assert.equal(answer.status, 413);
+      assert.equal((await answer.json()).code, "too_large");
+    }
+    assert.equal((await fetch(`${server.url}/readyz`)).status, 200);
+  });
+
+  test("by curl, which asks first, or does not, or sends in chunks", async (t) => {
+    const server = await Server.start(t);
+    const file = path.join(await temporary(t, "body"), "body");
+    await writeFile(file, new Uint8Array(SIZE));
+    for (const headers of [[], ["-H", "Expect:"], ["-H", "Expect:", "-H", "Transfer-Encoding: chunked"]]) {
+      const args = ["-sS", "--max-time", "20", "-w", "\n%{http_code}", "-X", "POST", ...headers, "--data-binary", `@${file}`, `${server.url}/api/mutation`];
+      const { stdout } = await promisify(execFile)("curl", args);
+      assert.match(stdout, /"code":"too_large"[^]*\n413$/, headers.join(" "));
+    }
   });
 });

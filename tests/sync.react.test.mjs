@@ -4,8 +4,10 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { mount } from "./lib/dom.mjs"; // before anything of React
-import { ConvexProvider, ConvexProviderWithAuth, useConvexAuth, useConvexConnectionState, useMutation, usePaginatedQuery, useQuery } from "convex/react";
+import { ConvexProvider, ConvexProviderWithAuth, ConvexReactClient, useConvexAuth, useConvexConnectionState, useMutation, usePaginatedQuery, useQuery } from "convex/react";
 import { createElement as h } from "react";
+import WebSocket from "ws";
+import { onEnd } from "./lib/cleanup.mjs";
 import { guest, http, page, react } from "./lib/clients.mjs";
 import { Proxy } from "./lib/proxy.mjs";
 import { serviceKey, Server } from "./lib/server.mjs";
@@ -96,6 +98,60 @@ describe("convex/react", { concurrency: true }, () => {
     assert.deepEqual(numbers(list.now.results), countdown(31, 27));
     assert.ok(list.states.slice(1).every(({ results, status }) => status === "LoadingFirstPage" || results.length > 0));
     assert.deepEqual(client.faults, []);
+  });
+
+  test("a page that has outgrown what one answer may hold is split, and stays whole", async (t) => {
+    const { token, threadId } = await threadOf(5);
+    const client = react(t, server, token);
+    const list = probe(() => usePaginatedQuery("messages:page", { threadId, order: "asc" }, { initialNumItems: 10 }));
+    mount(t, under(client, list.Probe));
+    await until(() => list.now?.status === "Exhausted");
+    // A page holds 4 MiB. Its end is fixed, so what is appended to the last one makes it too large.
+    const large = (n) => `m${n}`.padEnd(1_500_000, " ");
+    for (let n = 5; n < 13; n += 1) await service.mutation("messages:append", { threadId, role: "user", text: large(n) });
+    await until(() => list.now.status === "Exhausted" && list.now.results.length === 13, { what: "all of the messages", timeout: 30_000 });
+    assert.deepEqual(numbers(list.now.results), Array.from({ length: 13 }, (_, n) => n));
+    assert.ok(list.now.results.slice(5).every(({ text }, n) => text === large(n + 5)));
+    for (const { results } of list.states) {
+      const seen = numbers(results);
+      assert.deepEqual(seen, Array.from({ length: seen.length }, (_, n) => n), "every state is a run without gap or duplicate");
+    }
+    await service.mutation("messages:append", { threadId, role: "user", text: "m13" });
+    await until(() => list.now.results.length === 14, { what: "a page after the split" });
+    assert.deepEqual(client.faults, []);
+  });
+
+  test("a cursor that is none makes the list begin anew", async (t) => {
+    const { token, threadId } = await threadOf(25);
+    let spoilt = 0;
+    class Spoiling extends WebSocket {
+      constructor(url, protocols) {
+        super(url, protocols, { perMessageDeflate: false });
+      }
+      /** The second page is asked for with a cursor of another query, once. */
+      send(data) {
+        const second = !spoilt && /"cursor":"[^"]+"/.test(data);
+        if (second) spoilt += 1;
+        return super.send(second ? data.replace(/"cursor":"[^"]+"/, '"cursor":"bm90IGEgY3Vyc29y"') : data);
+      }
+    }
+    const client = new ConvexReactClient(server.url, { logger: false, unsavedChangesWarning: false, webSocketConstructor: Spoiling });
+    client.setAuth(async () => token);
+    onEnd(t, () => client.close());
+    const list = probe(() => usePaginatedQuery("messages:page", { threadId, order: "desc" }, { initialNumItems: 10 }));
+    mount(t, under(client, list.Probe));
+    await until(() => list.now?.status === "CanLoadMore");
+    const mark = list.states.length;
+    list.now.loadMore(10);
+    const begunAnew = () => list.states.slice(mark).some(({ status }) => status === "LoadingFirstPage");
+    await until(() => begunAnew() && list.now.status === "CanLoadMore", { what: "the first page again" });
+    assert.equal(spoilt, 1);
+    assert.deepEqual(numbers(list.now.results), countdown(24, 10));
+    list.now.loadMore(10);
+    await until(() => list.now.results.length === 20);
+    list.now.loadMore(10);
+    await until(() => list.now.status === "Exhausted");
+    assert.deepEqual(numbers(list.now.results), countdown(24, 25));
   });
 
   test("a thread list under updates shows each thread once", async (t) => {

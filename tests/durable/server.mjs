@@ -35,19 +35,25 @@ export async function startServer(env = {}) {
 
 /** Starts a server that is expected to refuse; resolves with its exit code and what it said. */
 export async function runToEnd(args, env = {}) {
-  const { PATH, HOME, TMPDIR } = process.env;
   const data = await mkdtemp(path.join(tmpdir(), "spool-durable-"));
-  const child = spawn(SPOOL_BIN, [...args, "--data", data], { env: { PATH, HOME, TMPDIR, ...env } });
+  const ended = await run([...args, "--data", data], env);
+  await rm(data, { recursive: true, force: true });
+  return ended;
+}
+
+/** Runs the binary to its end: `{code, stdout, stderr}`. */
+async function run(args, env = {}) {
+  const { PATH, HOME, TMPDIR } = process.env;
+  const child = spawn(SPOOL_BIN, args, { env: { PATH, HOME, TMPDIR, ...env } });
   living.add(child);
-  let stderr = "";
+  let [stdout, stderr] = ["", ""];
   child.stderr.setEncoding("utf8").on("data", (text) => (stderr += text));
-  child.stdout.resume();
+  child.stdout.setEncoding("utf8").on("data", (text) => (stdout += text));
   const timer = setTimeout(() => child.kill("SIGKILL"), 10_000);
-  const code = await new Promise((resolve) => child.once("exit", resolve));
+  const code = await new Promise((resolve) => child.once("close", resolve));
   clearTimeout(timer);
   living.delete(child);
-  await rm(data, { recursive: true, force: true });
-  return { code, stderr };
+  return { code, stdout, stderr };
 }
 
 class Server {
@@ -86,6 +92,20 @@ class Server {
     await this.exited;
     clearTimeout(timer);
     await rm(this.data, { recursive: true, force: true });
+  }
+
+  /** A new service key with these scopes, as a caller: `{token}`. */
+  async key(...scopes) {
+    const args = scopes.flatMap((scope) => ["--scope", scope]);
+    const { code, stdout, stderr } = await run(["key", "create", ...args, "--data", this.data]);
+    if (code !== 0) throw new Error(`spool key create: ${stderr}`);
+    return { token: stdout.trim().split(/\s+/).at(-1) };
+  }
+
+  /** `spool doctor` beside the running server; throws what it finds. */
+  async healthy() {
+    const { code, stdout, stderr } = await run(["doctor", "--data", this.data]);
+    if (code !== 0) throw new Error(`spool doctor: ${stdout}${stderr}`);
   }
 
   /** A new user: `{token, userId}`. */

@@ -18,6 +18,7 @@ export class Proxy {
     this.up = true;
     this.held = false;
     this.pairs = new Set();
+    this.frozen = new Set();
     /** Answer bytes after which the next connections are cut, one entry each. */
     this.limits = [];
     /** `{bytes, every}`: what clients say arrives in pieces of so many bytes, so many milliseconds apart. */
@@ -43,7 +44,7 @@ export class Proxy {
     const end = () => {
       this.pairs.delete(pair);
       client.destroy();
-      server.destroy();
+      if (pair.frozen === undefined) server.destroy();
     };
     client.on("data", (bytes) => this.forward(pair, bytes));
     server.on("data", (bytes) => this.deliver(pair, bytes));
@@ -52,6 +53,7 @@ export class Proxy {
   }
 
   forward(pair, bytes) {
+    if (pair.frozen?.up) return;
     if (this.trickle === null && pair.late === undefined) return pair.server.write(bytes);
     const { bytes: size, every } = this.trickle ?? { bytes: bytes.length, every: 0 };
     pair.late ??= Promise.resolve();
@@ -62,7 +64,7 @@ export class Proxy {
   }
 
   deliver(pair, bytes) {
-    if (this.held) return; // swallowed: the client will never see it on this connection
+    if (this.held || pair.frozen?.down) return; // swallowed: the client will never see it on this connection
     if (pair.limit !== undefined) {
       const rest = bytes.subarray(0, Math.max(0, pair.limit - pair.down));
       pair.down += bytes.length;
@@ -81,6 +83,17 @@ export class Proxy {
       server.destroy();
     }
     this.pairs.clear();
+  }
+
+  /**
+   * Half-open from now on: the present connections stay, and nothing comes through them any more, in neither
+   * direction or only `down` (what the server says). Neither side is told. New connections are not touched.
+   */
+  freeze({ up = true, down = true } = {}) {
+    for (const pair of this.pairs) {
+      pair.frozen = { up, down };
+      this.frozen.add(pair.server);
+    }
   }
 
   /** Swallows what the server says from now on; what clients say still goes through. */
@@ -106,6 +119,7 @@ export class Proxy {
 
   close() {
     this.offline();
+    for (const server of this.frozen) server.destroy();
     return new Promise((resolve) => this.tcp.close(resolve));
   }
 }

@@ -391,6 +391,11 @@ export type Appended = {
    * Where the log ends now.
    */
   cursor: number;
+  duplicate?: boolean;
+  /**
+   * With `producer`: the highest number taken from it, and whether this one had been taken before.
+   */
+  producerSeq?: number;
   reason?: string;
 };
 /**
@@ -738,6 +743,15 @@ export type GenerationsAppendArgs = {
    * Where the caller believes that the log ends; what does not fit is not appended.
    */
   offset?: number | null;
+  /**
+   * Makes repetitions harmless: the same number of the same writer is appended once.
+   */
+  producer?: ProducerArgs | null;
+};
+export type ProducerArgs = {
+  epoch: number;
+  id: string;
+  seq: number;
 };
 export type GenerationsDeltasArgs = {
   /**

@@ -8,7 +8,7 @@
 //! transaction that stores the final message.
 
 use spool_protocol::event::Failure as PublicFailure;
-use spool_protocol::{Event, FinalStatus, Usage};
+use spool_protocol::{Code, Event, FinalStatus, Usage};
 
 use crate::provider::{Failure, ProviderEvent, Request};
 
@@ -48,6 +48,8 @@ pub enum Input {
     Appended,
     /// A person (or their row) asks to stop.
     StopRequested,
+    /// The server ends. What is there is kept, and the turn can be made again.
+    Interrupted,
     /// Another node owns the turn now, or nobody does. Nothing may be written any more.
     LeaseLost,
     /// The time asked for with [`Effect::WakeAt`], or any other time: an early or late tick is harmless.
@@ -72,7 +74,7 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     pub status: FinalStatus,
-    /// Present exactly if the status is `error`.
+    /// Present exactly if the status is `error` or `interrupted`.
     pub error: Option<PublicFailure>,
     /// The provider's latest count, if it gave one.
     pub usage: Option<Usage>,
@@ -132,6 +134,7 @@ impl Turn {
         match (self.phase, input) {
             (Phase::Over, _) => Vec::new(),
             (_, Input::StopRequested) => self.stop(now_ms),
+            (_, Input::Interrupted) => self.interrupt(now_ms),
             (_, Input::LeaseLost) => self.abandon(),
             (Phase::Idle, Input::Start { request }) => {
                 self.phase = Phase::Running;
@@ -226,9 +229,20 @@ impl Turn {
     }
 
     fn stop(&mut self, now_ms: u64) -> Vec<Effect> {
+        self.cut(FinalStatus::Stopped, None, now_ms)
+    }
+
+    fn interrupt(&mut self, now_ms: u64) -> Vec<Effect> {
+        let message = "The server was stopped while the answer was being written.".to_owned();
+        let error = PublicFailure { code: Code::Interrupted.as_str().into(), message, retryable: true };
+        self.cut(FinalStatus::Interrupted, Some(error), now_ms)
+    }
+
+    /// An end that is not the provider's.
+    fn cut(&mut self, status: FinalStatus, error: Option<PublicFailure>, now_ms: u64) -> Vec<Effect> {
         let running = self.phase == Phase::Running;
         self.close_calls(|_| CANCELLED.to_owned());
-        let mut effects = self.finish(FinalStatus::Stopped, None, None, now_ms);
+        let mut effects = self.finish(status, error, None, now_ms);
         if running {
             effects.insert(effects.len() - 1, Effect::CancelProvider);
         }

@@ -4,19 +4,23 @@
 //! in every transaction.
 
 mod checks;
+mod streams;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_protocol::{Error, Result};
-use spool_store::{Index, Page, PaginationOpts, Tx};
+use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Approval, Artifact, Generation, Message, Thread, Upload, approval, artifact, generation, message, thread, upload,
+    Approval, Artifact, Generation, Link, Message, Producer, Remains, Stream, Subscription, Thread, Upload, approval,
+    artifact, generation, message, producer, remains, stream, subscription, thread, upload,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
 const BATCH: u32 = 100;
+/// Bytes of durable streams that one batch reads; a longer stream is gone through in several.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +31,20 @@ pub struct Violation {
     /// Which invariant, in a short name that stays.
     pub invariant: String,
     pub message: String,
+}
+
+/// Where violations of one row are noted.
+struct Findings<'a> {
+    id: &'a str,
+    into: &'a mut Vec<Violation>,
+}
+
+impl Findings<'_> {
+    fn expect(&mut self, holds: bool, invariant: &str, message: impl FnOnce() -> String) {
+        if !holds {
+            self.into.push(Violation { id: self.id.to_owned(), invariant: invariant.to_owned(), message: message() });
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -51,7 +69,8 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads first, then generations, messages, artifacts, approvals and uploads.
+/// Checks one batch: threads, generations, messages, artifacts, approvals and uploads first, then what belongs
+/// to durable streams.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -97,14 +116,65 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
             for row in &page.page {
                 checks::upload(tx, row, &mut violations)?;
             }
-            after(&page, "uploads", None)
+            after(&page, "uploads", Some("streams"))
         }
+        "streams" => stream_batch(tx, within, &mut violations)?,
+        "producers" => {
+            let next = Some("subscriptions");
+            each::<Producer>(tx, producer::BY_STREAM, (phase, next), within, &mut violations, streams::producer)?
+        }
+        "subscriptions" => {
+            let check = |_: &mut Tx<'_>, row: &Subscription, findings: &mut Findings<'_>| {
+                streams::subscription(row, findings);
+                Ok(())
+            };
+            each(tx, subscription::BY_NAME, (phase, Some("links")), within, &mut violations, check)?
+        }
+        "links" => {
+            each::<Link>(tx, subscription::LINKS, (phase, Some("remains")), within, &mut violations, streams::link)?
+        }
+        "remains" => each::<Remains>(tx, remains::BY_OF, (phase, None), within, &mut violations, streams::remains)?,
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };
     Ok(Report { violations, cursor: next })
 }
 
-fn batch<T: spool_store::Document>(tx: &mut Tx<'_>, index: &'static Index, cursor: Option<&str>) -> Result<Page<T>> {
+/// One batch of one table; returns where to go on.
+fn each<T: Document>(
+    tx: &mut Tx<'_>, index: &'static Index, (phase, next): (&str, Option<&str>), cursor: Option<&str>,
+    into: &mut Vec<Violation>, check: impl Fn(&mut Tx<'_>, &T, &mut Findings<'_>) -> Result<()>,
+) -> Result<Option<String>> {
+    let page = batch::<T>(tx, index, cursor)?;
+    for row in &page.page {
+        check(tx, row, &mut Findings { id: row.id().as_str(), into })?;
+    }
+    Ok(after(&page, phase, next))
+}
+
+/// Streams and their logs. Where a log does not fit the batch, the cursor also names the stream and the
+/// offset: `streams:<id>@<offset>:<cursor of the page>`.
+fn stream_batch(tx: &mut Tx<'_>, within: Option<&str>, into: &mut Vec<Violation>) -> Result<Option<String>> {
+    let (place, cursor) = within.unwrap_or(":").split_once(':').unwrap_or_default();
+    let place = place.split_once('@').and_then(|(id, offset)| Some((id, offset.parse().ok()?)));
+    let page = batch::<Stream>(tx, stream::BY_PATH, Some(cursor).filter(|cursor| !cursor.is_empty()))?;
+    // A stream that was removed meanwhile: the page is gone through from its beginning.
+    let first = place.and_then(|(id, _)| page.page.iter().position(|row| row.id.as_str() == id));
+    let mut at = first.and(place).map_or(0, |(_, offset)| offset);
+    let mut bytes = BATCH_BYTES;
+    for row in page.page.iter().skip(first.unwrap_or(0)) {
+        let mut findings = Findings { id: row.id.as_str(), into };
+        if at == 0 {
+            streams::stream(tx, row, &mut findings)?;
+        }
+        if let Some(next) = streams::chunks(tx, row, at, &mut bytes, &mut findings)? {
+            return Ok(Some(format!("streams:{}@{next}:{cursor}", row.id)));
+        }
+        at = 0;
+    }
+    Ok(if page.is_done { Some("producers:".to_owned()) } else { Some(format!("streams::{}", page.continue_cursor)) })
+}
+
+fn batch<T: Document>(tx: &mut Tx<'_>, index: &'static Index, cursor: Option<&str>) -> Result<Page<T>> {
     let options = PaginationOpts { num_items: BATCH, cursor: cursor.map(str::to_owned), end_cursor: None };
     tx.query::<T>(index).paginate(&options)
 }

@@ -49,11 +49,12 @@ pub const STREAM_PATH_BYTES: usize = 1_024;
 /// takes the first page for everything when it does not read live; even if every byte is escaped, a page
 /// stays within the result of one function.
 pub const STREAM_PAGE_BYTES: usize = 2 << 20;
-/// Producers of one stream; their states are removed with it, in one step.
+/// Producers of one stream: each is a row that is kept as long as the stream.
 pub const STREAM_PRODUCERS: usize = 10_000;
 /// Subscriptions of one owner: each is looked at with every append of that owner.
 pub const SUBSCRIPTIONS: usize = 100;
-/// Streams of one subscription: each is looked at with every wake. A pattern finds no more than these.
+/// Streams that a subscription names, and that one wake speaks of: each is looked at with every wake. A pattern
+/// may find any number; those that do not fit a wake are in the next.
 pub const SUBSCRIPTION_LINKS: usize = 1_000;
 /// Files of one thread; a list of them has no pages.
 pub const THREAD_UPLOADS: usize = 1_000;
@@ -63,6 +64,12 @@ pub const FILE_NAME_BYTES: usize = 255;
 pub const MEDIA_TYPE_BYTES: usize = 255;
 /// Files of one message.
 pub const MESSAGE_FILES: usize = 50;
+/// Rows and chunks of removed things that one step of the sweep takes, and their bytes: the longest that a
+/// writer waits behind it.
+pub const SWEPT_ROWS: usize = 1_000;
+pub const SWEPT_BYTES: usize = 8 << 20;
+/// Deleted sources that go together with their last fork; of a longer chain the rest is swept.
+pub const FREED_SOURCES: usize = 16;
 /// Longest life of a signed URL, in seconds: a week.
 pub const READ_URL_SECONDS: u64 = 7 * 24 * 3600;
 

@@ -9,6 +9,7 @@ pub mod credential;
 pub mod generation;
 pub mod message;
 pub mod producer;
+pub mod remains;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
@@ -21,6 +22,7 @@ pub use credential::{Credential, CredentialKind, KeyView};
 pub use generation::{Generation, GenerationView, Runner};
 pub use message::{Message, MessageView, Origin, Role};
 pub use producer::Producer;
+pub use remains::Remains;
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
@@ -46,5 +48,6 @@ pub static SCHEMA: Schema = Schema {
         &subscription::TABLE,
         &subscription::LINK_TABLE,
         &upload::TABLE,
+        &remains::TABLE,
     ],
 };

@@ -43,7 +43,9 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    assert_eq!(batches, 2 + 2 + 3 + 1 + 1 + 1);
+    // One for artifacts, approvals and uploads each, and one for each of the five tables of durable streams,
+    // which are empty.
+    assert_eq!(batches, 2 + 2 + 3 + 3 + 5);
 }
 
 #[tokio::test]
@@ -75,6 +77,122 @@ async fn the_doctor_finds_what_does_not_hold() {
     })
     .await;
     assert_eq!(found(&stage).await, ["one_running", "message_follows", "no_orphans"]);
+}
+
+/// Runs SQL on the database file, past the store.
+fn sql(stage: &Stage, statements: &str) {
+    let file = stage.dir.path().join("spool.db");
+    rusqlite::Connection::open(file).unwrap().execute_batch(statements).unwrap();
+}
+
+async fn durable(stage: &Stage) -> String {
+    let stream = json!({ "owner": "o", "path": "a", "contentType": "text/plain" });
+    let made = stage.system("streams:create", stream.clone()).await;
+    for seq in 0..3 {
+        let mut args = stream.clone();
+        args["pieces"] = json!([{ "units": 2, "data": "txy" }]);
+        args["producer"] = json!({ "id": "p", "epoch": 1, "seq": seq });
+        stage.system("streams:append", args).await;
+    }
+    let fork = json!({ "owner": "o", "path": "b", "fork": { "path": "a", "offset": 2, "subOffset": 1 } });
+    stage.system("streams:create", fork).await;
+    let closed = json!({ "owner": "o", "path": "c", "contentType": "text/plain", "closed": true, "ttlSeconds": 60 });
+    stage.system("streams:create", closed).await;
+    let watching = json!({
+        "owner": "o", "name": "s", "pattern": "*", "webhookUrl": "https://example.com", "leaseTtlMs": 1000,
+        "origin": "http://here",
+    });
+    stage.system("subscriptions:create", watching).await;
+    let mut args = stream;
+    args["pieces"] = json!([{ "units": 1, "data": "tz" }]);
+    stage.system("streams:append", args).await;
+    made["meta"]["log"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_doctor_finds_every_damage_to_durable_streams() {
+    let set = |table: &str, row: &str, field: &str, value: &str| {
+        format!("UPDATE {table} SET document = json_set(document, '$.{field}', json('{value}')) WHERE {row}")
+    };
+    let path = |path: &str| format!("document ->> 'path' = '{path}'");
+    let any = "1".to_owned();
+    let damages: Vec<(String, &[&str])> = vec![
+        // A gap, an overlap, a lost end, a lost seal, a seal too many.
+        ("DELETE FROM _log_journal WHERE log = '$LOG' AND start = 2".into(), &["stream_contiguous"]),
+        ("UPDATE _log_journal SET end = 3 WHERE log = '$LOG' AND start = 0".into(), &["stream_contiguous"]),
+        // What the fork and the subscriber hold is beyond what is left.
+        ("DELETE FROM _log_journal WHERE log = '$LOG' AND start >= 2".into(), &["fork_source", "link_offsets"]),
+        ("DELETE FROM _logs_sealed".into(), &["stream_sealed"]),
+        ("INSERT INTO _logs_sealed VALUES ('$LOG', 7)".into(), &["stream_sealed"]),
+        ("UPDATE _logs_sealed SET end = 9".into(), &["stream_end"]),
+        (set("streams", &path("c"), "closed", "false"), &["stream_sealed"]),
+        (set("streams", &path("c"), "deadline", "null"), &["stream_deadline"]),
+        (set("streams", &path("a"), "deadline", "5"), &["stream_deadline"]),
+        (set("streams", &path("c"), "gone", "true"), &["stream_deadline", "stream_kept"]),
+        (set("streams", &path("b"), "base", "4"), &["fork_base"]),
+        (set("streams", &path("b"), "owner", "\"x\""), &["fork_source"]),
+        (
+            "DELETE FROM streams WHERE document ->> 'path' = 'a'".into(),
+            &["fork_source", "producer_stream", "link_offsets"],
+        ),
+        (set("stream_producers", &any, "lastSeq", "9007199254740992"), &["producer_state"]),
+        (set("stream_producers", &any, "streamId", "\"str_00000000000000000000000000\""), &["producer_stream"]),
+        (set("stream_subscriptions", &any, "dueAt", "null"), &["wake_due"]),
+        (set("stream_subscriptions", &any, "generation", "0"), &["wake_generation", "link_wake"]),
+        (set("stream_subscriptions", &any, "pattern", "\"x\""), &["link_reason", "link_reason", "link_reason"]),
+        ("DELETE FROM stream_subscriptions".into(), &["link_subscription", "link_subscription", "link_subscription"]),
+        (set("stream_links", &path("a"), "acked", "8"), &["link_offsets"]),
+        (set("stream_links", &path("b"), "wokenAt", "8"), &["link_offsets"]),
+        (set("stream_links", &path("b"), "wokenIn", "8"), &["link_wake"]),
+        (
+            "INSERT INTO remains (_id, document, by_of) VALUES ('rem_00000000000000000000000000', json_object('_id', \
+             'rem_00000000000000000000000000', '_creationTime', 1.0, 'of', '$LOG'), x'01')"
+                .into(),
+            &["remains_dead"],
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (damage, expected) in damages {
+        let stage = Stage::new().await;
+        let log = durable(&stage).await;
+        stage.healthy().await;
+        sql(&stage, &damage.replace("$LOG", &log));
+        let found = found(&stage).await;
+        if found != expected {
+            wrong.push((damage, found));
+        }
+    }
+    assert_eq!(wrong, []);
+}
+
+#[tokio::test]
+async fn the_doctor_goes_through_a_long_stream_in_steps() {
+    let stage = Stage::new().await;
+    durable(&stage).await;
+    let log = durable_of(&stage, "long", 40).await;
+    sql(&stage, &format!("DELETE FROM _log_journal WHERE log = '{log}' AND start = {}", 39 << 20));
+    let (mut batches, mut cursor) = (0, json!("streams:"));
+    let mut found = Vec::new();
+    while cursor.as_str().is_some_and(|cursor| cursor.starts_with("streams:")) {
+        let report = stage.system("doctor:check", json!({ "cursor": cursor })).await;
+        found.extend(report["violations"].as_array().unwrap().iter().map(|one| one["invariant"].clone()));
+        cursor = report["cursor"].clone();
+        batches += 1;
+    }
+    assert_eq!((batches, found), (3, vec![json!("stream_end")]));
+}
+
+/// A closed stream of `megabytes`; returns its log.
+async fn durable_of(stage: &Stage, path: &str, megabytes: usize) -> String {
+    let stream = json!({ "owner": "o", "path": path, "contentType": "text/plain" });
+    let made = stage.system("streams:create", stream.clone()).await;
+    for left in (0..megabytes).rev() {
+        let mut args = stream.clone();
+        args["pieces"] = json!([{ "units": 1 << 20, "data": format!("t{}", "x".repeat(1 << 20)) }]);
+        args["close"] = json!(left == 0);
+        stage.system("streams:append", args).await;
+    }
+    made["meta"]["log"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]

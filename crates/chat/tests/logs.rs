@@ -32,7 +32,11 @@ async fn finish(stage: &Stage, turn: &Turn, epoch: u64) {
 
 async fn drop_log(stage: &Stage, turn: &Turn) {
     let log = turn.generation.clone();
-    let run = move |tx: &mut spool_store::Tx<'_>| tx.log_delete(&log).map(|()| "null".to_owned());
+    let all = spool_store::backend::Limit::rows(usize::MAX);
+    let run = move |tx: &mut spool_store::Tx<'_>| {
+        while tx.log_delete(&log, all)?.rows > 0 {}
+        Ok("null".to_owned())
+    };
     stage.store.mutate(Arc::new(run), None).await.unwrap();
 }
 

@@ -114,7 +114,10 @@ impl History {
                 self.stage.ok(&u1, "threads:remove", thread).await;
                 self.threads[which] = self.stage.thread(&u1).await;
             }
-            Step::Purge => drop(self.stage.system("threads:purge", json!({ "limit": 5 })).await),
+            Step::Purge => {
+                self.stage.system("threads:purge", json!({ "limit": 5 })).await;
+                self.stage.system("remains:sweep", json!({ "limit": 5 })).await;
+            }
         }
     }
 

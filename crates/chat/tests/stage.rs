@@ -16,7 +16,7 @@ pub struct Stage {
     pub settings: Arc<Settings>,
     pub u1: Principal,
     pub u2: Principal,
-    _dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 /// The ids of one turn.
@@ -42,7 +42,7 @@ impl Stage {
         let store =
             Store::open(std::sync::Arc::new(backend), StoreOptions { clock: clock.clone(), readers: 2 }).unwrap();
         let nobody = Principal::Anonymous;
-        let mut stage = Self { store, clock, settings: Arc::new(settings), u1: nobody.clone(), u2: nobody, _dir: dir };
+        let mut stage = Self { store, clock, settings: Arc::new(settings), u1: nobody.clone(), u2: nobody, dir };
         stage.u1 = stage.user("one").await;
         stage.u2 = stage.user("two").await;
         stage

@@ -225,3 +225,83 @@ async fn read_urls_are_for_what_the_caller_may_read() {
         assert_eq!(stage.code(&stage.u1, "streams:readUrl", bad).await, Code::BadRequest);
     }
 }
+
+/// Sweeps to the end; returns how much each step took.
+async fn swept(stage: &Stage, limit: u64) -> Vec<u64> {
+    let mut steps = Vec::new();
+    loop {
+        let step = stage.ok(&SYSTEM, "remains:sweep", json!({ "limit": limit })).await;
+        steps.push(step["deleted"].as_u64().unwrap());
+        if step["hasMore"] == false {
+            return steps;
+        }
+    }
+}
+
+/// Where the stored chunks of a log begin.
+async fn chunks_of(stage: &Stage, log: &str) -> Vec<u64> {
+    let log = log.to_owned();
+    let read = move |tx: &mut spool_store::Tx<'_>| {
+        let starts: Vec<u64> = tx.log_read(&log, 0)?.iter().map(|chunk| chunk.start).collect();
+        Ok(json!(starts).to_string())
+    };
+    serde_json::from_str(&stage.store.query(std::sync::Arc::new(read)).await.unwrap().1).unwrap()
+}
+
+#[tokio::test]
+async fn a_large_stream_goes_at_once_and_its_data_in_bounded_steps() {
+    let stage = Stage::new().await;
+    let made = stage.stream("a", json!({ "contentType": PLAIN })).await;
+    let log = made["meta"]["log"].as_str().unwrap().to_owned();
+    for n in 0..700 {
+        let more = by(&format!("p{n}"), 0, 0);
+        stage.ok(&SYSTEM, "streams:append", appending("a", "x", more)).await;
+    }
+    stage.ok(&SYSTEM, "streams:delete", named("a")).await;
+    assert_eq!(stage.status("a").await, Some(Code::NotFound));
+    assert_eq!(stage.ok(&SYSTEM, "remains:waiting", json!({})).await, true);
+    // The name is free, and a new stream there has nothing of the old one.
+    stage.stream("a", json!({ "contentType": PLAIN })).await;
+    assert_eq!(stage.ok(&SYSTEM, "streams:append", appending("a", "new", by("p0", 0, 0))).await["duplicate"], false);
+    let refused = stage.store.append(&log, 700, 1, "tx".into()).await.unwrap_err();
+    assert_eq!(refused.code, Code::LogSealed, "nothing is added to what is to be swept");
+    // A reader that is still at it finds less, and never a gap.
+    stage.ok(&SYSTEM, "remains:sweep", json!({ "limit": 100 })).await;
+    assert_eq!(chunks_of(&stage, &log).await, (0..600).collect::<Vec<_>>());
+    stage.healthy().await;
+
+    let steps = swept(&stage, 100).await;
+    assert!(steps.iter().all(|step| *step <= 100), "{steps:?}");
+    assert_eq!(steps.iter().sum::<u64>(), 600 + 700 + 1);
+    assert!(chunks_of(&stage, &log).await.is_empty());
+    assert_eq!(stage.ok(&SYSTEM, "remains:waiting", json!({})).await, false);
+    assert_eq!(stage.text_of("a").await.unwrap(), "new");
+    stage.healthy().await;
+}
+
+#[tokio::test]
+async fn a_step_of_the_sweep_is_bounded_in_bytes() {
+    let stage = Stage::new().await;
+    stage.stream("a", json!({ "contentType": PLAIN })).await;
+    for _ in 0..24 {
+        stage.write("a", &"x".repeat(1 << 20)).await;
+    }
+    stage.ok(&SYSTEM, "streams:delete", named("a")).await;
+    assert_eq!(swept(&stage, 1_000).await, [8, 8, 8, 1]);
+}
+
+#[tokio::test]
+async fn a_long_chain_of_deleted_forks_goes_in_steps() {
+    let stage = Stage::new().await;
+    stage.stream("f0", json!({ "contentType": PLAIN })).await;
+    for n in 1..50 {
+        stage.stream(&format!("f{n}"), json!({ "fork": { "path": format!("f{}", n - 1) } })).await;
+    }
+    for n in 0..50 {
+        stage.ok(&SYSTEM, "streams:delete", named(&format!("f{n}"))).await;
+    }
+    assert_eq!(stage.status("f0").await, Some(Code::Gone));
+    swept(&stage, 100).await;
+    assert_eq!(stage.status("f0").await, Some(Code::NotFound));
+    stage.healthy().await;
+}

@@ -169,3 +169,81 @@ async fn a_deleted_stream_begins_anew_and_a_removed_subscription_is_silent() {
     assert_eq!(stage.code(&SYSTEM, "subscriptions:get", named()).await, Code::NotFound);
     stage.ok(&SYSTEM, "subscriptions:remove", named()).await;
 }
+
+#[tokio::test]
+async fn a_pattern_finds_every_stream_however_many_there_are() {
+    const STREAMS: usize = 2_300;
+    let stage = Stage::new().await;
+    for n in 0..STREAMS / 2 {
+        stage.grow(&format!("e/{n:04}")).await;
+    }
+    stage.subscribe(pull()).await;
+    assert_eq!(stage.claim("w").await, Err("NO_PENDING_WORK".into()));
+    stage.clock.advance_ms(1);
+    for n in 0..STREAMS {
+        stage.grow(&format!("e/{n:04}")).await;
+    }
+    let view = stage.ok(&SYSTEM, "subscriptions:get", named()).await;
+    assert_eq!((view["streams"].as_array().unwrap().len(), &view["truncated"]), (1_000, &json!(true)));
+    // Wake after wake, each bounded, until each stream was told once, from where it was at the beginning.
+    let mut told = std::collections::BTreeMap::new();
+    while let Ok(held) = stage.claim("w").await {
+        let streams = held["streams"].as_array().unwrap();
+        assert!(streams.len() <= 1_000);
+        let mut acks = Vec::new();
+        for stream in streams.iter().filter(|stream| stream["acked"] != stream["tail"]) {
+            let before = told.insert(stream["path"].as_str().unwrap().to_owned(), stream["acked"].clone());
+            assert_eq!(before, None, "told twice: {stream}");
+            acks.push(json!({ "path": stream["path"], "offset": stream["tail"] }));
+        }
+        assert!(!acks.is_empty());
+        stage.settle(&held, json!(acks), true).await.unwrap();
+    }
+    assert_eq!(told.len(), STREAMS);
+    for (n, (path, acked)) in told.iter().enumerate() {
+        let expected = if n < STREAMS / 2 { json!(1) } else { Value::Null };
+        assert_eq!((path, acked), (&format!("e/{n:04}"), &expected));
+    }
+    stage.healthy().await;
+    // A subscription of any size goes in bounded steps, too.
+    stage.ok(&SYSTEM, "subscriptions:remove", named()).await;
+    assert_eq!(stage.code(&SYSTEM, "subscriptions:get", named()).await, Code::NotFound);
+    let mut removed = 0;
+    loop {
+        let step = stage.ok(&SYSTEM, "remains:sweep", json!({ "limit": 500 })).await;
+        assert!(step["deleted"].as_u64().unwrap() <= 500);
+        removed += step["deleted"].as_u64().unwrap();
+        if step["hasMore"] == false {
+            break;
+        }
+    }
+    assert_eq!(removed, STREAMS as u64 + 1);
+}
+
+#[tokio::test]
+async fn a_taken_delivery_acknowledges_what_it_spoke_of_and_nothing_else() {
+    let stage = Stage::new().await;
+    stage.subscribe(hook()).await;
+    for n in 0..1_005 {
+        stage.grow(&format!("e/{n:04}")).await;
+    }
+    // The first wake began with the first stream and speaks of it alone; later ones take what is pending then.
+    let mut spoken = Vec::new();
+    loop {
+        let held = stage.advance().await["delivery"].clone();
+        if held.is_null() {
+            break;
+        }
+        stage.grow("e/0000").await;
+        let taken = json!({ "id": held["id"], "generation": held["generation"], "ok": true, "done": true });
+        stage.ok(&SYSTEM, "subscriptions:delivered", taken).await;
+        spoken.push(held["streams"].as_array().unwrap().len());
+        if spoken.len() == 4 {
+            break;
+        }
+    }
+    assert_eq!(spoken.len(), 4);
+    let view = stage.ok(&SYSTEM, "subscriptions:get", named()).await;
+    let pending = view["streams"].as_array().unwrap().iter().filter(|stream| stream["acked"] != stream["tail"]);
+    assert_eq!(pending.map(|stream| stream["path"].clone()).collect::<Vec<_>>(), ["e/0000"]);
+}

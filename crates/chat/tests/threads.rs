@@ -187,6 +187,35 @@ async fn th_11_clear_all_counts_and_leaves_other_users_alone() {
 }
 
 #[tokio::test]
+async fn a_large_log_goes_with_its_thread_in_bounded_steps() {
+    let stage = Stage::new().await;
+    let id = stage.thread(&stage.u1).await;
+    let turn = stage.send(&stage.u1, &id, "hello").await;
+    let epoch = stage.start(&turn.generation).await;
+    for at in 0..450 {
+        stage.append(&turn.generation, at, &[words("x")]).await;
+    }
+    let mut args = held(&turn.generation, epoch);
+    args["status"] = json!("complete");
+    stage.system("driver:finish", args).await;
+    stage.ok(&stage.u1, "threads:remove", json!({ "threadId": id })).await;
+    // The purge takes rows only: a generation, two messages, the thread.
+    let purged = stage.system("threads:purge", json!({ "limit": 100 })).await;
+    assert_eq!(purged, json!({ "deleted": 4, "hasMore": false }));
+    let mut steps = Vec::new();
+    loop {
+        let step = stage.system("remains:sweep", json!({ "limit": 100 })).await;
+        steps.push(step["deleted"].as_u64().unwrap());
+        if step["hasMore"] == json!(false) {
+            break;
+        }
+    }
+    // One chunk per append, one for the last word, and the note itself.
+    assert_eq!((steps.iter().sum::<u64>(), steps.iter().max()), (452, Some(&100)));
+    stage.healthy().await;
+}
+
+#[tokio::test]
 async fn th_05_removing_hides_at_once_and_the_purge_leaves_nothing() {
     let stage = Stage::new().await;
     let id = stage.thread(&stage.u1).await;
@@ -212,6 +241,7 @@ async fn th_05_removing_hides_at_once_and_the_purge_leaves_nothing() {
     }
     assert!(rounds >= 3);
     assert!(stage.system("driver:watch", json!({ "generationId": turn.generation })).await.is_null());
+    while stage.system("remains:sweep", json!({ "limit": 4 })).await["hasMore"] == json!(true) {}
     let gone = stage.store.query(std::sync::Arc::new(move |tx: &mut spool_store::Tx<'_>| {
         Ok(tx.log_read_all(&turn.generation)?.len().to_string())
     }));

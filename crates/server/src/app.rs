@@ -29,8 +29,8 @@ use crate::streams::webhook;
 use crate::uploads::{self, Files};
 use crate::{connections, driver, http, jobs, streams};
 
-/// How long open connections and running turns get to end by themselves.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long connections get to end by themselves, beyond the time that running turns have.
+const DRAIN: Duration = Duration::from_secs(3);
 
 pub struct App {
     pub config: Config,
@@ -73,11 +73,19 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
     tracing::info!("ready");
     let service = MapRequestLayer::new(http::collapse_slashes).layer(http::router(&app));
-    connections::serve(listener, service, app.shutdown.clone()).await;
-
-    app.tasks.close();
-    if tokio::time::timeout(DRAIN, app.tasks.wait()).await.is_err() {
-        tracing::warn!("connections or turns did not end in time; their state is in the store");
+    let ended = async {
+        connections::serve(listener, service, app.shutdown.clone()).await;
+        app.tasks.close();
+        app.tasks.wait().await;
+    };
+    // One bound for everything: a client that sends its request forever must not keep the server.
+    let late = async {
+        app.shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN + Duration::from_millis(app.config.turns.shutdown_ms)).await;
+    };
+    tokio::select! {
+        () = ended => {}
+        () = late => tracing::warn!("connections or turns did not end in time; their state is in the store"),
     }
     driver.abort();
     jobs.abort();

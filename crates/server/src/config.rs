@@ -75,6 +75,9 @@ pub struct Turns {
     pub flush_bytes: usize,
     /// Turns that run at the same time in this process.
     pub concurrency: usize,
+    /// Milliseconds that running answers may go on after the server was asked to stop, 0 to 60000. What is
+    /// not over then is kept and marked interrupted.
+    pub shutdown_ms: u64,
     /// Messages of a thread that the model sees, the newest.
     pub history_messages: usize,
     /// Bytes of history that the model sees at most.
@@ -99,9 +102,10 @@ impl Default for Turns {
         Self {
             when_busy: WhenBusy::Refuse,
             lease_seconds: 15,
-            flush_ms: 25,
+            flush_ms: 10,
             flush_bytes: 4096,
             concurrency: 4096,
+            shutdown_ms: 1_000,
             history_messages: 40,
             history_bytes: 256 << 10,
             file_bytes: 16 << 20,
@@ -157,7 +161,7 @@ impl Uploads {
 pub struct Streams {
     /// Opens the streams to callers without a token, all sharing one owner (`SPOOL_DEV_OPEN_STREAMS=1`), and lets
     /// webhooks reach this machine. For development: the server refuses to start with it on any address but
-    /// loopback.
+    /// loopback, and answers only requests for `localhost`, `127.0.0.1` and `[::1]`.
     pub dev_open: bool,
     /// Milliseconds that a long poll waits for data, 10 to 300000 (`SPOOL_STREAM_LONG_POLL_MS`).
     pub long_poll_ms: u64,
@@ -282,6 +286,7 @@ impl Config {
             ("turns.flush_ms", turns.flush_ms <= 1000, "0 to 1000"),
             ("turns.flush_bytes", (1..=1 << 20).contains(&turns.flush_bytes), "1 to 1048576"),
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
+            ("turns.shutdown_ms", turns.shutdown_ms <= 60_000, "0 to 60000"),
             ("turns.history_messages", (1..=1000).contains(&turns.history_messages), "1 to 1000"),
             ("streams.long_poll_ms", (10..=300_000).contains(&self.streams.long_poll_ms), "10 to 300000"),
             ("turns.file_bytes", turns.file_bytes <= 64 << 20, "0 to 67108864"),

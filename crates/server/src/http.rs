@@ -25,6 +25,7 @@ mod durable;
 mod follow;
 mod functions;
 mod health;
+mod received;
 mod stream;
 mod ui;
 mod uploads;
@@ -153,13 +154,9 @@ pub struct Body(pub Bytes);
 impl FromRequest<Arc<App>> for Body {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, _app: &Arc<App>) -> Result<Self, Refusal> {
         let limit = request.extensions().get::<BodyLimit>().map_or(BODY_BYTES, |limit| limit.0);
-        let body = Bytes::from_request(request, app).await;
-        body.map(Body).map_err(|rejection| {
-            let code = if rejection.status() == 413 { Code::TooLarge } else { Code::BadRequest };
-            Refusal(Error::new(code, format!("body: {}", rejection.body_text())).with("limit", limit))
-        })
+        received::whole(request, limit).await.map(Body).map_err(Refusal)
     }
 }
 

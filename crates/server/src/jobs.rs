@@ -43,17 +43,25 @@ async fn clean(app: &App, round: u64) -> Result<(), Error> {
             app.functions.mutate_as_system(end, json!({})).await?;
         }
     }
-    let (_, waiting) = app.functions.query_as_system("threads:purgeable", json!({})).await?;
-    let mut more = waiting == "true";
-    while more && !app.shutdown.is_cancelled() {
-        let purged = app.functions.mutate_as_system("threads:purge", json!({ "limit": PURGE_ROWS })).await?;
-        let purged: Value = serde_json::from_str(&purged).unwrap_or_default();
-        more = purged["hasMore"] == true;
-    }
+    in_steps(app, "threads:purgeable", "threads:purge").await?;
+    // What the purge left behind goes in the same round.
+    in_steps(app, "remains:waiting", "remains:sweep").await?;
     uploads::purge(app).await?;
     if round.is_multiple_of(LEDGER_EVERY) {
         let before = app.clock.now_ms().saturating_sub(LEDGER_DAYS * 86_400_000);
         app.functions.store().prune_ledger(before).await?;
+    }
+    Ok(())
+}
+
+/// Calls `step` until nothing is left to do; others write between any two of its transactions.
+async fn in_steps(app: &App, look: &str, step: &str) -> Result<(), Error> {
+    let (_, waiting) = app.functions.query_as_system(look, json!({})).await?;
+    let mut more = waiting == "true";
+    while more && !app.shutdown.is_cancelled() {
+        let done = app.functions.mutate_as_system(step, json!({ "limit": PURGE_ROWS })).await?;
+        let done: Value = serde_json::from_str(&done).unwrap_or_default();
+        more = done["hasMore"] == true;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 pub mod actions;
 pub mod app;
+mod aside;
 pub mod auth;
 pub mod config;
 mod connections;

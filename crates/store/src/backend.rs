@@ -63,6 +63,13 @@ pub struct LogEnd {
     pub sealed: bool,
 }
 
+/// What one step of a removal took; no rows say that nothing was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    pub rows: usize,
+    pub bytes: usize,
+}
+
 /// Why a commit did not happen, or may have.
 #[derive(Debug)]
 pub enum CommitError {
@@ -108,7 +115,10 @@ pub trait Connection: Send {
     /// Chunks from the one that holds offset `from` on, in order, until `max_bytes` are exceeded.
     fn log_read(&mut self, log: &str, from: u64, max_bytes: usize) -> Result<Vec<Chunk>, Error>;
     fn log_seal(&mut self, log: &str, end: u64) -> Result<(), Error>;
-    fn log_delete(&mut self, log: &str) -> Result<(), Error>;
+    /// Removes the newest chunks of a log, at most `limit.rows` of them and about `limit.bytes`, and its seal
+    /// once no chunk is left. From the end, so that whoever still reads the log finds less of it, but never a
+    /// gap.
+    fn log_delete(&mut self, log: &str, limit: Limit) -> Result<Removed, Error>;
 
     fn ledger_get(&mut self, session: &str, request: &str) -> Result<Option<LedgerRecord>, Error>;
     fn ledger_put(&mut self, session: &str, request: &str, record: &LedgerRecord, now_ms: u64) -> Result<(), Error>;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use spool_protocol::{Code, Error};
 
 use crate::Timestamp;
-use crate::backend::{Connection, Limit, LogEnd, Row};
+use crate::backend::{Connection, Limit, LogEnd, Removed, Row};
 use crate::id::{Document, Id, IdSource};
 use crate::key::{self, Part};
 use crate::limits;
@@ -207,12 +207,13 @@ impl<'conn> Tx<'conn> {
         Ok(())
     }
 
-    /// Removes a log and all that is in it.
-    pub fn log_delete(&mut self, log: &str) -> Result<(), Error> {
+    /// Removes the newest chunks of a log, as many as `limit` allows, so that no transaction is long. Call again
+    /// until no chunk went: then nothing is left of it.
+    pub fn log_delete(&mut self, log: &str, limit: Limit) -> Result<Removed, Error> {
         self.check_writable()?;
-        self.connection.log_delete(log)?;
+        let removed = self.connection.log_delete(log, limit)?;
         self.log_ended(log);
-        Ok(())
+        Ok(removed)
     }
 
     fn log_ended(&mut self, log: &str) {

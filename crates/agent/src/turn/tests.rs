@@ -250,6 +250,21 @@ fn a_stop_appends_the_pending_text_cancels_and_finishes_as_stopped() {
 }
 
 #[test]
+fn an_interruption_keeps_the_pending_text_and_ends_open_calls() {
+    let mut turn = started(POLICY);
+    turn.handle(delta("a"), 100);
+    turn.handle(delta("b"), 101);
+    turn.handle(call("c"), 101);
+    let effects = turn.handle(Input::Interrupted, 102);
+    assert_eq!(log(&effects), [text("b"), tool_start("c"), tool_end("c", None, Some("cancelled"))]);
+    assert_eq!(effects[1], Effect::CancelProvider);
+    let Some(Effect::Finish(outcome)) = effects.last() else { panic!("{effects:?}") };
+    let error = outcome.error.as_ref().unwrap();
+    assert_eq!((outcome.status, error.code.as_str(), error.retryable), (FinalStatus::Interrupted, "interrupted", true));
+    assert!(turn.is_over());
+}
+
+#[test]
 fn a_lost_lease_cancels_and_writes_nothing_more() {
     let mut turn = started(POLICY);
     turn.handle(delta("a"), 100);

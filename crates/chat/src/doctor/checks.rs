@@ -3,26 +3,13 @@
 use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
 use spool_store::{Order, Tx};
 
-use super::Violation;
+use super::{Findings, Violation};
 use crate::states::{GenerationStatus, MessageStatus};
 use crate::tables::{
     Approval, Artifact, ArtifactVersion, Generation, Message, Role, Thread, Upload, approval, artifact, generation,
     message,
 };
 use crate::turn;
-
-struct Findings<'a> {
-    id: &'a str,
-    into: &'a mut Vec<Violation>,
-}
-
-impl Findings<'_> {
-    fn expect(&mut self, holds: bool, invariant: &str, message: impl FnOnce() -> String) {
-        if !holds {
-            self.into.push(Violation { id: self.id.to_owned(), invariant: invariant.to_owned(), message: message() });
-        }
-    }
-}
 
 pub(super) fn thread(tx: &mut Tx<'_>, row: &Thread, into: &mut Vec<Violation>) -> Result<()> {
     let mut findings = Findings { id: row.id.as_str(), into };

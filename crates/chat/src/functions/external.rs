@@ -9,6 +9,7 @@ use spool_protocol::{Code, Error, Event, Failure, FinalStatus, Result, Usage};
 use spool_store::{Id, Tx};
 
 use super::messages::{check_version, empty, find_request};
+use super::streams::append::{self, ProducerArgs};
 use super::turns::{sent_before, user_message};
 use super::uploads;
 use crate::context::CallContext;
@@ -96,6 +97,8 @@ pub struct Append {
     pub generation_id: Id<Generation>,
     /// Where the caller believes that the log ends; what does not fit is not appended.
     pub offset: Option<u64>,
+    /// Makes repetitions harmless: the same number of the same writer is appended once.
+    pub producer: Option<ProducerArgs>,
     /// Text, reasoning, tools, sources, files and activities. The status comes with `generations:finish`.
     pub events: Vec<Event>,
 }
@@ -109,22 +112,37 @@ pub struct Appended {
     pub cursor: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// With `producer`: the highest number taken from it, and whether this one had been taken before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub producer_seq: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
 }
 
 /// `generations:append`
-pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Result<Appended> {
+pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Result<Appended> {
     let (thread, mut generation) = held(tx, ctx, &args.generation_id)?;
     parts::check_events(&args.events)?;
     if let Some(reserved) = args.events.iter().find_map(reserved) {
         return Err(Error::bad_request(format!("events: {reserved}")).with("path", "events"));
     }
     let end = turn::log_end(tx, &generation)?;
-    let refused = |reason: String| Ok(Appended { appended: false, cursor: end, reason: Some(reason) });
+    let known = args.producer.as_ref().map(|producer| append::state(tx, generation.id.as_str(), producer));
+    let known = known.transpose()?.flatten();
+    if let Some(seq) = append::repeated(args.producer.as_ref(), known.as_ref())? {
+        return Ok(Appended { appended: true, cursor: end, reason: None, producer_seq: Some(seq), duplicate: true });
+    }
+    let refused = |reason: String| {
+        Ok(Appended { appended: false, cursor: end, reason: Some(reason), producer_seq: None, duplicate: false })
+    };
     if generation.status.is_terminal() {
         return refused(format!("The answer is over: {}.", generation.status.as_str()));
     }
     if args.offset.is_some_and(|offset| offset != end) {
         return refused(format!("The log ends at {end}."));
+    }
+    if let Some(producer) = &args.producer {
+        append::step(tx, generation.id.as_str(), producer, known)?;
     }
     if generation.status == GenerationStatus::Claimed {
         turn::start(tx, &mut generation)?;
@@ -139,7 +157,8 @@ pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Result<Ap
     let mut events = Vec::new();
     args.events.into_iter().for_each(|event| Event::push_coalesced(&mut events, event));
     let cursor = if events.is_empty() { end } else { turn::append(tx, &generation, &events)? };
-    Ok(Appended { appended: true, cursor, reason: None })
+    let producer_seq = args.producer.map(|producer| producer.seq);
+    Ok(Appended { appended: true, cursor, reason: None, producer_seq, duplicate: false })
 }
 
 /// Why an event is not a runner's to append: it tells of a row, and comes with the change of that row.

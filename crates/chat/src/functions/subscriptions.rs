@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::Tx;
 
-use super::streams;
+use super::{remains, streams};
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::tables::{Link, Stream, Subscription, Wakes, stream, subscription};
@@ -66,7 +66,10 @@ pub struct View {
     pub webhook_url: Option<String>,
     pub wake_stream: Option<String>,
     pub pattern: Option<String>,
+    /// At most as many as one wake speaks of, those with news first.
     pub streams: Vec<LinkView>,
+    /// Whether the subscription watches more than are shown.
+    pub truncated: bool,
     pub lease_ttl_ms: u64,
     pub created_at: f64,
     pub description: Option<String>,
@@ -135,7 +138,8 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, mut args: Create) -> Result<C
     Ok(Created { created: true, view: view(tx, &row)? })
 }
 
-/// Links the streams that exist and match.
+/// Links the streams that exist and match, the first of them, to have something to show. The others are linked
+/// when they grow, from where they were then: see [`links::grew`].
 fn find_by_pattern(tx: &mut Tx<'_>, row: &Subscription, pattern: &str) -> Result<()> {
     // The literal start of the pattern bounds the scan; `~` is above every character of its end.
     let literal = pattern.split('*').next().unwrap_or_default().to_owned();
@@ -144,8 +148,8 @@ fn find_by_pattern(tx: &mut Tx<'_>, row: &Subscription, pattern: &str) -> Result
     let streams = scan.le(end.as_str()).take(limits::SUBSCRIPTION_LINKS)?;
     for stream in streams {
         if !stream.gone && links::matches(pattern, &stream.path) {
-            let acked = streams::end(tx, &stream)?;
-            links::note(tx, row, &stream.path, Some(acked))?;
+            let tail = streams::end(tx, &stream)?;
+            links::note(tx, row, &stream.path, Some(tail), tail)?;
         }
     }
     Ok(())
@@ -160,10 +164,8 @@ pub fn get(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<View> {
 /// `subscriptions:remove`; one that is not there is no error.
 pub fn remove(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<()> {
     if let Some(row) = find(tx, &args.owner, &args.name)? {
-        for link in links::all(tx, &row)? {
-            tx.delete(&link.id)?;
-        }
         tx.delete(&row.id)?;
+        remains::leave(tx, row.id.as_str(), None)?;
     }
     Ok(())
 }
@@ -176,10 +178,15 @@ fn owned(tx: &mut Tx<'_>, owner: &str, name: &str) -> Result<Subscription> {
     find(tx, owner, name)?.ok_or_else(|| Error::not_found("subscription"))
 }
 
+fn is_truncated(tx: &mut Tx<'_>, row: &Subscription) -> Result<bool> {
+    Ok(tx.query::<Link>(subscription::LINKS).eq(&row.id).take(limits::SUBSCRIPTION_LINKS + 1)?.len()
+        > limits::SUBSCRIPTION_LINKS)
+}
+
 /// The links with the present ends of their streams.
 fn link_views(tx: &mut Tx<'_>, row: &Subscription) -> Result<Vec<LinkView>> {
     let mut views = Vec::new();
-    for link in links::all(tx, row)? {
+    for link in links::shown(tx, row)? {
         let tail = links::tail(tx, &row.owner, &link.path)?;
         let Link { path, explicit, acked, .. } = link;
         views.push(LinkView { path, explicit, acked, tail });
@@ -188,6 +195,8 @@ fn link_views(tx: &mut Tx<'_>, row: &Subscription) -> Result<Vec<LinkView>> {
 }
 
 fn view(tx: &mut Tx<'_>, row: &Subscription) -> Result<View> {
+    let streams = link_views(tx, row)?;
+    let truncated = streams.len() == limits::SUBSCRIPTION_LINKS && is_truncated(tx, row)?;
     let (webhook_url, wake_stream) = match &row.wakes {
         Wakes::Webhook { url } => (Some(url.clone()), None),
         Wakes::PullWake { wake_stream } => (None, Some(wake_stream.clone())),
@@ -197,7 +206,8 @@ fn view(tx: &mut Tx<'_>, row: &Subscription) -> Result<View> {
         webhook_url,
         wake_stream,
         pattern: row.pattern.clone(),
-        streams: link_views(tx, row)?,
+        streams,
+        truncated,
         lease_ttl_ms: row.lease_ttl_ms,
         created_at: row.creation_time,
         description: row.description.clone(),

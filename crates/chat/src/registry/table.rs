@@ -6,8 +6,8 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, messages, server,
-    streams, subscriptions, threads, turns, uploads, users,
+    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, messages, remains,
+    server, streams, subscriptions, threads, turns, uploads, users,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -106,7 +106,7 @@ pub static FUNCTIONS: &[Function] = functions![
         "Stops an answer that is being made; what it has is kept.";
     "generations:open": Mutation Service external::open, external::Open => external::Opened,
         "Begins an answer that the caller makes itself.";
-    "generations:append": Mutation Service external::append, external::Append => external::Appended,
+    "generations:append": Mutation Service external::append_events, external::Append => external::Appended,
         "Adds events to an answer that the caller makes. A late append is answered with a reason.";
     "generations:finish": Mutation Service external::finish, external::Finish => external::Finished,
         "Ends an answer that the caller makes. A full text wins over the events; repeating changes nothing.";
@@ -222,6 +222,11 @@ pub static FUNCTIONS: &[Function] = functions![
         "Looks at one due subscription: ends its lease or hands out a delivery.";
     "subscriptions:delivered": Mutation System subscriptions::wakes::delivered, subscriptions::wakes::Delivered => (),
         "How a delivery went.";
+
+    "remains:waiting": Query System remains::waiting, Nothing => bool,
+        "Whether data of removed things waits for the sweep.";
+    "remains:sweep": Mutation System remains::sweep, remains::Sweep => crate::functions::Deleted,
+        "Removes data of removed things, in bounded steps.";
 
     "doctor:check": Query System doctor::run, doctor::Check => doctor::Report,
         "Checks the invariants of one batch of rows.";

@@ -1,9 +1,7 @@
-//! How far one writer of one stream is: makes repeated appends harmless and fences lost writers off.
+//! How far one writer of one stream or answer is: makes repeated appends harmless and fences lost writers off.
 
 use serde::{Deserialize, Serialize};
 use spool_store::{Document, Id, Index, Table};
-
-use super::Stream;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -12,7 +10,8 @@ pub struct Producer {
     pub id: Id<Producer>,
     #[serde(rename = "_creationTime")]
     pub creation_time: f64,
-    pub stream_id: Id<Stream>,
+    /// The stream, or the generation, that it writes.
+    pub stream_id: String,
     /// The writer's own name.
     pub producer: String,
     pub epoch: u64,

@@ -89,14 +89,39 @@ pub struct Link {
     /// Up to where the subscriber is done; nothing if it has not begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acked: Option<u64>,
-    /// The stream's end when the present wake began.
+    /// The wake (by its generation) that spoke of this stream last, and the stream's end when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub woken_in: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub woken_at: Option<u64>,
+    /// True while everything is acknowledged; absent otherwise. Finds pending links among any number of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<bool>,
 }
 
-static LINK_INDEXES: [Index; 1] = [Index::unique("by_subscription", &["subscriptionId", "path"])];
+impl Link {
+    /// Whether something before `tail` is not acknowledged.
+    pub fn is_pending(&self, tail: u64) -> bool {
+        self.acked.map_or(tail > 0, |acked| tail > acked)
+    }
+
+    /// Notes whether anything is pending now that the stream ends at `tail`.
+    pub fn settle(&mut self, tail: u64) {
+        self.idle = (!self.is_pending(tail)).then_some(true);
+    }
+}
+
+static LINK_INDEXES: [Index; 4] = [
+    Index::unique("by_subscription", &["subscriptionId", "path"]),
+    Index::new("by_idle", &["subscriptionId", "idle", "path"]),
+    Index::new("by_wake", &["subscriptionId", "wokenIn"]),
+    Index::new("by_explicit", &["subscriptionId", "explicit"]),
+];
 pub static LINK_TABLE: Table = Table { name: "stream_links", prefix: "lnk", indexes: &LINK_INDEXES };
 pub static LINKS: &Index = &LINK_INDEXES[0];
+pub static BY_IDLE: &Index = &LINK_INDEXES[1];
+pub static BY_WAKE: &Index = &LINK_INDEXES[2];
+pub static BY_EXPLICIT: &Index = &LINK_INDEXES[3];
 
 impl Document for Link {
     const TABLE: &'static Table = &LINK_TABLE;

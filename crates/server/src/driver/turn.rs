@@ -10,17 +10,13 @@ use spool_agent::{
     Effect, EventStream, FlushPolicy, Input, Outcome, PromptLimits, PromptMessage, Provider, Request, Turn, assemble,
     wanted,
 };
-use spool_protocol::event::Failure;
-use spool_protocol::{Code, Error, Event, FinalStatus};
+use spool_protocol::{Code, Error, Event};
 use spool_store::Id;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Claim, HistoryMessage};
 use crate::app::App;
-
-/// How long a running turn may go on after the server was asked to stop.
-const DRAIN: Duration = Duration::from_secs(5);
 
 struct Run<'app> {
     app: &'app App,
@@ -72,7 +68,7 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     renew.tick().await; // the first is immediate, and the claim is fresh
     let drained = async {
         app.shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
+        tokio::time::sleep(Duration::from_millis(turns.shutdown_ms)).await;
     };
     tokio::pin!(drained);
 
@@ -102,8 +98,9 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
                 Input::LeaseLost
             }
             () = &mut drained => {
-                run.outcome = Some(interrupted());
-                break;
+                // Nothing was shown yet: the next process takes it from the queue again.
+                if !run.started { return Ok(()) }
+                Input::Interrupted
             }
         };
         let lost = matches!(input, Input::LeaseLost);
@@ -150,12 +147,6 @@ async fn tick(sleep: &mut Option<Pin<Box<Sleep>>>) {
 
 fn is_terminal(status: &str) -> bool {
     matches!(status, "complete" | "error" | "stopped" | "interrupted")
-}
-
-fn interrupted() -> Outcome {
-    let message = "The server was stopped while the answer was being written.".to_owned();
-    let error = Failure { code: Code::Interrupted.as_str().into(), message, retryable: true };
-    Outcome { status: FinalStatus::Interrupted, error: Some(error), usage: None, finish_reason: None }
 }
 
 impl Run<'_> {

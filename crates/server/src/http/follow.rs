@@ -5,7 +5,6 @@
 //! wakes goes out in one write. A chunk that comes alone, as it does to all who keep up, is encoded once.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +20,11 @@ use spool_chat::states::GenerationStatus;
 use spool_protocol::{Code, Error, Event};
 use spool_store::{Chunk, Encoded, Tail};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::aside::Aside;
 
 /// After this much silence, and before twice as much, a comment keeps the connection open through proxies.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -175,15 +175,29 @@ pub trait Wire: Send + 'static {
     fn fail(&mut self, error: Error, out: &mut String);
 }
 
+/// What ends the wait for the next event.
+enum Interrupt {
+    Heartbeat(CancellationToken),
+    Shutdown,
+}
+
+fn interrupt_after(silence: Duration, shutdown: CancellationToken) -> Aside<Interrupt> {
+    Aside::new(async move {
+        match tokio::time::timeout(silence, shutdown.cancelled()).await {
+            Ok(()) => Interrupt::Shutdown,
+            Err(_) => Interrupt::Heartbeat(shutdown),
+        }
+    })
+}
+
 struct Frames<W> {
     follower: Follower,
     wire: W,
     /// Written and not sent: what the response opens with.
     out: String,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    interrupt: Aside<Interrupt>,
     /// When the last bytes were handed over. Until most of them are sent, nobody asks for more.
     handed_at: Instant,
-    heartbeat: Pin<Box<Sleep>>,
     /// Whether anything was sent since the last heartbeat was due.
     spoke: bool,
     done: bool,
@@ -217,11 +231,19 @@ impl<W: Wire> Frames<W> {
             }
             tokio::select! {
                 biased;
-                () = &mut self.cut => {
-                    self.done = true;
-                    let broken = || Err(io::Error::other("the server is shutting down"));
-                    return W::BREAKS.then(broken);
-                }
+                interrupt = &mut self.interrupt => match interrupt {
+                    Interrupt::Shutdown => {
+                        self.done = true;
+                        let broken = || Err(io::Error::other("the server is shutting down"));
+                        return W::BREAKS.then(broken);
+                    }
+                    Interrupt::Heartbeat(shutdown) => {
+                        self.interrupt = interrupt_after(HEARTBEAT, shutdown);
+                        if !std::mem::take(&mut self.spoke) {
+                            self.out.push_str(COMMENT);
+                        }
+                    }
+                },
                 next = self.follower.next() => match next {
                     Some(Ok(Ready::Whole(chunk))) if W::SHARED && self.out.is_empty() => {
                         self.spoke = true;
@@ -236,12 +258,6 @@ impl<W: Wire> Frames<W> {
                     Some(Err(error)) => self.wire.fail(error, &mut self.out),
                     None => self.done = true,
                 },
-                () = &mut self.heartbeat => {
-                    self.heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
-                    if !std::mem::take(&mut self.spoke) {
-                        self.out.push_str(COMMENT);
-                    }
-                }
             }
             if !self.out.is_empty() {
                 break;
@@ -274,10 +290,9 @@ fn coalesced(chunk: &Chunk) -> Vec<Event> {
 
 /// The response that begins with `opening` and goes on until the log ends or the reader leaves.
 pub fn respond(app: &App, follower: Follower, wire: impl Wire, opening: String) -> Response {
-    let cut = Box::pin(app.shutdown.clone().cancelled_owned());
-    let heartbeat = Box::pin(tokio::time::sleep(HEARTBEAT));
+    let interrupt = interrupt_after(HEARTBEAT, app.shutdown.clone());
     let handed_at = Instant::now();
-    let frames = Frames { follower, wire, out: opening, cut, handed_at, heartbeat, spoke: false, done: false };
+    let frames = Frames { follower, wire, out: opening, interrupt, handed_at, spoke: false, done: false };
     let frames = stream::unfold(frames, |mut frames| async move { frames.next().await.map(|bytes| (bytes, frames)) });
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("text/event-stream"));

@@ -25,6 +25,8 @@ pub fn check(url: &str, loopback: bool) -> Result<(), &'static str> {
     let url = Url::parse(url).map_err(|_| "webhook.url is not a URL")?;
     let host = url.host_str().ok_or("webhook.url has no host")?;
     let literal: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    // A final dot names the same host.
+    let host = host.trim_end_matches('.');
     let is_loopback = host == "localhost" || host.ends_with(".localhost") || literal.is_some_and(|ip| ip.is_loopback());
     if !url.username().is_empty() || url.password().is_some() {
         return Err("webhook.url must not carry credentials");
@@ -175,6 +177,23 @@ mod tests {
             "https://224.0.0.1/",
             "https://[ff02::1]/",
             "https://a.localhost/",
+            "https://localhost./",
+            "https://a.LOCALHOST./",
+            "https://127.1/",
+            "https://0/",
+            "https://0177.0.0.1/",
+            "https://127.0.0.1./",
+            "https://\u{2460}\u{2461}\u{2466}.0.0.1/",
+            "https://[::]/",
+            "https://[::ffff:7f00:1]/",
+            "https://[::ffff:169.254.169.254]/",
+            "https://[::127.0.0.1]/",
+            "https://[64:ff9b::7f00:1]/",
+            "https://[2001:0:7f00:1::]/",
+            "https://[fd00:ec2::254]/",
+            "https://192.0.0.192/",
+            "https://100.100.100.200/",
+            "https://255.255.255.255/",
         ] {
             assert!(check(url, false).is_err(), "{url}");
         }
@@ -193,5 +212,32 @@ mod tests {
         {
             assert!(check(url, true).is_err(), "{url}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_here_is_refused_when_it_is_resolved() {
+        let resolve = |loopback| Public { loopback }.resolve("localhost".parse().unwrap());
+        assert!(resolve(false).await.is_err());
+        assert!(resolve(true).await.unwrap().all(|address| address.ip().is_loopback()));
+        // A name that no URL check can know, through the client that calls subscribers.
+        let refused = client(false).unwrap().post("http://localhost:9/").send().await.unwrap_err();
+        assert!(format!("{refused:?}").contains("no public address"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_not_followed() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut seen = [0; 1024];
+            let _ = socket.read(&mut seen).await.unwrap();
+            let answer = b"HTTP/1.1 307 R\r\nlocation: http://169.254.169.254/latest\r\ncontent-length: 0\r\n\r\n";
+            socket.write_all(answer).await.unwrap();
+        });
+        let answer = client(true).unwrap().post(&url).body("{}").send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.url().as_str()), (307, url.as_str()));
+        serving.await.unwrap();
     }
 }

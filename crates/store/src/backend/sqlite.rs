@@ -14,7 +14,7 @@ use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags, OptionalExtension, pa
 use spool_protocol::{Code, Error};
 
 use self::journal::Journal;
-use super::{Backend, CommitError, Connection, LedgerRecord, Limit, LogEnd, OldKeys, Row};
+use super::{Backend, CommitError, Connection, LedgerRecord, Limit, LogEnd, OldKeys, Removed, Row};
 use crate::Timestamp;
 use crate::logs::Chunk;
 use crate::scan::Order;
@@ -402,10 +402,34 @@ impl Connection for SqliteConnection {
             .map(drop)
     }
 
-    fn log_delete(&mut self, log: &str) -> Result<(), Error> {
-        self.journal.delete(&self.sqlite, log).map_err(|e| map(&e))?;
-        self.run("DELETE FROM _log_chunks WHERE log = ?1", [log])?;
-        self.run("DELETE FROM _logs_sealed WHERE log = ?1", [log]).map(drop)
+    fn log_delete(&mut self, log: &str, limit: Limit) -> Result<Removed, Error> {
+        // From the end, so that a late reader never sees a gap: what is in the journal is the newest.
+        let mut removed = self.journal.delete(&self.sqlite, log, limit).map_err(|e| map(&e))?;
+        if removed.rows > 0 {
+            return Ok(removed);
+        }
+        let mut first = None;
+        {
+            let sql = "SELECT start, octet_length(data) FROM _log_chunks WHERE log = ?1 ORDER BY start DESC LIMIT ?2";
+            let mut statement = self.sqlite.prepare_cached(sql).map_err(|e| map(&e))?;
+            let row_limit = i64::try_from(limit.rows).unwrap_or(i64::MAX);
+            let mut found = statement.query(params![log, row_limit]).map_err(|e| map(&e))?;
+            while let Some(row) = found.next().map_err(|e| map(&e))? {
+                let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(i64, i64)> { Ok((row.get(0)?, row.get(1)?)) };
+                let (start, length) = read(row).map_err(|e| map(&e))?;
+                first = Some(start);
+                removed.rows += 1;
+                removed.bytes = removed.bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+                if removed.bytes >= limit.bytes {
+                    break;
+                }
+            }
+        }
+        match first {
+            Some(first) => self.run("DELETE FROM _log_chunks WHERE log = ?1 AND start >= ?2", params![log, first])?,
+            None => self.run("DELETE FROM _logs_sealed WHERE log = ?1", [log])?,
+        };
+        Ok(removed)
     }
 
     fn ledger_get(&mut self, session: &str, request: &str) -> Result<Option<LedgerRecord>, Error> {

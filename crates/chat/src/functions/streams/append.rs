@@ -56,9 +56,10 @@ pub struct Appended {
 /// `streams:append`
 pub fn append(tx: &mut Tx<'_>, _ctx: &CallContext, args: Append) -> Result<Appended> {
     let mut stream = live(tx, &args.owner, &args.path)?;
-    let known = args.producer.as_ref().map(|producer| state(tx, &stream, producer)).transpose()?.flatten();
-    if let Some(repeated) = repeated(tx, &stream, &args, known.as_ref())? {
-        return Ok(repeated);
+    let known = args.producer.as_ref().map(|producer| state(tx, stream.id.as_str(), producer)).transpose()?.flatten();
+    if let Some(seq) = repeated(args.producer.as_ref(), known.as_ref())? {
+        let (end, closed) = (end(tx, &stream)?, stream.closed);
+        return Ok(Appended { end, closed, duplicate: true, producer_seq: Some(seq) });
     }
     if stream.closed {
         // Closing what is closed says nothing new; only a producer must know whose closing it was.
@@ -76,7 +77,7 @@ pub fn append(tx: &mut Tx<'_>, _ctx: &CallContext, args: Append) -> Result<Appen
         }
     }
     if let Some(producer) = &args.producer {
-        step(tx, &stream, producer, known)?;
+        step(tx, stream.id.as_str(), producer, known)?;
     }
     if let Some(seq) = args.seq.filter(|_| !args.pieces.is_empty()) {
         check_bytes("seq", &seq, limits::NAME_BYTES)?;
@@ -85,6 +86,7 @@ pub fn append(tx: &mut Tx<'_>, _ctx: &CallContext, args: Append) -> Result<Appen
         }
         stream.last_seq = Some(seq);
     }
+    let before = end(tx, &stream)?;
     for piece in &args.pieces {
         tx.log_append(stream.id.as_str(), piece.units, piece.data.clone())?;
     }
@@ -93,7 +95,7 @@ pub fn append(tx: &mut Tx<'_>, _ctx: &CallContext, args: Append) -> Result<Appen
     }
     note(tx, &mut stream, args.close)?;
     if !args.pieces.is_empty() {
-        subscriptions::wakes::stream_grew(tx, &stream)?;
+        subscriptions::wakes::stream_grew(tx, &stream, before)?;
     }
     let producer_seq = args.producer.map(|producer| producer.seq);
     Ok(Appended { end: end(tx, &stream)?, closed: stream.closed, duplicate: false, producer_seq })
@@ -116,14 +118,16 @@ pub(super) fn seal(tx: &mut Tx<'_>, stream: &mut Stream) -> Result<()> {
     tx.log_seal(stream.id.as_str())
 }
 
-fn state(tx: &mut Tx<'_>, stream: &Stream, args: &ProducerArgs) -> Result<Option<Producer>> {
+/// How far a producer of the log `of` is.
+pub(crate) fn state(tx: &mut Tx<'_>, of: &str, args: &ProducerArgs) -> Result<Option<Producer>> {
     check_bytes("producer.id", &args.id, limits::NAME_BYTES)?;
-    tx.query::<Producer>(producer::BY_STREAM).eq(&stream.id).eq(args.id.as_str()).first()
+    tx.query::<Producer>(producer::BY_STREAM).eq(of).eq(args.id.as_str()).first()
 }
 
-/// The answer to what a producer has said before. `forbidden` for one that was replaced.
-fn repeated(tx: &mut Tx<'_>, stream: &Stream, args: &Append, known: Option<&Producer>) -> Result<Option<Appended>> {
-    let (Some(producer), Some(known)) = (&args.producer, known) else { return Ok(None) };
+/// The highest number taken from a producer that says what it has said before. `forbidden` for one that was
+/// replaced.
+pub(crate) fn repeated(producer: Option<&ProducerArgs>, known: Option<&Producer>) -> Result<Option<u64>> {
+    let (Some(producer), Some(known)) = (producer, known) else { return Ok(None) };
     if producer.epoch < known.epoch {
         let message = "Another writer has taken over this producer with a newer epoch.";
         return Err(Error::new(Code::Forbidden, message).with("epoch", known.epoch));
@@ -131,12 +135,11 @@ fn repeated(tx: &mut Tx<'_>, stream: &Stream, args: &Append, known: Option<&Prod
     if producer.epoch > known.epoch || producer.seq > known.last_seq {
         return Ok(None);
     }
-    let closed = stream.closed;
-    Ok(Some(Appended { end: end(tx, stream)?, closed, duplicate: true, producer_seq: Some(known.last_seq) }))
+    Ok(Some(known.last_seq))
 }
 
 /// Moves the producer on by one, or says why it cannot.
-fn step(tx: &mut Tx<'_>, stream: &Stream, args: &ProducerArgs, known: Option<Producer>) -> Result<()> {
+pub(crate) fn step(tx: &mut Tx<'_>, of: &str, args: &ProducerArgs, known: Option<Producer>) -> Result<()> {
     let now = tx.now();
     let expected = known.as_ref().filter(|known| known.epoch == args.epoch).map_or(0, |known| known.last_seq + 1);
     if args.seq != expected {
@@ -150,7 +153,7 @@ fn step(tx: &mut Tx<'_>, stream: &Stream, args: &ProducerArgs, known: Option<Pro
     let id = match known {
         Some(known) => known.id,
         None => {
-            let others = tx.query::<Producer>(producer::BY_STREAM).eq(&stream.id).count()?;
+            let others = tx.query::<Producer>(producer::BY_STREAM).eq(of).count()?;
             let count = usize::try_from(others).unwrap_or(usize::MAX).saturating_add(1);
             check_count("producers", count, limits::STREAM_PRODUCERS)?;
             tx.new_id()
@@ -159,7 +162,7 @@ fn step(tx: &mut Tx<'_>, stream: &Stream, args: &ProducerArgs, known: Option<Pro
     tx.put(&Producer {
         id,
         creation_time: now as f64,
-        stream_id: stream.id.clone(),
+        stream_id: of.to_owned(),
         producer: args.id.clone(),
         epoch: args.epoch,
         last_seq: args.seq,

@@ -77,7 +77,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<Creat
     }
     tx.put(&stream)?;
     if !args.pieces.is_empty() {
-        subscriptions::wakes::stream_grew(tx, &stream)?;
+        subscriptions::wakes::stream_grew(tx, &stream, stream.base)?;
     }
     Ok(Created { created: true, meta: meta(tx, &stream)? })
 }

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use spool_protocol::Result;
-use spool_store::Tx;
+use spool_store::{Id, Tx};
 
 use super::{Named, has_forks, live};
 use crate::context::CallContext;
-use crate::functions::{Deleted, Nothing, subscriptions};
+use crate::functions::{Deleted, Nothing, remains, subscriptions};
 use crate::limits;
-use crate::tables::{Producer, Stream, producer, stream};
+use crate::tables::{Stream, stream};
 
 /// `streams:delete`
 pub fn delete(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<()> {
@@ -17,7 +17,7 @@ pub fn delete(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<()> {
     remove(tx, stream).map(drop)
 }
 
-/// Removes a stream with its data. One that has forks is only marked, and `false` is returned. A marked
+/// Removes a stream; its data is swept later, in bounded steps. One that has forks is only marked, and `false` is returned. A marked
 /// source goes with its last fork.
 pub(super) fn remove(tx: &mut Tx<'_>, mut stream: Stream) -> Result<bool> {
     if has_forks(tx, &stream)? {
@@ -32,23 +32,36 @@ pub(super) fn remove(tx: &mut Tx<'_>, mut stream: Stream) -> Result<bool> {
     if !stream.gone {
         subscriptions::wakes::stream_ended(tx, &stream)?;
     }
-    let mut next = Some(stream);
-    while let Some(stream) = next.take() {
-        // Never more than these: an append makes no producer beyond them.
-        for producer in tx.query::<Producer>(producer::BY_STREAM).eq(&stream.id).take(limits::STREAM_PRODUCERS)? {
-            tx.delete(&producer.id)?;
-        }
-        tx.log_delete(stream.id.as_str())?;
-        tx.delete(&stream.id)?;
-        let source = stream.source_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten();
-        if let Some(source) = source
-            && source.gone
-            && !has_forks(tx, &source)?
-        {
-            next = Some(source);
-        }
+    let mut source = give_up(tx, stream, 0)?;
+    for freed in 1..=limits::FREED_SOURCES {
+        let Some(unused) = source else { break };
+        source = give_up(tx, unused, freed)?;
     }
     Ok(true)
+}
+
+/// Takes the row away and leaves the data to the sweep. Returns the source if that has to go, too; the last
+/// of a long chain is left to the sweep.
+fn give_up(tx: &mut Tx<'_>, stream: Stream, freed: usize) -> Result<Option<Stream>> {
+    tx.delete(&stream.id)?;
+    let source = stream.source_id.as_ref().map(|id| unused(tx, id)).transpose()?.flatten();
+    let later = source.as_ref().filter(|_| freed == limits::FREED_SOURCES).map(|source| source.id.clone());
+    remains::leave(tx, stream.id.as_str(), later)?;
+    Ok(source)
+}
+
+/// A deleted stream that no fork reads any more.
+fn unused(tx: &mut Tx<'_>, id: &Id<Stream>) -> Result<Option<Stream>> {
+    let Some(stream) = tx.get(id)?.filter(|stream| stream.gone) else { return Ok(None) };
+    Ok(if has_forks(tx, &stream)? { None } else { Some(stream) })
+}
+
+/// Removes a deleted stream that may have lost its last fork.
+pub(crate) fn collect(tx: &mut Tx<'_>, id: &Id<Stream>) -> Result<()> {
+    match unused(tx, id)? {
+        Some(stream) => remove(tx, stream).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// `streams:nextDeadline`: when the next stream is over.

@@ -1,5 +1,7 @@
 //! Which streams a subscription watches: named ones, and those that its pattern finds.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use spool_protocol::Result;
@@ -9,7 +11,7 @@ use super::owned;
 use crate::context::CallContext;
 use crate::functions::streams;
 use crate::limits::{self, check_bytes, check_count};
-use crate::tables::{Link, Subscription, subscription};
+use crate::tables::{Link, Stream, Subscription, subscription};
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -22,7 +24,9 @@ pub struct LinkMany {
 /// `subscriptions:link`: watches more streams, from their present ends on.
 pub fn link(tx: &mut Tx<'_>, _ctx: &CallContext, args: LinkMany) -> Result<()> {
     let row = owned(tx, &args.owner, &args.name)?;
-    check_count("streams", args.streams.len() + all(tx, &row)?.len(), limits::SUBSCRIPTION_LINKS)?;
+    let named = tx.query::<Link>(subscription::BY_EXPLICIT).eq(&row.id).eq(true).count()?;
+    let named = usize::try_from(named).unwrap_or(usize::MAX);
+    check_count("streams", named.saturating_add(args.streams.len()), limits::SUBSCRIPTION_LINKS)?;
     for path in &args.streams {
         add(tx, &row, path)?;
     }
@@ -45,8 +49,41 @@ pub fn unlink(tx: &mut Tx<'_>, _ctx: &CallContext, args: UnlinkOne) -> Result<()
     if link.glob { tx.put(&link) } else { tx.delete(&link.id).map(drop) }
 }
 
-pub(super) fn all(tx: &mut Tx<'_>, row: &Subscription) -> Result<Vec<Link>> {
-    tx.query::<Link>(subscription::LINKS).eq(&row.id).take(limits::SUBSCRIPTION_LINKS)
+/// Streams that have something new, the first of them that fit one wake. However many a subscription
+/// watches, only these cost it anything.
+pub(super) fn pending(tx: &mut Tx<'_>, row: &Subscription) -> Result<Vec<(Link, u64)>> {
+    let marked = tx.query::<Link>(subscription::BY_IDLE).eq(&row.id).eq(None::<bool>);
+    let mut pending = Vec::new();
+    for mut link in marked.take(limits::SUBSCRIPTION_LINKS)? {
+        let tail = tail(tx, &row.owner, &link.path)?;
+        if link.is_pending(tail) {
+            pending.push((link, tail));
+        } else {
+            // Links of an earlier version have no mark.
+            link.settle(tail);
+            tx.put(&link)?;
+        }
+    }
+    Ok(pending)
+}
+
+/// The streams that the present wake speaks of.
+pub(super) fn woken(tx: &mut Tx<'_>, row: &Subscription) -> Result<Vec<Link>> {
+    tx.query::<Link>(subscription::BY_WAKE).eq(&row.id).eq(row.generation).take(limits::SUBSCRIPTION_LINKS)
+}
+
+/// What is shown of a subscription: those of its wake, then those with news, then others, by name.
+pub(super) fn shown(tx: &mut Tx<'_>, row: &Subscription) -> Result<Vec<Link>> {
+    let mut links = if row.wake.is_some() { woken(tx, row)? } else { Vec::new() };
+    for idle in [None, Some(true)] {
+        let more = tx.query::<Link>(subscription::BY_IDLE).eq(&row.id).eq(idle);
+        links.extend(more.take(limits::SUBSCRIPTION_LINKS)?);
+    }
+    let mut seen = HashSet::new();
+    links.retain(|link| seen.insert(link.id.as_str().to_owned()));
+    links.truncate(limits::SUBSCRIPTION_LINKS);
+    links.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(links)
 }
 
 pub(super) fn one(tx: &mut Tx<'_>, row: &Subscription, path: &str) -> Result<Option<Link>> {
@@ -59,27 +96,42 @@ pub(super) fn add(tx: &mut Tx<'_>, row: &Subscription, path: &str) -> Result<()>
     let link = match one(tx, row, path)? {
         Some(link) => Link { explicit: true, ..link },
         None => {
-            let acked = tail(tx, &row.owner, path)?;
-            Link { explicit: true, glob: false, ..new(tx, row, path, Some(acked)) }
+            let tail = tail(tx, &row.owner, path)?;
+            Link { explicit: true, glob: false, ..new(tx, row, path, Some(tail), tail) }
         }
     };
     tx.put(&link)
 }
 
-/// Links a stream that the pattern found. `None` where the subscription has as many as it may.
-pub(super) fn note(tx: &mut Tx<'_>, row: &Subscription, path: &str, acked: Option<u64>) -> Result<Option<Link>> {
-    let link = match one(tx, row, path)? {
-        Some(link) if link.glob => return Ok(Some(link)),
-        Some(link) => Link { glob: true, ..link },
-        None if all(tx, row)?.len() >= limits::SUBSCRIPTION_LINKS => return Ok(None),
-        None => new(tx, row, path, acked),
+/// Links a stream that the pattern found and that ends at `tail`. Everything before `acked` was there before
+/// the subscription.
+pub(super) fn note(tx: &mut Tx<'_>, row: &Subscription, path: &str, acked: Option<u64>, tail: u64) -> Result<()> {
+    let before = one(tx, row, path)?;
+    let mut link = match &before {
+        Some(link) => Link { glob: true, ..link.clone() },
+        None => new(tx, row, path, acked, tail),
     };
-    tx.put(&link)?;
-    Ok(Some(link))
+    link.settle(tail);
+    if before.as_ref() == Some(&link) { Ok(()) } else { tx.put(&link) }
 }
 
-fn new(tx: &mut Tx<'_>, row: &Subscription, path: &str, acked: Option<u64>) -> Link {
-    Link {
+/// Notes that a stream has grown to `tail`. Whether the subscription watches it.
+pub(super) fn grew(tx: &mut Tx<'_>, row: &Subscription, stream: &Stream, before: u64, tail: u64) -> Result<bool> {
+    if row.pattern.as_ref().is_some_and(|pattern| matches(pattern, &stream.path)) {
+        // A stream without a link is one that has not grown since the subscription was made, or is newer.
+        let is_older = before > 0 && stream.creation_time <= row.creation_time;
+        note(tx, row, &stream.path, is_older.then_some(before), tail)?;
+        return Ok(true);
+    }
+    let Some(mut link) = one(tx, row, &stream.path)? else { return Ok(false) };
+    if link.idle.take().is_some() {
+        tx.put(&link)?;
+    }
+    Ok(true)
+}
+
+fn new(tx: &mut Tx<'_>, row: &Subscription, path: &str, acked: Option<u64>, tail: u64) -> Link {
+    let mut link = Link {
         id: tx.new_id(),
         creation_time: tx.now() as f64,
         subscription_id: row.id.clone(),
@@ -87,12 +139,16 @@ fn new(tx: &mut Tx<'_>, row: &Subscription, path: &str, acked: Option<u64>) -> L
         explicit: false,
         glob: true,
         acked,
+        woken_in: None,
         woken_at: None,
-    }
+        idle: None,
+    };
+    link.settle(tail);
+    link
 }
 
 /// Where a stream ends now; 0 if there is none.
-pub(super) fn tail(tx: &mut Tx<'_>, owner: &str, path: &str) -> Result<u64> {
+pub(crate) fn tail(tx: &mut Tx<'_>, owner: &str, path: &str) -> Result<u64> {
     match streams::row(tx, owner, path)?.filter(|stream| !stream.gone) {
         Some(stream) => streams::end(tx, &stream),
         None => Ok(0),
@@ -101,7 +157,7 @@ pub(super) fn tail(tx: &mut Tx<'_>, owner: &str, path: &str) -> Result<u64> {
 
 /// Whether a pattern holds a path: `*` is exactly one segment, `**` any number of them. An escaped `%2A`
 /// is a star that means itself.
-pub(super) fn matches(pattern: &str, path: &str) -> bool {
+pub(crate) fn matches(pattern: &str, path: &str) -> bool {
     let pattern: Vec<&str> = pattern.split('/').filter(|segment| !segment.is_empty()).collect();
     let path: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     // `reached[i]`: whether the pattern so far can end before segment `i`. Linear in both lengths, so

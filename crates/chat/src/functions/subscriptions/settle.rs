@@ -87,9 +87,11 @@ fn acknowledge(tx: &mut Tx<'_>, row: &Subscription, ack: &Ack) -> Result<()> {
     if link.acked.is_some_and(|acked| ack.offset < acked) {
         return Err(refused("An acknowledged offset lies before an earlier one."));
     }
-    if ack.offset > links::tail(tx, &row.owner, &ack.path)? {
+    let tail = links::tail(tx, &row.owner, &ack.path)?;
+    if ack.offset > tail {
         return Err(refused("An acknowledged offset lies beyond the stream's end."));
     }
     link.acked = Some(ack.offset);
+    link.settle(tail);
     tx.put(&link)
 }

@@ -11,21 +11,18 @@ use super::{LinkView, link_views, links, owned};
 use crate::context::CallContext;
 use crate::functions::{Nothing, streams};
 use crate::limits;
-use crate::tables::{Stream, Subscription, Wake, Wakes, subscription};
+use crate::tables::{Link, Stream, Subscription, Wake, Wakes, subscription};
 
 /// The longest pause between two tries of a delivery, in ms.
 const LONGEST_PAUSE_MS: u64 = 60_000;
 
-/// A stream has new data: whoever watches it and is idle begins a wake, in the same transaction.
-pub(crate) fn stream_grew(tx: &mut Tx<'_>, stream: &Stream) -> Result<()> {
+/// A stream has new data after offset `before`: whoever watches it and is idle begins a wake, in the same
+/// transaction.
+pub(crate) fn stream_grew(tx: &mut Tx<'_>, stream: &Stream, before: u64) -> Result<()> {
+    let tail = streams::end(tx, stream)?;
     let watching = tx.query::<Subscription>(subscription::BY_NAME).eq(stream.owner.as_str());
     for row in watching.take(limits::SUBSCRIPTIONS)? {
-        let matched = row.pattern.as_ref().is_some_and(|pattern| links::matches(pattern, &stream.path));
-        let link = match matched {
-            true => links::note(tx, &row, &stream.path, None)?,
-            false => links::one(tx, &row, &stream.path)?,
-        };
-        if link.is_some() && row.wake.is_none() {
+        if links::grew(tx, &row, stream, before, tail)? && row.wake.is_none() {
             begin(tx, row, &stream.path)?;
         }
     }
@@ -39,6 +36,7 @@ pub(crate) fn stream_ended(tx: &mut Tx<'_>, stream: &Stream) -> Result<()> {
         if let Some(mut link) = links::one(tx, &row, &stream.path)? {
             if link.explicit {
                 (link.acked, link.woken_at) = (None, None);
+                link.settle(0);
                 tx.put(&link)?;
             } else {
                 tx.delete(&link.id)?;
@@ -53,11 +51,8 @@ fn begin(tx: &mut Tx<'_>, mut row: Subscription, because_of: &str) -> Result<Sub
     row.generation += 1;
     let id: Id<Subscription> = tx.new_id();
     row.wake = Some(Wake { wake_id: format!("w_{id}"), holder: None, lease_expires_at: None });
-    for link in links::all(tx, &row)? {
-        let woken_at = Some(links::tail(tx, &row.owner, &link.path)?);
-        if link.woken_at != woken_at {
-            tx.put(&crate::tables::Link { woken_at, ..link })?;
-        }
+    for (link, tail) in links::pending(tx, &row)? {
+        tx.put(&Link { woken_in: Some(row.generation), woken_at: Some(tail), ..link })?;
     }
     match &row.wakes {
         Wakes::Webhook { .. } => row.due_at = Some(tx.now()),
@@ -91,9 +86,8 @@ fn announce(tx: &mut Tx<'_>, row: &Subscription, wake_stream: &str, because_of: 
 /// Ends the wake; if more is pending, the next begins at once. Says whether it did.
 pub(super) fn finish(tx: &mut Tx<'_>, mut row: Subscription) -> Result<bool> {
     (row.wake, row.due_at, row.failures) = (None, None, 0);
-    let pending = link_views(tx, &row)?.into_iter().find(LinkView::is_pending);
-    match pending {
-        Some(link) => begin(tx, row, &link.path).map(|_| true),
+    match links::pending(tx, &row)?.first() {
+        Some((link, _)) => begin(tx, row, &link.path).map(|_| true),
         None => tx.put(&row).map(|()| false),
     }
 }
@@ -156,8 +150,7 @@ pub fn claim(tx: &mut Tx<'_>, _ctx: &CallContext, args: Claim) -> Result<Held> {
             .with("holder", holder)
             .with("generation", row.generation));
     }
-    let pending = link_views(tx, &row)?.into_iter().find(LinkView::is_pending);
-    let Some(pending) = pending else {
+    let Some((pending, _)) = links::pending(tx, &row)?.into_iter().next() else {
         return Err(Error::new(Code::StreamConflict, "Nothing is pending.").with("reason", "NO_PENDING_WORK"));
     };
     let row = if row.wake.is_none() { begin(tx, row, &pending.path)? } else { row };
@@ -213,9 +206,10 @@ pub fn delivered(tx: &mut Tx<'_>, _ctx: &CallContext, args: Delivered) -> Result
         return tx.put(&row);
     }
     if args.done {
-        for mut link in links::all(tx, &row)? {
+        for mut link in links::woken(tx, &row)? {
             if link.woken_at > link.acked {
                 link.acked = link.woken_at;
+                link.settle(links::tail(tx, &row.owner, &link.path)?);
                 tx.put(&link)?;
             }
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use spool_protocol::Result;
 use spool_store::{Order, Tx};
 
-use super::super::{Deleted, Nothing, uploads};
+use super::super::{Deleted, Nothing, remains, uploads};
 use super::{One, find_default};
 use crate::context::CallContext;
 use crate::limits;
@@ -70,10 +70,10 @@ fn clear_some(tx: &mut Tx<'_>, mut thread: Thread) -> Result<Deleted> {
 }
 
 fn delete_generation(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
-    tx.log_delete(generation.id.as_str())?;
     for approval in tx.query::<Approval>(approval::BY_GENERATION).eq(&generation.id).collect()? {
         tx.delete(&approval.id)?;
     }
+    remains::leave(tx, generation.id.as_str(), None)?;
     tx.delete(&generation.id).map(drop)
 }
 

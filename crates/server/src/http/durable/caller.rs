@@ -35,11 +35,41 @@ pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Who
             let message = format!("The scopes of this key do not cover {needs}.");
             return Err(Error::new(Code::Forbidden, message).with("scope", needs));
         }
-        Principal::Anonymous if app.config.streams.dev_open => EVERYBODY.to_owned(),
+        Principal::Anonymous if app.config.streams.dev_open => {
+            check_local(headers)?;
+            EVERYBODY.to_owned()
+        }
         Principal::Anonymous => return Err(Error::new(Code::Unauthenticated, "Streams need a signed-in caller.")),
         Principal::System => return Err(Error::new(Code::Forbidden, "The server itself has no streams.")),
     };
     Ok(Whose { owner, principal })
+}
+
+/// While the wire is open, only for names and pages of this machine. Any page in a browser here can send
+/// requests to the loopback address, and says which site it is of (`Origin`). A site can also point its own
+/// name to that address, so that its pages are of the same origin as this server: then `Host` has that name.
+fn check_local(headers: &HeaderMap) -> Result<()> {
+    let mut hosts = headers.get_all(::http::header::HOST).iter();
+    let host = hosts.next().filter(|_| hosts.next().is_none()).and_then(|host| host.to_str().ok());
+    if !host.is_some_and(is_local) {
+        let message = "Without a token, streams are open under localhost, 127.0.0.1 and [::1] only.";
+        return Err(Error::new(Code::Forbidden, message).with("header", "host"));
+    }
+    let mut origins = headers.get_all(::http::header::ORIGIN).iter().map(|origin| origin.to_str().unwrap_or_default());
+    if !origins.all(|origin| origin.split_once("://").is_some_and(|(_, host)| is_local(host))) {
+        let message = "Without a token, streams are open to pages of localhost, 127.0.0.1 and [::1] only.";
+        return Err(Error::new(Code::Forbidden, message).with("header", "origin"));
+    }
+    Ok(())
+}
+
+/// `localhost`, `127.0.0.1` or `[::1]`, with or without a port.
+fn is_local(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1" || name == "[::1]"
 }
 
 /// Who reads `path`: by the header, or by the signature in the URL.
@@ -69,4 +99,35 @@ pub fn signed(app: &App, params: &[(String, String)], path: &str) -> Result<Opti
         return Err(refused("expired", "the URL has expired"));
     }
     Ok(Some(user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_local;
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        for host in ["localhost", "LocalHost:3210", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:3210"] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "evil.example",
+            "localhost.evil.example",
+            "evil.example:3210",
+            "127.0.0.1.nip.io",
+            "localhost:",
+            "localhost:80:80",
+            "localhost@evil.example",
+            "::1",
+            "[::1",
+            "0.0.0.0",
+            "127.0.0.2",
+            "localhost.",
+            " localhost",
+        ] {
+            assert!(!is_local(host), "{host}");
+        }
+    }
 }

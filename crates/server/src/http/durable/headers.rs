@@ -40,9 +40,13 @@ const LONGEST_TTL: u64 = 9_007_199_254;
 /// Largest integer that every JavaScript client can send.
 const SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// The header's value. `None` if it is absent, and for types and TTLs also if it is empty.
+/// The header's value, `None` if it is absent. Of two that contradict each other neither is believed.
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {
-    let value = headers.get(name).map(|value| value.to_str()).transpose();
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().map(|value| value.to_str()).transpose();
+    if values.next().is_some() {
+        return Err(malformed(name, "is given more than once"));
+    }
     value.map_err(|_| malformed(name, "is not ASCII"))
 }
 

@@ -286,6 +286,9 @@ fn shown(app: &App, view: &View) -> Value {
         let signing = json!({ "alg": "ed25519", "kid": app.stream_keys.key_id(), "jwks_url": jwks });
         shown["webhook"] = json!({ "url": url, "signing": signing });
     }
+    if view.truncated {
+        shown["truncated"] = true.into();
+    }
     for (name, value) in
         [("pattern", &view.pattern), ("wake_stream", &view.wake_stream), ("description", &view.description)]
     {

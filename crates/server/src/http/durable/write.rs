@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use spool_chat::Principal;
 use spool_chat::functions::streams::Meta;
 use spool_chat::tables::Generation;
+use spool_chat::tables::stream::media_type;
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
@@ -88,7 +89,7 @@ pub async fn append(
     let close = headers::is_closing(&request)?;
     if let Target::Generation(id) = paths::target(path.clone())? {
         let whose = caller::identify(&app, &request, "generations:append").await?;
-        return append_events(&app, &whose, &id, &body, close).await;
+        return append_events(&app, &whose, &id, &request, &body, close).await;
     }
     let whose = caller::identify(&app, &request, "streams:append").await?;
     let mut args = json!({ "owner": whose.owner, "path": writable(path)?, "close": close });
@@ -103,7 +104,10 @@ pub async fn append(
     } else {
         let missing = || Error::bad_request("Content-Type is missing").with("path", "Content-Type");
         let content_type = headers::content_type(&request)?.ok_or_else(missing)?;
-        args["pieces"] = pieces(Kind::of(&content_type), &body, false)?.into();
+        args["pieces"] = match pieces(Kind::of(&content_type), &body, false) {
+            Ok(pieces) => pieces.into(),
+            Err(fault) => return Err(earlier_fault(&app, &args, &content_type).await.unwrap_or(fault).into()),
+        };
         args["contentType"] = content_type.into();
         if let Some(seq) = headers::sequence(&request)? {
             args["seq"] = seq.into();
@@ -123,35 +127,82 @@ pub async fn append(
     Ok(reply.send(if is_news { StatusCode::OK } else { StatusCode::NO_CONTENT }, Body::empty()))
 }
 
+/// What the protocol asks about before it asks whether the body is sound: is the stream there, is it open, is
+/// it of this type.
+async fn earlier_fault(app: &App, args: &Value, content_type: &str) -> Option<Error> {
+    let named = json!({ "owner": args["owner"], "path": args["path"] });
+    let meta = match app.functions.query_as_system("streams:meta", named).await {
+        Ok((_, meta)) => answer::<Meta>("streams:meta", &meta),
+        Err(error) => Err(error),
+    };
+    match meta {
+        Err(error) => Some(error),
+        Ok(meta) if meta.closed => Some(Error::new(Code::LogSealed, "The stream is closed.").with("end", meta.end)),
+        Ok(meta) if media_type(content_type) != media_type(&meta.content_type) => {
+            let message = format!("The stream is {}.", meta.content_type);
+            Some(Error::new(Code::StreamConflict, message).with("reason", "content_type"))
+        }
+        Ok(_) => None,
+    }
+}
+
 /// What `generations:append` answers.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Added {
     appended: bool,
     cursor: u64,
     reason: Option<String>,
+    producer_seq: Option<u64>,
+    #[serde(default)]
+    duplicate: bool,
 }
 
 /// The runner of an answer adds events, under the rules of `generations:append`; users only read.
-async fn append_events(app: &App, whose: &Whose, id: &Id<Generation>, body: &[u8], close: bool) -> Answer {
+async fn append_events(
+    app: &App, whose: &Whose, id: &Id<Generation>, request: &HeaderMap, body: &[u8], close: bool,
+) -> Answer {
     if !matches!(*whose.principal, Principal::Service { .. }) {
         return Err(read_only().into());
     }
     if close {
         return Err(Error::bad_request("an answer ends with generations:finish, which says how").into());
     }
+    let missing = || Error::bad_request("Content-Type is missing").with("path", "Content-Type");
+    if Kind::of(&headers::content_type(request)?.ok_or_else(missing)?) != Kind::Json {
+        return Err(Error::new(Code::StreamConflict, "An answer is application/json.")
+            .with("reason", "content_type")
+            .into());
+    }
+    if headers::sequence(request)?.is_some() {
+        let message = "Stream-Seq: an answer has one writer; Producer-Id, -Epoch and -Seq order its appends";
+        return Err(Error::bad_request(message).with("path", "Stream-Seq").into());
+    }
+    let producer = headers::producer(request)?;
     let fault = |error: serde_json::Error| Error::bad_request(format!("the body is not a list of events: {error}"));
     let events: Value = serde_json::from_slice(body).map_err(fault)?;
     let events = if events.is_array() { events } else { json!([events]) };
-    let args = json!({ "generationId": id, "events": events });
+    if events.as_array().is_some_and(Vec::is_empty) {
+        return Err(Error::bad_request("an empty array has nothing to append").into());
+    }
+    let mut args = json!({ "generationId": id, "events": events });
+    if let Some((id, epoch, seq)) = &producer {
+        args["producer"] = json!({ "id": id, "epoch": epoch, "seq": seq });
+    }
     let added = app.functions.mutate("generations:append", &whose.principal, args, None).await?;
-    let Added { appended, cursor, reason } = answer("generations:append", &added.value)?;
+    let Added { appended, cursor, reason, producer_seq, duplicate } = answer("generations:append", &added.value)?;
     if !appended {
         let message = reason.unwrap_or_else(|| "The answer is over.".to_owned());
         return Err(Error::new(Code::LogSealed, message).with("end", cursor).into());
     }
     let mut reply = Reply::bare();
     reply.set(headers::NEXT_OFFSET, offset::format(cursor));
-    Ok(reply.send(StatusCode::NO_CONTENT, Body::empty()))
+    if let (Some((_, epoch, _)), Some(seq)) = (&producer, producer_seq) {
+        reply.set(headers::PRODUCER_EPOCH, epoch.to_string());
+        reply.set(headers::PRODUCER_SEQ, seq.to_string());
+    }
+    let is_news = producer.is_some() && !duplicate;
+    Ok(reply.send(if is_news { StatusCode::OK } else { StatusCode::NO_CONTENT }, Body::empty()))
 }
 
 fn read_only() -> Error {

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::Timestamp;
+use crate::backend::{Limit, Removed};
 use crate::limits;
 use crate::logs::Chunk;
 
@@ -144,13 +145,21 @@ impl Journal {
         Ok(None)
     }
 
-    /// Removes all rows of `log`, in the open transaction.
-    pub fn delete(&self, sqlite: &Connection, log: &str) -> rusqlite::Result<()> {
-        let mut statement = sqlite.prepare_cached("DELETE FROM _log_journal WHERE seq = ?1 AND log = ?2")?;
-        for seq in self.seqs(None, log, 0).unwrap_or_default() {
-            statement.execute(params![seq, log])?;
+    /// Removes rows of `log` from its end, in the open transaction.
+    pub fn delete(&self, sqlite: &Connection, log: &str, limit: Limit) -> rusqlite::Result<Removed> {
+        let mut removed = Removed::default();
+        let sql = "DELETE FROM _log_journal WHERE seq = ?1 AND log = ?2 RETURNING octet_length(data)";
+        let mut statement = sqlite.prepare_cached(sql)?;
+        for seq in self.seqs(None, log, 0).unwrap_or_default().into_iter().rev() {
+            let length = statement.query_row(params![seq, log], |row| row.get::<_, i64>(0)).optional()?;
+            let Some(length) = length else { continue };
+            removed.rows += 1;
+            removed.bytes = removed.bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+            if removed.rows >= limit.rows || removed.bytes >= limit.bytes {
+                break;
+            }
         }
-        Ok(())
+        Ok(removed)
     }
 
     /// Rows that may belong to `log` and end behind `from`; `None` if the index no longer knows what the
