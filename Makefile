@@ -79,7 +79,12 @@ chromium:
 crash: build tests/node_modules
 	cd tests && SPOOL_BIN=target/debug/spool node crash.mjs --kills $${KILLS:-200}
 
-bench: release
+# Redis and the Node reference server of Durable Streams are measured beside Spool where they are installed.
+crates/bench/peers/node_modules: crates/bench/peers/package-lock.json
+	cd crates/bench/peers && $(NPM_CI)
+	@touch $@
+
+bench: release crates/bench/peers/node_modules
 	cargo run --locked --release -p spool-bench
 
 ## Generated files

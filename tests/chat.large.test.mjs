@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import net from "node:net";
 import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { onEnd } from "./lib/cleanup.mjs";
 import { page, send, settled, user } from "./lib/clients.mjs";
 import { FakeLlm } from "./lib/fake-llm.mjs";
@@ -35,11 +36,12 @@ function stalled(t, generationId, token) {
   return socket;
 }
 
-/** Reads a stalled stream to its end: its text. */
+/** Reads a stalled stream to its end: its text, and the error that ended it, if one did. */
 async function readOn(socket) {
   const parser = new SseParser();
   let head = true;
   let text = "";
+  let error;
   const over = gate();
   socket.on("data", (bytes) => {
     let rest = bytes;
@@ -52,13 +54,14 @@ async function readOn(socket) {
     }
     for (const { event, data } of parser.push(rest)) {
       if (event === "text") text += JSON.parse(data).text;
-      if (event === "done") over.open();
+      if (event === "error") error = JSON.parse(data);
+      if (event === "done" || event === "error") over.open();
     }
   });
   socket.on("close", () => over.fail(new Error("closed before the end of the stream")));
   socket.resume();
   await within(over.opened, "the stalled reader to catch up", 60_000);
-  return text;
+  return { text, error };
 }
 
 test("ST-18: readers that stall through a stream of 6 MB neither delay it nor fill the memory", { timeout: 120_000 }, async (t) => {
@@ -79,7 +82,29 @@ test("ST-18: readers that stall through a stream of 6 MB neither delay it nor fi
   assert.equal(message.status, "complete");
   assert.ok(grown < READERS * 4, `${Math.round(grown)} MiB more`);
   const wanted = digest(message.text);
-  for (const socket of readers.slice(0, 3)) assert.equal(digest(await readOn(socket)), wanted);
+  for (const socket of readers.slice(0, 3)) {
+    const { text, error } = await readOn(socket);
+    assert.equal(error, undefined);
+    assert.equal(digest(text), wanted);
+  }
+});
+
+test("a reader that takes nothing for half a minute is sent away, and told where to come back", { timeout: 120_000 }, async (t) => {
+  const { client, token } = await user(t, server);
+  const start = gate();
+  fake.script("twelve megabytes for nobody", [{ wait: start.opened }, ...Array.from({ length: 3000 }, (_, n) => `${n} ${PIECE}`)]);
+  const { generationId, messageId } = await send(client, "twelve megabytes for nobody");
+  const slow = stalled(t, generationId, token);
+  await until(() => slow.bytesWritten > 0 && !slow.connecting);
+  start.open();
+  const { text: whole } = await settled(client, messageId, 60_000);
+  await sleep(33_000);
+  const { text, error } = await readOn(slow);
+  assert.equal(error.code, "overloaded");
+  assert.equal(error.retryable, true);
+  assert.equal(error.offset, Buffer.byteLength(text));
+  const rest = await readOn(stalled(t, `${generationId}?offset=${error.offset}`, token));
+  assert.deepEqual([rest.error, digest(text + rest.text)], [undefined, digest(whole)]);
 });
 
 test("an answer of any size leaves its thread readable", { timeout: 120_000 }, async (t) => {

@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { FakeLlm } from "../lib/fake-llm.mjs";
 import { Server, serviceKey } from "../lib/server.mjs";
+import { until } from "../lib/wait.mjs";
 import { answerOf, chat, chunks, guestOf, refused, releases, request, text, textOf, written } from "./lib.mjs";
 
 const fake = await FakeLlm.start({ after });
@@ -73,6 +74,8 @@ for (const release of releases) {
       await append(text("see "), { type: "file", uploadId: file._id }, text("there"));
       const talk = chat(t, release, server, token, { id });
       const following = talk.resumeStream();
+      // Once the answer is over there is nothing to resume.
+      await until(() => answerOf(talk)?.parts.length >= 3);
       await finish();
       await following;
       assert.deepEqual([talk.status, talk.faults], ["ready", []]);

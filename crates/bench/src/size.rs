@@ -27,17 +27,21 @@ pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
     let server = Server::start(binary, directory.path(), Some(model.address)).await?;
     let guest = server.guest().await?;
 
-    let generation = begin(&server, &guest).await?;
-    let followers = Readers::start(server.address(), &model.pacer, tokens)?;
-    followers
-        .streams
-        .send(Ask::Events { path: format!("/api/stream/{generation}"), token: Some(guest.token.clone()) })?;
-    let seen = tokio::time::timeout(PATIENCE, followers.finish()).await??;
-    let sse = seen.bytes as f64 / f64::from(tokens);
-    ensure!(seen.arrivals.len() == tokens as usize, "{} of {tokens} tokens came by SSE", seen.arrivals.len());
-    add(report, "SSE", sse, json!({ "tokens": tokens }));
+    for wire in ["plain events", "AI SDK", "Durable Streams"] {
+        let (thread, generation) = begin(&server, &guest).await?;
+        let path = match wire {
+            "plain events" => format!("/api/stream/{generation}"),
+            "AI SDK" => format!("/api/chat/{thread}/stream?activeStreamId={generation}"),
+            _ => format!("/v1/stream/generations/{generation}?offset=-1&live=sse"),
+        };
+        let readers = Readers::start(server.address(), &model.pacer, tokens)?;
+        readers.add(Ask::Events { path, token: Some(guest.token.clone()) })?;
+        let seen = tokio::time::timeout(PATIENCE, readers.finish()).await??;
+        ensure!(seen.arrivals.len() == tokens as usize, "{} of {tokens} tokens came by {wire}", seen.arrivals.len());
+        add(report, wire, seen.bytes as f64 / f64::from(tokens), json!({ "tokens": tokens }));
+    }
 
-    let generation = begin(&server, &guest).await?;
+    let (_, generation) = begin(&server, &guest).await?;
     let reading = deltas(&server, &guest, &generation, tokens);
     let (read, written, results) = tokio::time::timeout(PATIENCE, reading).await??;
     let each = f64::from(tokens);
@@ -68,10 +72,12 @@ fn add(report: &mut Report, wire: &str, bytes: f64, details: Value) {
     });
 }
 
-async fn begin(server: &Server, guest: &Guest) -> Result<String> {
+/// Ids of a thread and of the answer that has begun in it.
+async fn begin(server: &Server, guest: &Guest) -> Result<(String, String)> {
     let thread = server.thread(guest).await?;
     let sent = server.mutate(guest, "turns:send", json!({ "threadId": thread, "text": "Please count." })).await?;
-    sent["generationId"].as_str().map(str::to_owned).with_context(|| format!("turns:send answered {sent}"))
+    let generation = sent["generationId"].as_str().map(str::to_owned);
+    Ok((thread, generation.with_context(|| format!("turns:send answered {sent}"))?))
 }
 
 /// Reads a whole answer as a client does that moves its cursor on with every result. Returns the bytes

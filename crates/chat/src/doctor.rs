@@ -13,8 +13,7 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Approval, Artifact, Generation, Link, Message, Producer, Remains, Stream, Subscription, Thread, Upload, approval,
-    artifact, generation, message, producer, remains, stream, subscription, thread, upload,
+    Stream, approval, artifact, generation, message, producer, remains, stream, subscription, thread, upload,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -69,71 +68,27 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads, generations, messages, artifacts, approvals and uploads first, then what belongs
-/// to durable streams.
+/// Checks one batch: threads first, then generations, messages, artifacts, approvals and uploads, then what
+/// belongs to durable streams.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
     let mut violations = Vec::new();
+    let found = &mut violations;
     let next = match phase {
-        "threads" => {
-            let page = batch::<Thread>(tx, thread::BY_DELETION, within)?;
-            for row in &page.page {
-                checks::thread(tx, row, &mut violations)?;
-            }
-            after(&page, "threads", Some("generations"))
-        }
-        "generations" => {
-            let page = batch::<Generation>(tx, generation::BY_THREAD, within)?;
-            for row in &page.page {
-                checks::generation(tx, row, &mut violations)?;
-            }
-            after(&page, "generations", Some("messages"))
-        }
-        "messages" => {
-            let page = batch::<Message>(tx, message::BY_THREAD, within)?;
-            for row in &page.page {
-                checks::message(tx, row, &mut violations)?;
-            }
-            after(&page, "messages", Some("artifacts"))
-        }
-        "artifacts" => {
-            let page = batch::<Artifact>(tx, artifact::BY_THREAD, within)?;
-            for row in &page.page {
-                checks::artifact(tx, row, &mut violations)?;
-            }
-            after(&page, "artifacts", Some("approvals"))
-        }
-        "approvals" => {
-            let page = batch::<Approval>(tx, approval::BY_THREAD, within)?;
-            for row in &page.page {
-                checks::approval(tx, row, &mut violations)?;
-            }
-            after(&page, "approvals", Some("uploads"))
-        }
-        "uploads" => {
-            let page = batch::<Upload>(tx, upload::BY_THREAD, within)?;
-            for row in &page.page {
-                checks::upload(tx, row, &mut violations)?;
-            }
-            after(&page, "uploads", Some("streams"))
-        }
-        "streams" => stream_batch(tx, within, &mut violations)?,
-        "producers" => {
-            let next = Some("subscriptions");
-            each::<Producer>(tx, producer::BY_STREAM, (phase, next), within, &mut violations, streams::producer)?
-        }
+        "threads" => each(tx, thread::BY_DELETION, (phase, Some("generations")), within, found, checks::thread)?,
+        "generations" => each(tx, generation::BY_THREAD, (phase, Some("messages")), within, found, checks::generation)?,
+        "messages" => each(tx, message::BY_THREAD, (phase, Some("artifacts")), within, found, checks::message)?,
+        "artifacts" => each(tx, artifact::BY_THREAD, (phase, Some("approvals")), within, found, checks::artifact)?,
+        "approvals" => each(tx, approval::BY_THREAD, (phase, Some("uploads")), within, found, checks::approval)?,
+        "uploads" => each(tx, upload::BY_THREAD, (phase, Some("streams")), within, found, checks::upload)?,
+        "streams" => stream_batch(tx, within, found)?,
+        "producers" => each(tx, producer::BY_STREAM, (phase, Some("subscriptions")), within, found, streams::producer)?,
         "subscriptions" => {
-            let check = |_: &mut Tx<'_>, row: &Subscription, findings: &mut Findings<'_>| {
-                streams::subscription(row, findings);
-                Ok(())
-            };
-            each(tx, subscription::BY_NAME, (phase, Some("links")), within, &mut violations, check)?
+            each(tx, subscription::BY_NAME, (phase, Some("links")), within, found, streams::subscription)?
         }
-        "links" => {
-            each::<Link>(tx, subscription::LINKS, (phase, Some("remains")), within, &mut violations, streams::link)?
-        }
-        "remains" => each::<Remains>(tx, remains::BY_OF, (phase, None), within, &mut violations, streams::remains)?,
+        "links" => each(tx, subscription::LINKS, (phase, Some("remains")), within, found, streams::link)?,
+        "remains" => each(tx, remains::BY_OF, (phase, None), within, found, streams::remains)?,
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };
     Ok(Report { violations, cursor: next })

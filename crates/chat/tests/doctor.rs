@@ -43,8 +43,7 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for artifacts, approvals and uploads each, and one for each of the five tables of durable streams,
-    // which are empty.
+    // One for each of the other three tables of chats, and for each of the five of durable streams, which are empty.
     assert_eq!(batches, 2 + 2 + 3 + 3 + 5);
 }
 

@@ -3,7 +3,7 @@
 use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
 use spool_store::{Order, Tx};
 
-use super::{Findings, Violation};
+use super::Findings;
 use crate::states::{GenerationStatus, MessageStatus};
 use crate::tables::{
     Approval, Artifact, ArtifactVersion, Generation, Message, Role, Thread, Upload, approval, artifact, generation,
@@ -11,8 +11,7 @@ use crate::tables::{
 };
 use crate::turn;
 
-pub(super) fn thread(tx: &mut Tx<'_>, row: &Thread, into: &mut Vec<Violation>) -> Result<()> {
-    let mut findings = Findings { id: row.id.as_str(), into };
+pub(super) fn thread(tx: &mut Tx<'_>, row: &Thread, findings: &mut Findings<'_>) -> Result<()> {
     if row.deleted_at.is_none() {
         let count = tx.query::<Message>(message::BY_THREAD).eq(&row.id).count()?;
         let first = tx.query::<Message>(message::BY_THREAD).eq(&row.id).first()?.map(|message| message.seq);
@@ -41,8 +40,7 @@ pub(super) fn thread(tx: &mut Tx<'_>, row: &Thread, into: &mut Vec<Violation>) -
     Ok(())
 }
 
-pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, into: &mut Vec<Violation>) -> Result<()> {
-    let mut findings = Findings { id: row.id.as_str(), into };
+pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findings<'_>) -> Result<()> {
     let over = row.status.is_terminal();
     findings.expect(tx.get(&row.thread_id)?.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
     let active = (!over).then_some(&row.thread_id);
@@ -62,7 +60,7 @@ pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, into: &mut Vec<Viola
             format!("the message is {}, not {}", message.status.as_str(), row.status.as_str())
         });
     }
-    log(tx, row, &mut findings)
+    log(tx, row, findings)
 }
 
 fn log(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findings<'_>) -> Result<()> {
@@ -85,8 +83,7 @@ fn log(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findings<'_>) -> Result
     Ok(())
 }
 
-pub(super) fn message(tx: &mut Tx<'_>, row: &Message, into: &mut Vec<Violation>) -> Result<()> {
-    let mut findings = Findings { id: row.id.as_str(), into };
+pub(super) fn message(tx: &mut Tx<'_>, row: &Message, findings: &mut Findings<'_>) -> Result<()> {
     findings.expect(tx.get(&row.thread_id)?.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
     let waits = row.queued_in.is_some();
     findings.expect(!waits || row.status == MessageStatus::Pending, "queued", || {
@@ -101,8 +98,7 @@ pub(super) fn message(tx: &mut Tx<'_>, row: &Message, into: &mut Vec<Violation>)
     Ok(())
 }
 
-pub(super) fn artifact(tx: &mut Tx<'_>, row: &Artifact, into: &mut Vec<Violation>) -> Result<()> {
-    let mut findings = Findings { id: row.id.as_str(), into };
+pub(super) fn artifact(tx: &mut Tx<'_>, row: &Artifact, findings: &mut Findings<'_>) -> Result<()> {
     let thread = tx.get(&row.thread_id)?;
     findings.expect(thread.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
     // The purge of a removed thread takes the versions first.
@@ -121,8 +117,7 @@ pub(super) fn artifact(tx: &mut Tx<'_>, row: &Artifact, into: &mut Vec<Violation
     Ok(())
 }
 
-pub(super) fn approval(tx: &mut Tx<'_>, row: &Approval, into: &mut Vec<Violation>) -> Result<()> {
-    let mut findings = Findings { id: row.id.as_str(), into };
+pub(super) fn approval(tx: &mut Tx<'_>, row: &Approval, findings: &mut Findings<'_>) -> Result<()> {
     findings.expect(tx.get(&row.thread_id)?.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
     let pending = row.status == ApprovalStatus::Pending;
     let marked = row.pending == pending && row.due_at == row.expires_at.filter(|_| pending);
@@ -141,8 +136,7 @@ pub(super) fn approval(tx: &mut Tx<'_>, row: &Approval, into: &mut Vec<Violation
 }
 
 /// Whether the bytes are there, only the server can see.
-pub(super) fn upload(tx: &mut Tx<'_>, row: &Upload, into: &mut Vec<Violation>) -> Result<()> {
-    let mut findings = Findings { id: row.id.as_str(), into };
+pub(super) fn upload(tx: &mut Tx<'_>, row: &Upload, findings: &mut Findings<'_>) -> Result<()> {
     if row.deleted_at.is_none() {
         let thread = tx.get(&row.thread_id)?;
         findings.expect(thread.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));

@@ -82,7 +82,7 @@ pub(super) fn producer(tx: &mut Tx<'_>, row: &Producer, findings: &mut Findings<
     Ok(())
 }
 
-pub(super) fn subscription(row: &Subscription, findings: &mut Findings<'_>) {
+pub(super) fn subscription(_tx: &mut Tx<'_>, row: &Subscription, findings: &mut Findings<'_>) -> Result<()> {
     let lease = row.wake.as_ref().and_then(|wake| wake.lease_expires_at);
     let waits = row.wake.is_some() && lease.is_none() && matches!(row.wakes, Wakes::Webhook { .. });
     // A lease is watched; a webhook that waits is due; nothing else is.
@@ -90,6 +90,7 @@ pub(super) fn subscription(row: &Subscription, findings: &mut Findings<'_>) {
     findings.expect(due, "wake_due", || format!("due at {:?}, the lease ends at {lease:?}", row.due_at));
     findings
         .expect(row.wake.is_none() || row.generation > 0, "wake_generation", || "a wake without a number".to_owned());
+    Ok(())
 }
 
 pub(super) fn link(tx: &mut Tx<'_>, row: &Link, findings: &mut Findings<'_>) -> Result<()> {

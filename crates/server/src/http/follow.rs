@@ -218,7 +218,8 @@ impl<W: Wire> Frames<W> {
     fn shed(&mut self) {
         let offset = self.follower.offset;
         let message = format!("The reader is too slow for the stream; it can be resumed at offset {offset}.");
-        self.wire.fail(Error::new(Code::Overloaded, message).with("offset", offset), &mut self.out);
+        let overloaded = Error::new(Code::Overloaded, message).with("offset", offset).with("retryable", true);
+        self.wire.fail(overloaded, &mut self.out);
         self.follower.over = true;
         self.follower.first.clear();
     }

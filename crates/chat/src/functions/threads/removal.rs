@@ -70,10 +70,10 @@ fn clear_some(tx: &mut Tx<'_>, mut thread: Thread) -> Result<Deleted> {
 }
 
 fn delete_generation(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
+    remains::leave(tx, generation.id.as_str(), None)?;
     for approval in tx.query::<Approval>(approval::BY_GENERATION).eq(&generation.id).collect()? {
         tx.delete(&approval.id)?;
     }
-    remains::leave(tx, generation.id.as_str(), None)?;
     tx.delete(&generation.id).map(drop)
 }
 
