@@ -25,6 +25,11 @@ export function clockTime(at: number): string {
   return new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format(at);
 }
 
+/** As briefly as the day allows: the clock today, with the date on any other day. */
+export function nearTime(at: number, now: number): string {
+  return new Date(at).toDateString() === new Date(now).toDateString() ? clockTime(at) : fullTime(at);
+}
+
 /** The heading a time belongs under. */
 export function periodOf(at: number, now: number): string {
   const midnight = new Date(now).setHours(0, 0, 0, 0);

@@ -35,9 +35,20 @@ export const AssistantMessage = memo(function AssistantMessage() {
   );
 });
 
-// Text that grows speaks for itself; anything else needs a sign of life.
+// Text that grows speaks for itself, and a question waits for its reader; anything else needs a sign of life.
 function waits(view: LiveMessage): boolean {
   if (view.activity !== null) return true;
   const last = view.parts.at(-1);
-  return last === undefined || (last.type === "tool_call" && last.state !== "running") || last.type === "source";
+  switch (last?.type) {
+    case undefined:
+    case "source":
+    case "artifact":
+      return true;
+    case "tool_call":
+      return last.state !== "running" && last.state !== "awaiting_approval";
+    case "approval":
+      return last.status !== "pending";
+    default:
+      return false;
+  }
 }

@@ -1,6 +1,8 @@
 // React hooks of Spool. Each is one file; the merging they show is in the package's pure files.
 
 export { SpoolProvider, useSpool } from "./context";
+export { useApproval, useDecide } from "./useApproval";
+export { useArtifact, useUpdateArtifact } from "./useArtifact";
 export { useConnectionState, type ConnectionState } from "./useConnectionState";
 export { useFileAddress } from "./useFileAddress";
 export { useGuestAuth, type GuestAuth } from "./useGuestAuth";

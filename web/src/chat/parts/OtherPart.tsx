@@ -3,8 +3,6 @@
 import type { Part } from "@spool/client";
 
 const NAMES: Partial<Record<Part["type"], string>> = {
-  artifact: "An artifact",
-  approval: "An approval was asked for",
   data: "Data",
 };
 

@@ -3,6 +3,8 @@
 import type { Part } from "@spool/client";
 import { memo } from "react";
 import { Markdown } from "../Markdown";
+import { ApprovalCard } from "./ApprovalCard";
+import { ArtifactCard } from "./ArtifactCard";
 import { FileView } from "./FileView";
 import { OtherPart } from "./OtherPart";
 import { Reasoning } from "./Reasoning";
@@ -24,6 +26,8 @@ export function PartList({ parts, running }: PartListProps) {
         }
         // What the runner was doing is told while it does it, by the message's sign of life.
         if (part.type === "activity") return null;
+        // The card that asks shows the call; it stands alone again once it was decided about.
+        if (part.type === "tool_call" && isAskedAbout(part, parts)) return null;
         return <OnePart key={at} part={part} growing={running && at === last} />;
       })}
     </div>
@@ -35,8 +39,8 @@ interface OnePartProps {
   growing: boolean;
 }
 
-// Parts are only ever appended, so a place in the list is an identity; a part that did not change is the
-// same object and renders no more.
+// Parts are only ever appended, or told anew in their place, so a place in the list is an identity; a part
+// that did not change is the same object and renders no more.
 const OnePart = memo(function OnePart({ part, growing }: OnePartProps) {
   switch (part.type) {
     case "text":
@@ -47,10 +51,19 @@ const OnePart = memo(function OnePart({ part, growing }: OnePartProps) {
       return <ToolCall call={part} />;
     case "file":
       return <FileView file={part} />;
+    case "artifact":
+      return <ArtifactCard part={part} />;
+    case "approval":
+      return <ApprovalCard part={part} />;
     default:
       return <OtherPart part={part} />;
   }
 });
+
+function isAskedAbout(call: Extract<Part, { type: "tool_call" }>, parts: readonly Part[]): boolean {
+  if (call.state !== "awaiting_approval") return false;
+  return parts.some((part) => part.type === "approval" && part.status === "pending" && part.toolCallId === call.toolCallId);
+}
 
 function sourcesFrom(parts: readonly Part[], at: number): SourcePart[] {
   const sources: SourcePart[] = [];

@@ -4,7 +4,7 @@ import type { Part } from "@spool/client";
 import { useId, useState, type ReactNode } from "react";
 import { AlertIcon, CheckIcon, ChevronIcon, PauseIcon, ToolIcon } from "../../icons";
 import { precise } from "../../time";
-import { CodeText } from "../CodeText";
+import { Value } from "./Value";
 
 type Call = Extract<Part, { type: "tool_call" }>;
 
@@ -55,18 +55,6 @@ export function ToolCall({ call }: { call: Call }) {
           ) : null}
         </div>
       )}
-    </div>
-  );
-}
-
-function Value({ label, value }: { label: string; value: unknown }) {
-  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
-  return (
-    <div>
-      <div className="mb-1 text-xs font-medium text-faint">{label}</div>
-      <pre dir="ltr" tabIndex={0} className="max-h-72 overflow-auto rounded-lg border border-line bg-page px-3 py-2.5 font-mono text-[0.78rem] leading-relaxed">
-        <CodeText code={text ?? "nothing"} language={typeof value === "string" ? "text" : "json"} />
-      </pre>
     </div>
   );
 }

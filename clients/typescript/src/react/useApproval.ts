@@ -1,0 +1,17 @@
+// What a person is asked, live, and the decision about it. The first decision is the last: a later one throws
+// `already_resolved`, and the live row says which it was.
+
+import { useMutation } from "convex/react";
+import { useCallback } from "react";
+import { api, type ApprovalsDecideArgs, type ApprovalView } from "../api.generated";
+import { useFound } from "./useFound";
+
+/** `undefined` while loading, `null` if it is missing or someone else's. */
+export function useApproval(approvalId: string): ApprovalView | null | undefined {
+  return useFound(api.approvals.get, { approvalId });
+}
+
+export function useDecide(): (decision: ApprovalsDecideArgs) => Promise<void> {
+  const decide = useMutation(api.approvals.decide);
+  return useCallback(async (decision) => void (await decide(decision)), [decide]);
+}
