@@ -1,6 +1,6 @@
 # make run    a working chat at http://127.0.0.1:3210
 # make test   everything that CI checks
-# make bench  the measurements of docs/benchmarks.md
+# make bench  the measurements of docs/performance.md
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

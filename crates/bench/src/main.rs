@@ -1,4 +1,4 @@
-//! The benchmark: every number of `docs/benchmarks.md`, each beside its raw limit of the same run.
+//! The benchmark: every number of `docs/performance.md`, each beside its raw limit of the same run.
 //!
 //! Times are reported, never asserted: a slow machine is no failure. Counters are asserted (runs per
 //! commit, tokens lost): a broken one makes the exit code 1. Ends only the processes that it started.
