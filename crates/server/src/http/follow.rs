@@ -207,11 +207,20 @@ impl<W: Wire> Frames<W> {
     /// The next bytes of the response.
     async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
         if self.handed_at.elapsed() > PATIENCE && !self.done {
+            if W::BREAKS {
+                return self.cut("the reader is too slow");
+            }
             self.shed();
         }
         let bytes = self.write().await;
         self.handed_at = Instant::now();
         bytes
+    }
+
+    /// Ends the response before the log does.
+    fn cut(&mut self, reason: &'static str) -> Option<Result<Bytes, io::Error>> {
+        self.done = true;
+        W::BREAKS.then(|| Err(io::Error::other(reason)))
     }
 
     /// Sends a reader away that takes too little, with the place to come back to.
@@ -233,11 +242,7 @@ impl<W: Wire> Frames<W> {
             tokio::select! {
                 biased;
                 interrupt = &mut self.interrupt => match interrupt {
-                    Interrupt::Shutdown => {
-                        self.done = true;
-                        let broken = || Err(io::Error::other("the server is shutting down"));
-                        return W::BREAKS.then(broken);
-                    }
+                    Interrupt::Shutdown => return self.cut("the server is shutting down"),
                     Interrupt::Heartbeat(shutdown) => {
                         self.interrupt = interrupt_after(HEARTBEAT, shutdown);
                         if !std::mem::take(&mut self.spoke) {
