@@ -103,7 +103,7 @@ describe("approvals", { concurrency: true }, () => {
   test("AP-05: a time that is up is shown as such, everywhere", async (t) => {
     const { client, backend, ask, decide, generationId } = await begin(t);
     const inbox = watch(client, "approvals:list", page());
-    const asked = await ask("t1", { expiresAt: Date.now() + 300 });
+    const asked = await ask("t1", { expiresAt: Date.now() + 3_000 });
     await until(() => inbox.current?.page[0]?.status === "expired");
     assert.equal(inbox.current.pendingCount, 0);
     assert.equal(await codeOf(decide(asked)), "already_resolved");
