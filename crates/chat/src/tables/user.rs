@@ -31,6 +31,9 @@ pub struct User {
     /// The address of an image, `https://…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
+    /// Whether this person runs the server. Given on the command line only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_admin: bool,
     pub created_at: u64,
     pub updated_at: u64,
 }
@@ -59,11 +62,14 @@ pub struct UserView {
     pub email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
+    /// Whether this person runs the server; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_admin: bool,
 }
 
 impl From<&User> for UserView {
     fn from(user: &User) -> Self {
         let (name, email, picture) = (user.name.clone(), user.email.clone(), user.picture.clone());
-        Self { id: user.id.clone(), kind: user.kind, name, email, picture }
+        Self { id: user.id.clone(), kind: user.kind, name, email, picture, is_admin: user.is_admin }
     }
 }
