@@ -13,6 +13,7 @@ pub mod generations;
 pub mod keys;
 pub mod listing;
 pub mod messages;
+pub mod passwords;
 pub mod remains;
 pub mod server;
 pub mod sessions;
