@@ -45,6 +45,7 @@ pub fn provision(tx: &mut Tx<'_>, _ctx: &CallContext, args: Provision) -> Result
             email: args.email,
             name: args.name,
             picture: args.picture,
+            is_admin: false,
             created_at: now,
             updated_at: now,
         };

@@ -6,8 +6,8 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, messages, remains,
-    server, streams, subscriptions, threads, turns, uploads, users,
+    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, messages, passwords,
+    remains, server, sessions, streams, subscriptions, threads, turns, uploads, users,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -166,6 +166,48 @@ pub static FUNCTIONS: &[Function] = functions![
         "Ends a service key.";
     "credentials:find": Query System credentials::find, credentials::Find => Option<credentials::Found>,
         "What a secret with this hash stands for, or null.";
+    "credentials:openSession": Mutation System credentials::open_session, credentials::OpenSession => spool_store::Id<crate::tables::Credential>,
+        "Stores the hash of a new session's secret.";
+    "credentials:session": Query System credentials::session, credentials::Find => Option<credentials::Session>,
+        "The session that a secret with this hash opens, or null.";
+    "credentials:touch": Mutation System credentials::touch, credentials::Touch => (),
+        "Notes that a credential was used.";
+    "credentials:revoked": Query System credentials::revoked, Nothing => Vec<spool_store::Id<crate::tables::Credential>>,
+        "The credentials that were revoked lately, newest first.";
+    "credentials:revoke": Mutation System credentials::revoke, credentials::One => (),
+        "Ends a credential.";
+    "credentials:revokeAll": Mutation System credentials::revoke_all, credentials::OfUser => (),
+        "Ends every credential of a user, but for one.";
+    "credentials:sweepable": Query System credentials::sweepable, Nothing => bool,
+        "Whether there are sessions that are over.";
+    "credentials:sweep": Mutation System credentials::sweep, credentials::Sweep => crate::functions::Deleted,
+        "Removes sessions that are over, in bounded steps.";
+
+    "passwords:find": Query System passwords::find, passwords::Find => Option<passwords::Found>,
+        "What the password of an account is compared with, or null.";
+    "passwords:create": Mutation System passwords::create, passwords::Create => spool_store::Id<crate::tables::User>,
+        "Makes an account with an e-mail address.";
+    "passwords:signIn": Mutation System passwords::sign_in, passwords::SignIn => Option<spool_store::Id<crate::tables::Credential>>,
+        "Opens a session for a password that was right, if it still is.";
+    "passwords:change": Mutation System passwords::change, passwords::Change => bool,
+        "Sets another password and ends every other session.";
+    "passwords:allowReset": Mutation System passwords::allow_reset, passwords::AllowReset => bool,
+        "Lets whoever has a token set the password of an account.";
+    "passwords:forReset": Query System passwords::for_reset, passwords::Token => Option<passwords::Found>,
+        "Whose password a token sets, or null.";
+    "passwords:reset": Mutation System passwords::reset, passwords::ResetOne => Option<passwords::Found>,
+        "Sets a password by a token, once, and ends every session.";
+    "passwords:promote": Mutation System passwords::promote, passwords::Promote => bool,
+        "Makes the person of an account an administrator.";
+    "passwords:admins": Query System passwords::admins, Nothing => Vec<crate::tables::AdminView>,
+        "Who runs the server.";
+
+    "sessions:list": Query User sessions::list, Nothing => Vec<crate::tables::SessionView>,
+        "Where the caller is signed in, newest first.";
+    "sessions:revoke": Mutation User sessions::revoke, sessions::One => (),
+        "Signs one device of the caller out.";
+    "sessions:revokeOthers": Mutation User sessions::revoke_others, sessions::One => (),
+        "Signs every device of the caller out but one.";
 
     "driver:queue": Query System driver::queue, driver::Queue => Vec<spool_store::Id<crate::tables::Generation>>,
         "Generations that wait for a driver, oldest first.";

@@ -31,13 +31,18 @@ pub struct User {
     /// The address of an image, `https://…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
+    /// Whether this person runs the server. Given on the command line only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_admin: bool,
     pub created_at: u64,
     pub updated_at: u64,
 }
 
-static INDEXES: [Index; 1] = [Index::unique("by_identity", &["issuer", "subject"])];
+static INDEXES: [Index; 2] =
+    [Index::unique("by_identity", &["issuer", "subject"]), Index::new("by_admin", &["isAdmin", "createdAt"])];
 pub static TABLE: Table = Table { name: "users", prefix: "usr", indexes: &INDEXES };
 pub static BY_IDENTITY: &Index = &INDEXES[0];
+pub static BY_ADMIN: &Index = &INDEXES[1];
 
 impl Document for User {
     const TABLE: &'static Table = &TABLE;
@@ -59,11 +64,14 @@ pub struct UserView {
     pub email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
+    /// Whether this person runs the server; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_admin: bool,
 }
 
 impl From<&User> for UserView {
     fn from(user: &User) -> Self {
         let (name, email, picture) = (user.name.clone(), user.email.clone(), user.picture.clone());
-        Self { id: user.id.clone(), kind: user.kind, name, email, picture }
+        Self { id: user.id.clone(), kind: user.kind, name, email, picture, is_admin: user.is_admin }
     }
 }

@@ -34,12 +34,14 @@ pub enum Reason {
     WrongAudience,
     Expired,
     NotYetValid,
+    /// The session that the token is of was ended.
+    Revoked,
     /// The only one that is not the token's fault: its keys could not be fetched.
     IssuerUnavailable,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Self::TooLarge,
         Self::Malformed,
         Self::AlgorithmRefused,
@@ -50,6 +52,7 @@ impl Reason {
         Self::WrongAudience,
         Self::Expired,
         Self::NotYetValid,
+        Self::Revoked,
         Self::IssuerUnavailable,
     ];
 
@@ -73,6 +76,7 @@ impl Reason {
             Self::WrongAudience => ("wrong_audience", "the token is for another audience"),
             Self::Expired => ("expired", "the token has expired"),
             Self::NotYetValid => ("not_yet_valid", "the token is not valid yet"),
+            Self::Revoked => ("revoked", "the session of the token was ended"),
             Self::IssuerUnavailable => {
                 ("issuer_unavailable", "the keys of the token's issuer cannot be fetched; try again soon")
             }
@@ -105,6 +109,8 @@ pub struct Claims {
     pub until_ms: u64,
     /// Unix time in milliseconds; 0 if the token does not say.
     pub issued_ms: u64,
+    /// The `sid`. Only this server's own tokens mean a session of ours by it.
+    pub session: Option<String>,
     pub profile: Profile,
 }
 
@@ -215,6 +221,7 @@ impl<'text> Token<'text> {
             subject: subject.to_owned(),
             until_ms,
             issued_ms: self.time("iat")?.unwrap_or(0),
+            session: self.claims.get("sid").and_then(Value::as_str).map(str::to_owned),
             profile: self.profile(&rules.names),
         })
     }
