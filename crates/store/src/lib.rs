@@ -27,7 +27,7 @@ pub use id::{Document, Id};
 pub use logs::{Chunk, Encoded, Published, Tail};
 pub use scan::{Order, Page, PaginationOpts};
 pub use schema::{Index, Schema, Table};
-pub use store::{Store, StoreOptions};
+pub use store::{Appending, Store, StoreOptions};
 pub use tx::Tx;
 
 /// A commit's place in the one order of all commits: nanoseconds, strictly increasing, never backwards
