@@ -15,6 +15,7 @@ pub mod listing;
 pub mod messages;
 pub mod remains;
 pub mod server;
+pub mod shares;
 pub mod streams;
 pub mod subscriptions;
 pub mod threads;

@@ -10,6 +10,7 @@ pub mod generation;
 pub mod message;
 pub mod producer;
 pub mod remains;
+pub mod share;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
@@ -23,6 +24,7 @@ pub use generation::{Generation, GenerationView, Runner};
 pub use message::{Message, MessageView, Origin, Role};
 pub use producer::Producer;
 pub use remains::Remains;
+pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
@@ -48,6 +50,7 @@ pub static SCHEMA: Schema = Schema {
         &subscription::TABLE,
         &subscription::LINK_TABLE,
         &upload::TABLE,
+        &share::TABLE,
         &remains::TABLE,
     ],
 };

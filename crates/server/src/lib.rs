@@ -18,5 +18,6 @@ mod driver;
 mod http;
 mod instant;
 mod jobs;
+mod shares;
 mod streams;
 mod sync;
