@@ -80,9 +80,9 @@ pub const LONGEST_SHARE_MS: u64 = 10 * 366 * 24 * 3_600_000;
 pub const SHARED_WITH_ME: usize = 200;
 /// Life of the URL of a shared file, in seconds. The share is looked at with every use besides.
 pub const SHARED_FILE_SECONDS: u64 = 3600;
-/// Messages of a shared thread that a copy takes, the newest, and their bytes: one transaction, so a short one.
-pub const COPIED_MESSAGES: usize = 500;
-pub const COPIED_BYTES: usize = 16 << 20;
+/// Messages of a shared thread that a copy takes, the newest: one transaction, so a short one. A page of them
+/// is bounded in bytes, too.
+pub const COPIED_MESSAGES: u32 = 500;
 /// An e-mail address (RFC 5321, 4.5.3.1: 64 for the name, 255 for the host).
 pub const EMAIL_BYTES: usize = 320;
 

@@ -14,6 +14,7 @@ mod matrix;
 mod messages;
 mod queue;
 mod random;
+mod shares;
 mod stage;
 mod streams;
 mod subscriptions;

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_protocol::Result;
-use spool_store::{Id, Order, Tx};
+use spool_store::{Id, Order, PaginationOpts, Tx};
 
 use super::view::title_of;
 use super::visible::{self, SharedMessage, SharedPart};
@@ -50,29 +50,19 @@ pub fn copy(tx: &mut Tx<'_>, ctx: &CallContext, args: Copy) -> Result<Copied> {
     Ok(Copied { thread_id: thread.id, messages: thread.message_count, complete })
 }
 
-/// What is shown and over, oldest first, and whether that is all.
+/// What is shown and over, oldest first, and whether that is all. A page is bounded in rows and in bytes.
 fn newest(tx: &mut Tx<'_>, source: &Thread, share: &Share) -> Result<(Vec<SharedMessage>, bool)> {
     let mut scan = tx.query::<Message>(message::BY_THREAD).eq(&source.id).order(Order::Desc);
     if share.mode == ShareMode::Snapshot {
         scan = scan.lt(share.through_seq.map_or(0, |last| last + 1));
     }
-    let rows = scan.take(limits::COPIED_MESSAGES + 1)?;
-    let mut complete = rows.len() <= limits::COPIED_MESSAGES;
-    let (mut taken, mut bytes) = (Vec::new(), 0);
-    for row in rows.into_iter().take(limits::COPIED_MESSAGES) {
-        let Some(shown) = visible::message(share, row) else { continue };
-        if !shown.status.is_terminal() || shown.parts.is_empty() {
-            continue;
-        }
-        bytes += serde_json::to_string(&shown.parts).map_or(usize::MAX, |text| text.len());
-        if bytes > limits::COPIED_BYTES {
-            complete = false;
-            break;
-        }
-        taken.push(shown);
-    }
+    let options = PaginationOpts { num_items: limits::COPIED_MESSAGES, ..PaginationOpts::default() };
+    let page = scan.paginate(&options)?;
+    let shown = page.page.into_iter().filter_map(|row| visible::message(share, row));
+    let mut taken: Vec<SharedMessage> =
+        shown.filter(|message| message.status.is_terminal() && !message.parts.is_empty()).collect();
     taken.reverse();
-    Ok((taken, complete))
+    Ok((taken, page.is_done))
 }
 
 /// A part that needs nothing of the other thread. A file stays there: the copy says its name.

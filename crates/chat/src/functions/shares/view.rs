@@ -16,9 +16,7 @@ use crate::owned::shared::{self, Ticket};
 use crate::parts::Part;
 use crate::principal::Principal;
 use crate::states::GenerationStatus;
-use crate::tables::{
-    Generation, Includes, Message, Share, ShareMode, Thread, Upload, UploadView, message, share,
-};
+use crate::tables::{Generation, Includes, Message, Share, ShareMode, Thread, Upload, UploadView, message, share};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
