@@ -301,9 +301,11 @@ async fn sh_03_a_named_person_reads_cannot_write_and_copies() {
         assert_eq!(stage.code(&stage.u2, path, args).await, Code::NotFound, "{path}");
     }
     let third = stage.user("three").await;
-    for who in [&third, &Principal::Anonymous] {
+    let narrow = stage.service(&["keys:*"]).await;
+    for who in [&third, &narrow, &stage.service(&["*"]).await, &Principal::Anonymous] {
         assert_eq!(stage.code(who, "shares:view", ticket.clone()).await, Code::NotFound);
     }
+    assert_eq!(messages(&stage, &stage.u1, ticket.clone()).await.len(), 2, "the owner sees what they see");
 
     let copied = stage.ok(&stage.u2, "shares:copy", ticket.clone()).await;
     assert_eq!((&copied["messages"], &copied["complete"]), (&json!(2), &json!(true)));
@@ -337,6 +339,10 @@ async fn sh_03_an_address_is_whoever_signs_in_with_it() {
     assert_eq!(stage.ok(&ada, "shares:withMe", json!({})).await[0]["shareId"], json!(share));
     stage.ok(&ada, "shares:view", json!({ "shareId": share })).await;
     assert_eq!(stage.code(&stage.u2, "shares:view", json!({ "shareId": share })).await, Code::NotFound);
+    let args = json!({ "issuer": "test", "subject": "guest", "kind": "anonymous", "email": "ada@example.com" });
+    let guest = Principal::User { user: Id::parse(text(&stage.system("users:provision", args).await)).unwrap() };
+    assert_eq!(stage.code(&guest, "shares:view", json!({ "shareId": share })).await, Code::NotFound);
+    assert_eq!(stage.ok(&guest, "shares:withMe", json!({})).await, json!([]));
     let listed = stage.ok(&stage.u1, "shares:list", json!({ "threadId": thread })).await;
     assert_eq!((&listed[0]["viewerEmail"], listed[0].get("path")), (&json!("ada@example.com"), None));
     for bad in [json!({}), json!({ "email": "nobody" }), json!({ "userId": stage.u1.user() })] {

@@ -48,7 +48,7 @@ export function CopyBar({ ticket, thread, empty }: CopyBarProps) {
           )}
         </div>
         <ThemeSwitch />
-        <Button look="strong" disabled={working || empty} onClick={() => void take()}>
+        <Button look="strong" className="max-sm:w-full" disabled={working || empty} onClick={() => void take()}>
           <CopyIcon size={15} />
           Copy into my chats
         </Button>

@@ -25,7 +25,7 @@ export function PersonForm({ threadId, attempt }: PersonFormProps) {
   };
   return (
     <section aria-label="People">
-      <h3 className="text-sm font-semibold">A person here</h3>
+      <h3 className="text-sm font-semibold">Someone with an account here</h3>
       <p className="mt-1 text-xs text-pretty text-faint">
         They find it in their list, read it live and cannot write. An address counts for whoever signs in with it.
       </p>

@@ -11,7 +11,7 @@ use super::find_thread;
 use crate::context::CallContext;
 use crate::functions::shares::tokens;
 use crate::principal::Principal;
-use crate::tables::{Audience, Share, Thread, share};
+use crate::tables::{Audience, Share, Thread, User, UserKind, share};
 
 /// What a reader of a share has in hand: the token of a link, or the id of a share with a named person.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ fn find(tx: &mut Tx<'_>, ctx: &CallContext, ticket: Ticket<'_>) -> Result<Option
     let Some(share) = share.filter(|share| share.is_open(now)) else { return Ok(None) };
     if let Ticket::Id(_) = ticket
         && !is_viewer(tx, &ctx.principal, &share)?
-        && find_thread(tx, &ctx.principal, &share.thread_id)?.is_none()
+        && !is_owner(tx, &ctx.principal, &share)?
     {
         return Ok(None);
     }
@@ -64,8 +64,13 @@ pub(crate) fn live_thread(tx: &mut Tx<'_>, share: &Share) -> Result<Option<Threa
     Ok(tx.get(&share.thread_id)?.filter(|thread| thread.deleted_at.is_none()))
 }
 
-/// Whether this is the person that the share names. Only an address that the person's identity provider
-/// stands for is stored with a user, so it is taken as it is.
+/// The owner sees what the others see. A service does not come this way: the functions of shares are open
+/// to anyone, so its scopes were not asked.
+fn is_owner(tx: &mut Tx<'_>, principal: &Principal, share: &Share) -> Result<bool> {
+    Ok(matches!(principal, Principal::User { .. }) && find_thread(tx, principal, &share.thread_id)?.is_some())
+}
+
+/// Whether this is the person that the share names.
 fn is_viewer(tx: &mut Tx<'_>, principal: &Principal, share: &Share) -> Result<bool> {
     let Principal::User { user } = principal else { return Ok(false) };
     if share.audience != Audience::Users {
@@ -75,6 +80,13 @@ fn is_viewer(tx: &mut Tx<'_>, principal: &Principal, share: &Share) -> Result<bo
         return Ok(true);
     }
     let Some(address) = &share.viewer_email else { return Ok(false) };
-    let email = tx.get(user)?.and_then(|user| user.email);
-    Ok(email.is_some_and(|email| email.trim().to_lowercase() == *address))
+    Ok(address_of(tx, user)?.as_ref() == Some(address))
+}
+
+/// The address under which others may share with this user, as it is compared. It must be one that somebody
+/// vouches for: whoever could claim any address would read what is shared with it. Tokens of issuers that
+/// say it is not verified leave none in the row.
+pub(crate) fn address_of(tx: &mut Tx<'_>, user: &Id<User>) -> Result<Option<String>> {
+    let user = tx.get(user)?.filter(|user| user.kind == UserKind::Full);
+    Ok(user.and_then(|user| user.email).map(|email| email.trim().to_lowercase()))
 }
