@@ -30,8 +30,9 @@ async function begin(t, options = {}) {
 }
 
 /** Makes a link in the open dialog: its address. */
-async function link(dialog, mode) {
+async function link(dialog, mode, extras = []) {
   await dialog.getByRole("radio", { name: mode }).click();
+  for (const extra of extras) await dialog.getByRole("checkbox", { name: extra }).check();
   const links = dialog.getByRole("listitem").getByRole("link");
   const before = await links.count();
   await dialog.getByRole("button", { name: "Create link" }).click();
@@ -101,6 +102,33 @@ describe("sharing in the browser", { concurrency: 2 }, () => {
     await reader.status("complete");
     assert.equal(await window.page.getByText("and I go on").count(), 0);
     assert.deepEqual([...window.page.faults, ...reader.page.faults], []);
+  });
+
+  test("SH-02: reasoning and files are shown where the owner chose so, else a file is its name", async (t) => {
+    const { window, dialog, share } = await begin(t);
+    const notes = { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("the notes") };
+    await window.page.locator('input[type="file"]').setInputFiles(notes);
+    await window.say("and these notes");
+    await until(async () => (await window.questions.count()) === 2);
+    await window.status("complete");
+    await share();
+    const closed = await link(dialog, "Live");
+    const opened = await link(dialog, "Live", ["Files", "Reasoning"]);
+    await dialog.getByText("with files, reasoning").waitFor();
+    const names = ui(await open(t, browser, closed));
+    await names.page.getByText("notes.txt").waitFor();
+    assert.equal(await names.messages.getByRole("link", { name: /notes/ }).count(), 0);
+    const reader = ui(await open(t, browser, opened));
+    const file = reader.messages.getByRole("link", { name: /notes\.txt/ });
+    const address = await file.getAttribute("href");
+    assert.equal(await (await fetch(address)).text(), "the notes");
+    await reader.messages.getByRole("button", { name: /Thought/ }).click();
+    await reader.page.getByText("They want the short form.").waitFor();
+    await shot(reader.page, "shared-files");
+    await dialog.getByRole("button", { name: "End: Live link" }).first().click();
+    await nothing(reader.page);
+    assert.equal((await fetch(address)).status, 404);
+    assert.deepEqual([...window.page.faults, ...names.page.faults, ...reader.page.faults], []);
   });
 
   test("SH-03: a person is named, finds the conversation in the list, reads it and cannot write", async (t) => {

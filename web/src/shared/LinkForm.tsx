@@ -15,10 +15,10 @@ const MODES = [
 ] as const;
 
 const TIMES = [
-  { days: 1, label: "1 day" },
-  { days: 7, label: "7 days" },
-  { days: 30, label: "30 days" },
-  { days: 0, label: "Until I end it" },
+  { days: 1, label: "after 1 day" },
+  { days: 7, label: "after 7 days" },
+  { days: 30, label: "after 30 days" },
+  { days: 0, label: "when I end it" },
 ] as const;
 
 const EXTRAS = [
@@ -89,7 +89,7 @@ export function LinkForm({ threadId, maxDays, attempt }: LinkFormProps) {
       </fieldset>
       <div className="mt-4 flex flex-wrap items-center gap-2">
         <label className="flex min-w-36 flex-1 items-center gap-2 text-sm">
-          <span className="text-soft">Ends after</span>
+          <span className="text-soft">Ends</span>
           <select
             value={days}
             onChange={(event) => setPicked(Number(event.target.value))}
@@ -100,7 +100,7 @@ export function LinkForm({ threadId, maxDays, attempt }: LinkFormProps) {
                 {time.label}
               </option>
             ))}
-            {times.length === 0 && <option value={0}>{maxDays === 1 ? "1 day" : `${maxDays} days`}</option>}
+            {times.length === 0 && <option value={0}>{`after ${maxDays} days`}</option>}
           </select>
         </label>
         <Button look="strong" disabled={working} onClick={() => void submit()}>

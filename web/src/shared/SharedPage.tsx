@@ -30,7 +30,7 @@ export function SharedPage({ ticket }: { ticket: Ticket }) {
       {thread === undefined ? (
         <LoadingConversation />
       ) : thread === null ? (
-        <Nothing />
+        <Nothing named={"shareId" in ticket} />
       ) : (
         <SharedConversation ticket={ticket} thread={thread} />
       )}
@@ -64,7 +64,7 @@ function SharedConversation({ ticket, thread }: { ticket: Ticket; thread: Shared
 }
 
 // One answer for every reason: the server does not tell them apart either.
-function Nothing() {
+function Nothing({ named }: { named: boolean }) {
   return (
     <>
       <Notice
@@ -78,7 +78,9 @@ function Nothing() {
           </a>
         }
       >
-        The link may be mistyped, its time may be over, or its owner may have ended it.
+        {named
+          ? "It may have been ended by its owner, or it is shared with another account than yours."
+          : "The link may be mistyped, its time may be over, or its owner may have ended it."}
       </Notice>
       <div className="flex justify-end p-3">
         <ThemeSwitch />
