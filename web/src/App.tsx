@@ -42,7 +42,12 @@ export function App() {
       </a>
       <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} />
       <main className="relative flex min-w-0 flex-1 flex-col bg-page">
-        <Header title={threadId === null ? null : title} model={thread?.model ?? null} onMenu={openDrawer} />
+        <Header
+          title={threadId === null ? null : title}
+          threadId={thread?._id ?? null}
+          model={thread?.model ?? null}
+          onMenu={openDrawer}
+        />
         <Fallback key={pane}>
           <Chat key={pane} threadId={threadId} />
         </Fallback>

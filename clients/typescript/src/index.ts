@@ -11,4 +11,5 @@ export { Outbox, type Courier, type OutboxStorage } from "./outbox";
 export { Files, type FilePart } from "./files";
 export { GuestTokens, type GuestToken } from "./guest";
 export { GuestSession, type GuestState } from "./session";
+export { followShared, messageOf, type Ticket } from "./shared";
 export { createSpool, type Spool } from "./spool";

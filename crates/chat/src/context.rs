@@ -9,6 +9,7 @@ use serde::Serialize;
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
+use crate::functions::shares::tokens::ShareKey;
 use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
 use crate::tables::User;
@@ -60,6 +61,12 @@ pub struct Settings {
     pub allow_client_roles: bool,
     /// Signs read URLs of durable streams.
     pub url_key: Option<UrlKey>,
+    /// Derives the tokens of share links.
+    pub share_key: Option<ShareKey>,
+    /// Whether threads can be shared by link, and links can be read.
+    pub share_links: bool,
+    /// The longest life of a share, in milliseconds; `None` is for ever.
+    pub share_ms: Option<u64>,
     pub info: ServerInfo,
 }
 
@@ -75,6 +82,9 @@ impl Default for Settings {
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
             url_key: None,
+            share_key: None,
+            share_links: true,
+            share_ms: None,
             info: ServerInfo::default(),
         }
     }
@@ -99,6 +109,10 @@ pub struct ServerInfo {
     pub demo: bool,
     /// The largest file that can be uploaded.
     pub max_upload_bytes: u64,
+    /// Whether threads can be shared by link.
+    pub share_links: bool,
+    /// The longest life of a share in days; 0 is for ever.
+    pub share_max_days: u64,
 }
 
 /// A model that a client may name.

@@ -4,6 +4,7 @@
 //! in every transaction.
 
 mod checks;
+mod shares;
 mod streams;
 
 use schemars::JsonSchema;
@@ -13,8 +14,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, credential, generation, message, password, producer, remains, stream, subscription,
-    thread, upload,
+    Stream, approval, artifact, credential, generation, message, password, producer, remains, share, stream,
+    subscription, thread, upload,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -69,7 +70,7 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads first, then generations, messages, artifacts, approvals and uploads, then what
+/// Checks one batch: threads first, then generations, messages, artifacts, approvals, uploads and shares, then what
 /// belongs to durable streams, then credentials and passwords.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
@@ -82,7 +83,8 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "messages" => each(tx, message::BY_THREAD, (phase, Some("artifacts")), within, found, checks::message)?,
         "artifacts" => each(tx, artifact::BY_THREAD, (phase, Some("approvals")), within, found, checks::artifact)?,
         "approvals" => each(tx, approval::BY_THREAD, (phase, Some("uploads")), within, found, checks::approval)?,
-        "uploads" => each(tx, upload::BY_THREAD, (phase, Some("streams")), within, found, checks::upload)?,
+        "uploads" => each(tx, upload::BY_THREAD, (phase, Some("shares")), within, found, checks::upload)?,
+        "shares" => each(tx, share::BY_THREAD, (phase, Some("streams")), within, found, shares::share)?,
         "streams" => stream_batch(tx, within, found)?,
         "producers" => each(tx, producer::BY_STREAM, (phase, Some("subscriptions")), within, found, streams::producer)?,
         "subscriptions" => {

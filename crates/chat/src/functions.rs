@@ -17,6 +17,7 @@ pub mod passwords;
 pub mod remains;
 pub mod server;
 pub mod sessions;
+pub mod shares;
 pub mod streams;
 pub mod subscriptions;
 pub mod threads;

@@ -11,6 +11,7 @@ pub mod message;
 pub mod password;
 pub mod producer;
 pub mod remains;
+pub mod share;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
@@ -25,6 +26,7 @@ pub use message::{Message, MessageView, Origin, Role};
 pub use password::{AdminView, Password};
 pub use producer::Producer;
 pub use remains::Remains;
+pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
@@ -51,6 +53,7 @@ pub static SCHEMA: Schema = Schema {
         &subscription::TABLE,
         &subscription::LINK_TABLE,
         &upload::TABLE,
+        &share::TABLE,
         &remains::TABLE,
     ],
 };

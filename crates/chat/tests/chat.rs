@@ -16,6 +16,7 @@ mod passwords;
 mod queue;
 mod random;
 mod sessions;
+mod shares;
 mod stage;
 mod streams;
 mod subscriptions;

@@ -18,6 +18,7 @@ struct Ids {
     approval: String,
     upload: String,
     session: String,
+    share: String,
 }
 
 enum Case {
@@ -62,6 +63,14 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "uploads:list" => Takes(json!({ "threadId": ids.thread })),
         "uploads:get" | "uploads:remove" => Takes(json!({ "uploadId": ids.upload })),
         "uploads:readUrl" => Takes(json!({ "uploadId": ids.upload, "ttlSeconds": 60 })),
+        "shares:create" => Takes(json!({ "threadId": ids.thread, "mode": "live" })),
+        "shares:grant" => Takes(json!({ "threadId": ids.thread, "email": "ada@example.com" })),
+        "shares:list" => Takes(json!({ "threadId": ids.thread })),
+        "shares:get" | "shares:revoke" | "shares:view" | "shares:copy" => Takes(json!({ "shareId": ids.share })),
+        "shares:messages" => Takes(json!({ "shareId": ids.share, "paginationOpts": page })),
+        "shares:deltas" => Takes(json!({ "shareId": ids.share, "generationId": ids.generation })),
+        "shares:fileUrl" => Takes(json!({ "shareId": ids.share, "seq": 0, "uploadId": ids.upload })),
+        "shares:withMe" => NoIds(json!({})),
         "generations:open" => Takes(json!({ "threadId": ids.thread, "text": "hello" })),
         "generations:append" => {
             Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] }))
@@ -89,8 +98,9 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
 /// Well formed ids of rows that never existed.
 fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
-    let (artifact, approval, upload, session) = (id("art"), id("apr"), id("upl"), id("crd"));
-    Ids { thread: id("thr"), message: id("msg"), generation: id("gen"), artifact, approval, upload, session }
+    let (artifact, approval, upload, share, session) = (id("art"), id("apr"), id("upl"), id("shr"), id("crd"));
+    let (thread, message, generation) = (id("thr"), id("msg"), id("gen"));
+    Ids { thread, message, generation, artifact, approval, upload, session, share }
 }
 
 /// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.
@@ -111,8 +121,11 @@ async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let second = stage.ok(owner, "turns:send", args).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
     let generation = text(&second["generationId"]);
+    let third = stage.user("three").await;
+    let grant = json!({ "threadId": thread, "userId": third.user() });
+    let share = text(&stage.ok(owner, "shares:grant", grant).await);
     let session = stage.session(owner, "Theirs").await;
-    Ids { thread, message: first.message, generation, artifact, approval, upload, session }
+    Ids { thread, message: first.message, generation, artifact, approval, upload, session, share }
 }
 
 type Outcome = Result<Value, Error>;
@@ -144,7 +157,14 @@ async fn ia_05_foreign_ids_are_answered_like_ids_of_nothing() {
             }
             (Case::NoIds(args), _) => {
                 let result = outcome(&stage, &stage.u1, path, function.kind, args).await.unwrap().to_string();
-                for id in [&theirs.thread, &theirs.message, &theirs.generation, &theirs.artifact, &theirs.approval] {
+                for id in [
+                    &theirs.thread,
+                    &theirs.message,
+                    &theirs.generation,
+                    &theirs.artifact,
+                    &theirs.approval,
+                    &theirs.share,
+                ] {
                     assert!(!result.contains(id.as_str()), "{path}: {result}");
                 }
                 assert!(!result.contains("Theirs"), "{path}: {result}");
@@ -184,6 +204,10 @@ async fn ia_04_without_credentials_nothing_but_the_open_functions_answers() {
         };
         let answer = stage.call(&Principal::Anonymous, function.path, args).await;
         match function.access {
+            // A share of nothing is open to nobody, and says so as to everybody.
+            Access::Anyone if function.path.starts_with("shares:") => {
+                assert_eq!(answer.unwrap_err().code, Code::NotFound, "{}", function.path)
+            }
             Access::Anyone => assert!(answer.is_ok(), "{}", function.path),
             Access::User | Access::Service => {
                 assert_eq!(answer.unwrap_err().code, Code::Unauthenticated, "{}", function.path)

@@ -29,7 +29,7 @@ use crate::rooms::Rooms;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
 use crate::uploads::{self, Files};
-use crate::{connections, driver, http, jobs, streams};
+use crate::{connections, driver, http, jobs, shares, streams};
 
 /// How long connections get to end by themselves, beyond the time that running turns have.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -120,7 +120,8 @@ impl App {
         dir.publish_admin(&admin)?;
         let providers = Arc::new(Providers::new(&config)?);
         let url_key = Some(stream_keys.urls.clone());
-        let settings = Arc::new(Settings { url_key, ..settings(&config, &providers) });
+        let share_key = Some(shares::key(&key));
+        let settings = Arc::new(Settings { url_key, share_key, ..settings(&config, &providers) });
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
         Ok(Arc::new(Self {
             auth: Auth::new(tokens, issuers, functions.clone(), admin.token),
@@ -164,12 +165,16 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         },
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
         allow_client_roles: config.turns.allow_client_roles,
+        share_links: config.share_links(),
+        share_ms: Some(config.sharing.max_days * 86_400_000).filter(|ms| *ms > 0),
         info: spool_chat::ServerInfo {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             models: providers.models(),
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
+            share_links: config.share_links(),
+            share_max_days: config.sharing.max_days,
         },
         ..Settings::default()
     }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub mod auth;
+pub mod sharing;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,6 +35,7 @@ pub struct Config {
     pub turns: Turns,
     pub approvals: Approvals,
     pub uploads: Uploads,
+    pub sharing: sharing::Sharing,
     /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
     pub connections: usize,
     pub streams: Streams,
@@ -240,6 +242,7 @@ impl Default for Config {
             turns: Turns::default(),
             approvals: Approvals::default(),
             uploads: Uploads::default(),
+            sharing: sharing::Sharing::default(),
             connections: 20_000,
             streams: Streams::default(),
             providers: BTreeMap::new(),
@@ -298,6 +301,7 @@ impl Config {
             ("turns.file_bytes", turns.file_bytes <= 64 << 20, "0 to 67108864"),
             ("uploads.max_bytes", (1..=1 << 30).contains(&self.uploads.max_bytes), "1 to 1073741824"),
             ("uploads.types", self.uploads.types.iter().all(|t| t.contains('/')), "types like image/png or image/*"),
+            ("sharing.max_days", self.sharing.max_days <= 3_650, "0 to 3650"),
             ("connections", (1..=1_000_000).contains(&self.connections), "1 to 1000000"),
             ("default_title", !self.default_title.trim().is_empty(), "a text that is not blank"),
         ];

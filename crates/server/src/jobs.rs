@@ -1,6 +1,5 @@
-//! Work that nobody asks for: purging what was deleted, ending turns whose runner is gone and
-//! approvals that nobody decided, forgetting
-//! old answers. All of it is bounded, idempotent, and carries on from the rows after any restart.
+//! Work that nobody asks for: purging what was deleted, ending turns whose runner is gone, approvals that
+//! nobody decided and shares whose time is over, forgetting old answers. All of it is bounded, idempotent, and carries on from the rows after any restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +36,11 @@ pub async fn run(app: Arc<App>) {
 async fn clean(app: &App, round: u64) -> Result<(), Error> {
     app.functions.store().expire_pins();
     // A look first: an idle server must not write.
-    for (next, end) in [("driver:nextExpiry", "driver:expire"), ("approvals:nextExpiry", "approvals:expire")] {
+    for (next, end) in [
+        ("driver:nextExpiry", "driver:expire"),
+        ("approvals:nextExpiry", "approvals:expire"),
+        ("shares:nextExpiry", "shares:expire"),
+    ] {
         let (_, due) = app.functions.query_as_system(next, json!({})).await?;
         if serde_json::from_str::<Option<f64>>(&due).ok().flatten().is_some_and(|at| at <= app.clock.now_ms() as f64) {
             app.functions.mutate_as_system(end, json!({})).await?;

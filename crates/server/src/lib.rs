@@ -19,5 +19,6 @@ mod http;
 mod instant;
 mod jobs;
 mod rooms;
+mod shares;
 mod streams;
 mod sync;

@@ -8,6 +8,7 @@ import { ConnectionPill } from "../status/ConnectionPill";
 import { IconButton } from "../ui/IconButton";
 import { followLink } from "../ui/followLink";
 import { ThemeSwitch } from "./ThemeSwitch";
+import { SharedWithMe } from "./SharedWithMe";
 import { ThreadList } from "./ThreadList";
 
 interface SidebarProps {
@@ -66,6 +67,7 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
         </div>
         <nav data-scroll aria-label="Threads" className="min-h-0 flex-1 overflow-y-auto overscroll-contain px-3 pb-4">
           <ThreadList threadId={threadId} />
+          <SharedWithMe />
         </nav>
         <div className="flex shrink-0 items-center justify-between border-t border-line px-3 py-2 pb-[max(0.5rem,env(safe-area-inset-bottom))]">
           <ConnectionPill />

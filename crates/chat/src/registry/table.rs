@@ -7,7 +7,7 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, messages, passwords,
-    remains, server, sessions, streams, subscriptions, threads, turns, uploads, users,
+    remains, server, sessions, shares, streams, subscriptions, threads, turns, uploads, users,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -157,6 +157,35 @@ pub static FUNCTIONS: &[Function] = functions![
         "Those of the ids that are files of somebody.";
     "uploads:everyone": Query System uploads::everyone, uploads::Everyone => spool_store::Page<UploadView>,
         "The files of all threads.";
+
+    "shares:create": Mutation User shares::create, shares::Create => spool_store::Id<crate::tables::Share>,
+        "Makes a link that lets others read a thread. shares:get tells its path.";
+    "shares:grant": Mutation User shares::grant, shares::Grant => spool_store::Id<crate::tables::Share>,
+        "Lets one person read a thread as it goes on. Again for the same person, it changes the same share.";
+    "shares:list": Query User shares::list, shares::List => Vec<crate::tables::ShareView>,
+        "The shares of the caller's thread that can be read, newest first.";
+    "shares:get": Query User shares::get, shares::One => crate::tables::ShareView,
+        "One share of a thread of the caller's, with the path of its link.";
+    "shares:revoke": Mutation User shares::revoke, shares::One => (),
+        "Ends a share at once, also where it is being read.";
+    "shares:withMe": Query User shares::view::with_me, Nothing => Vec<shares::view::SharedWithMe>,
+        "The threads that others share with the caller, newest first.";
+    "shares:view": Query Anyone shares::view::view, shares::view::View => shares::view::SharedThread,
+        "What a link or a share shows, above its messages.";
+    "shares:messages": Query Anyone shares::view::messages, shares::view::Messages => spool_store::Page<shares::SharedMessage>,
+        "The messages that a link or a share shows, in their order.";
+    "shares:deltas": Query Anyone shares::view::deltas, shares::view::Deltas => shares::view::SharedLogPage,
+        "The running answer of a live share from a cursor on, as far as it is shown.";
+    "shares:fileUrl": Mutation Anyone shares::view::file_url, shares::view::FileUrl => streams::urls::SignedUrl,
+        "A signed URL of a file that a share includes, until it expires or the share ends.";
+    "shares:copy": Mutation User shares::copy::copy, shares::copy::Copy => shares::copy::Copied,
+        "Copies what a link or a share shows into a new thread of the caller.";
+    "shares:file": Query System shares::view::file, shares::view::File => UploadView,
+        "The file that a URL of a share opens.";
+    "shares:nextExpiry": Query System shares::next_expiry, Nothing => Option<u64>,
+        "When the next share is over.";
+    "shares:expire": Mutation System shares::expire, Nothing => crate::functions::Deleted,
+        "Ends shares whose time is over.";
 
     "keys:create": Mutation System keys::create, keys::Create => crate::tables::KeyView,
         "Stores the hash of a new service key's secret.";
