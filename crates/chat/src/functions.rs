@@ -12,8 +12,10 @@ pub mod external;
 pub mod generations;
 pub mod keys;
 pub mod listing;
+pub mod machines;
 pub mod messages;
 pub mod remains;
+pub mod roles;
 pub mod server;
 pub mod streams;
 pub mod subscriptions;
@@ -21,6 +23,7 @@ pub mod threads;
 pub mod turns;
 pub mod uploads;
 pub mod users;
+pub mod workers;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -65,6 +65,30 @@ impl Stage {
         }
     }
 
+    /// A machine of `owner` with a worker that waits for approval: their ids.
+    pub async fn pending_worker(&self, owner: &Principal, name: &str) -> (String, String) {
+        let machine = text(&self.ok(owner, "machines:create", json!({ "name": name })).await);
+        let worker = self.worker_on(owner, &machine, name).await;
+        (machine, worker)
+    }
+
+    pub async fn worker_on(&self, owner: &Principal, machine: &str, secret: &str) -> String {
+        let hash = spool_chat::tables::credential::secret_hash(&format!("{machine} {secret}"));
+        let args = json!({ "user": owner.user(), "machineId": machine, "name": secret, "secretHash": hash });
+        text(&self.system("workers:insert", args).await["_id"])
+    }
+
+    /// An approved worker of `owner` on a machine of its own.
+    pub async fn worker(&self, owner: &Principal, name: &str) -> Principal {
+        let (machine, worker) = self.pending_worker(owner, name).await;
+        self.ok(owner, "workers:approve", json!({ "workerId": worker })).await;
+        Principal::Worker {
+            worker: Id::parse(&worker).unwrap(),
+            machine: Id::parse(&machine).unwrap(),
+            user: owner.user().unwrap().clone(),
+        }
+    }
+
     pub async fn call(&self, principal: &Principal, path: &str, args: Value) -> Result<Value, Error> {
         let function = if *principal == Principal::System { find_internal(path)? } else { find(path)? };
         let ctx = CallContext::new(principal.clone(), Arc::clone(&self.settings));

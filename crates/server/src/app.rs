@@ -151,11 +151,13 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             crate::config::WhenBusy::Queue => spool_chat::WhenBusy::Queue,
         },
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
+        roles: config.roles.settings(),
         allow_client_roles: config.turns.allow_client_roles,
         info: spool_chat::ServerInfo {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             models: providers.models(),
+            roles: config.roles.settings().known,
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
         },

@@ -1,7 +1,7 @@
 //! From credentials to a principal. The only place that reads tokens and keys.
 //!
-//! Three kinds are taken: tokens that this server signed (guests), tokens of configured issuers, and
-//! service keys. A refused credential is never treated as none.
+//! Four kinds are taken: tokens that this server signed (guests), tokens of configured issuers, service
+//! keys, and tokens of workers. A refused credential is never treated as none.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,7 @@ pub mod jwt;
 pub mod keys;
 mod remote;
 pub mod tokens;
+pub mod workers;
 
 use issuers::Issuers;
 use jwt::{Claims, Profile, Reason};
@@ -104,6 +105,9 @@ impl Auth {
     pub async fn from_token(&self, token: &str) -> Result<Identity, Error> {
         if token.starts_with(KEY_PREFIX) {
             return self.from_key(token).await;
+        }
+        if token.starts_with(workers::PREFIX) {
+            return workers::identify(&self.functions, token).await;
         }
         if token == self.admin_token {
             return Ok(Identity::lasting(Principal::System));

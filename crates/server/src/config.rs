@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub mod auth;
+pub mod roles;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +32,7 @@ pub struct Config {
     pub instructions: Option<String>,
     pub guests: Guests,
     pub auth: auth::Auth,
+    pub roles: roles::Roles,
     pub turns: Turns,
     pub approvals: Approvals,
     pub uploads: Uploads,
@@ -237,6 +239,7 @@ impl Default for Config {
             instructions: None,
             guests: Guests::default(),
             auth: auth::Auth::default(),
+            roles: roles::Roles::default(),
             turns: Turns::default(),
             approvals: Approvals::default(),
             uploads: Uploads::default(),
@@ -306,6 +309,7 @@ impl Config {
                 bail!("{key}: must be {range}");
             }
         }
+        self.roles.check()?;
         self.auth.check()
     }
 

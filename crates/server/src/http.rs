@@ -175,6 +175,8 @@ impl IntoResponse for Refusal {
             | Code::ThreadBusy
             | Code::HistoryConflict
             | Code::InvalidTransition
+            | Code::StaleEpoch
+            | Code::WorkerUnavailable
             | Code::AlreadyResolved
             | Code::CannotDeleteDefault
             | Code::OffsetMismatch

@@ -37,7 +37,11 @@ pub async fn run(app: Arc<App>) {
 async fn clean(app: &App, round: u64) -> Result<(), Error> {
     app.functions.store().expire_pins();
     // A look first: an idle server must not write.
-    for (next, end) in [("driver:nextExpiry", "driver:expire"), ("approvals:nextExpiry", "approvals:expire")] {
+    for (next, end) in [
+        ("driver:nextExpiry", "driver:expire"),
+        ("approvals:nextExpiry", "approvals:expire"),
+        ("workers:nextLapse", "workers:lapse"),
+    ] {
         let (_, due) = app.functions.query_as_system(next, json!({})).await?;
         if serde_json::from_str::<Option<f64>>(&due).ok().flatten().is_some_and(|at| at <= app.clock.now_ms() as f64) {
             app.functions.mutate_as_system(end, json!({})).await?;

@@ -6,7 +6,7 @@ use spool_protocol::Result;
 use spool_store::{Id, Tx};
 
 use crate::context::CallContext;
-use crate::tables::{Credential, User, credential};
+use crate::tables::{Credential, CredentialKind, User, credential};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -31,6 +31,7 @@ pub struct Found {
 pub fn find(tx: &mut Tx<'_>, _ctx: &CallContext, args: Find) -> Result<Option<Found>> {
     let now = tx.now();
     let key = tx.query::<Credential>(credential::BY_SECRET).eq(args.secret_hash.as_str()).first()?;
+    let key = key.filter(|key| key.kind == CredentialKind::Service);
     let valid = key.filter(|key| key.revoked_at.is_none() && key.expires_at.is_none_or(|expiry| expiry > now));
     Ok(valid.map(|key| Found { key: key.id, user: key.user_id, scopes: key.scopes, expires_at: key.expires_at }))
 }

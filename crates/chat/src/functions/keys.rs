@@ -24,10 +24,7 @@ pub struct Create {
 
 /// `keys:create`: a key with an account of its own.
 pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyView> {
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if args.secret_hash.len() != 64 || !args.secret_hash.bytes().all(hex) {
-        return Err(Error::bad_request("secretHash: 64 lowercase hex digits").with("path", "secretHash"));
-    }
+    check_hash(&args.secret_hash)?;
     check_count("scopes", args.scopes.len(), limits::TAGS)?;
     for (at, scope) in args.scopes.iter().enumerate() {
         check_bytes("scopes", scope, limits::NAME_BYTES)?;
@@ -50,6 +47,9 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
         email: None,
         name: args.label.clone(),
         picture: None,
+        roles: Vec::new(),
+        is_admin: false,
+        viewing_as_role: None,
         created_at: now,
         updated_at: now,
     };
@@ -68,6 +68,15 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
     };
     tx.put(&key)?;
     Ok(KeyView::from(&key))
+}
+
+/// Refuses what is no SHA-256 in the form of [`credential::secret_hash`].
+pub(super) fn check_hash(hash: &str) -> Result<()> {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if hash.len() == 64 && hash.bytes().all(hex) {
+        return Ok(());
+    }
+    Err(Error::bad_request("secretHash: 64 lowercase hex digits").with("path", "secretHash"))
 }
 
 /// `keys:list`, newest first.

@@ -11,6 +11,8 @@ use super::User;
 #[serde(rename_all = "lowercase")]
 pub enum CredentialKind {
     Service,
+    /// Of a worker on a user's machine; `userId` is that user.
+    Worker,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
