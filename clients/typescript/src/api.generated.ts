@@ -337,6 +337,10 @@ export type PartInput =
 export type MessagesAppendReturns = string;
 export type Order = "asc" | "desc";
 export type ServerInfoArgs = Record<string, never>;
+export type SessionsListArgs = Record<string, never>;
+export type SessionsListReturns = SessionView[];
+export type SessionsRevokeOthersReturns = null;
+export type SessionsRevokeReturns = null;
 export type ThreadStatus = "active" | "completed" | "archived";
 /**
  * Where a title came from. Only a placeholder is ever replaced by the server.
@@ -1026,6 +1030,30 @@ export type ServerInfo = {
   name: string;
   version: string;
 };
+/**
+ * A session as its user sees it.
+ */
+export type SessionView = {
+  _id: string;
+  /**
+   * The network that it was last used from, coarsened.
+   */
+  address?: string;
+  createdAt: number;
+  expiresAt?: number;
+  lastUsedAt?: number;
+  /**
+   * How the person signed in, as `password`.
+   */
+  method?: string;
+  userAgent?: string;
+};
+export type SessionsRevokeArgs = {
+  sessionId: string;
+};
+export type SessionsRevokeOthersArgs = {
+  sessionId: string;
+};
 export type SignedUrl = {
   /**
    * Milliseconds since the Unix epoch.
@@ -1291,6 +1319,10 @@ export type UploadsRemoveArgs = {
 export type UserView = {
   _id: string;
   email?: string;
+  /**
+   * Whether this person runs the server; absent if not.
+   */
+  isAdmin?: boolean;
   kind: UserKind;
   name?: string;
   picture?: string;
@@ -1332,6 +1364,11 @@ export const api = {
   },
   server: {
     info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),
+  },
+  sessions: {
+    list: makeFunctionReference<"query", SessionsListArgs, SessionsListReturns>("sessions:list"),
+    revoke: makeFunctionReference<"mutation", SessionsRevokeArgs, SessionsRevokeReturns>("sessions:revoke"),
+    revokeOthers: makeFunctionReference<"mutation", SessionsRevokeOthersArgs, SessionsRevokeOthersReturns>("sessions:revokeOthers"),
   },
   streams: {
     readUrl: makeFunctionReference<"mutation", StreamsReadUrlArgs, SignedUrl>("streams:readUrl"),

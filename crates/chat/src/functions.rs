@@ -17,6 +17,7 @@ pub mod messages;
 pub mod remains;
 pub mod roles;
 pub mod server;
+pub mod sessions;
 pub mod streams;
 pub mod subscriptions;
 pub mod threads;

@@ -7,7 +7,9 @@ use spool_protocol::{Error, Result};
 use spool_store::{Id, Tx};
 
 use crate::principal::Principal;
-use crate::tables::{Approval, Artifact, Generation, Machine, Message, Thread, Upload, User, Worker};
+use crate::tables::{
+    Approval, Artifact, Credential, CredentialKind, Generation, Machine, Message, Thread, Upload, User, Worker,
+};
 
 /// The thread, if the caller may see it.
 pub fn thread(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Thread>) -> Result<Thread> {
@@ -80,6 +82,14 @@ pub fn worker(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Worker>) -> Result
 /// The worker, if it is on a machine of this user, whose thread the caller may change.
 pub(crate) fn worker_of(tx: &mut Tx<'_>, user: &Id<User>, id: &Id<Worker>) -> Result<Worker> {
     tx.get(id)?.filter(|worker| worker.user_id == *user).ok_or_else(|| Error::not_found("worker"))
+}
+
+/// The session, if it is the caller's own and is not over.
+pub fn session(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Credential>) -> Result<Credential> {
+    let now = tx.now();
+    let own = |row: &Credential| row.kind == CredentialKind::Session && principal.user() == Some(&row.user_id);
+    let row = tx.get(id)?.filter(|row| own(row) && row.is_valid(now));
+    row.ok_or_else(|| Error::not_found("session"))
 }
 
 fn may_see(principal: &Principal, thread: &Thread) -> bool {

@@ -20,7 +20,7 @@ pub mod worker;
 
 pub use approval::{Approval, ApprovalView};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
-pub use credential::{Credential, CredentialKind, KeyView};
+pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use generation::{Generation, GenerationView, Runner};
 pub use machine::{Machine, MachineView, WorkerCounts};
 pub use message::{Message, MessageView, Origin, Role};

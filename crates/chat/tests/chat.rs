@@ -15,6 +15,7 @@ mod messages;
 mod queue;
 mod random;
 mod roles;
+mod sessions;
 mod stage;
 mod streams;
 mod subscriptions;

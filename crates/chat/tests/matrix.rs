@@ -18,6 +18,7 @@ pub struct Ids {
     pub artifact: String,
     pub approval: String,
     pub upload: String,
+    pub session: String,
     pub machine: String,
     pub worker: String,
     pub user: String,
@@ -34,9 +35,13 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
     use Case::{NoIds, Takes};
     let page = json!({ "numItems": 10, "cursor": null });
     Some(match path {
-        "server:info" | "users:me" | "threads:clearAll" | "threads:getOrCreateDefault" | "generations:active" => {
-            NoIds(json!({}))
-        }
+        "server:info"
+        | "users:me"
+        | "threads:clearAll"
+        | "threads:getOrCreateDefault"
+        | "generations:active"
+        | "sessions:list" => NoIds(json!({})),
+        "sessions:revoke" | "sessions:revokeOthers" => Takes(json!({ "sessionId": ids.session })),
         "threads:create" => NoIds(json!({ "title": "Mine", "externalId": "theirs" })),
         "threads:find" => NoIds(json!({ "externalId": "theirs" })),
         "threads:page" => NoIds(json!({ "paginationOpts": page })),
@@ -100,10 +105,10 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
 /// Well formed ids of rows that never existed.
 pub fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
-    let (artifact, approval, upload) = (id("art"), id("apr"), id("upl"));
+    let (artifact, approval, upload, session) = (id("art"), id("apr"), id("upl"), id("crd"));
     let (machine, worker, user) = (id("mch"), id("wkr"), id("usr"));
     let (thread, message, generation) = (id("thr"), id("msg"), id("gen"));
-    Ids { thread, message, generation, artifact, approval, upload, machine, worker, user }
+    Ids { thread, message, generation, artifact, approval, upload, session, machine, worker, user }
 }
 
 /// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.
@@ -124,9 +129,10 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let second = stage.ok(owner, "turns:send", args).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
     let generation = text(&second["generationId"]);
+    let session = stage.session(owner, "Theirs").await;
     let (machine, worker) = stage.pending_worker(owner, "Theirs").await;
     let (message, user) = (first.message, text(&json!(owner.user().unwrap())));
-    Ids { thread, message, generation, artifact, approval, upload, machine, worker, user }
+    Ids { thread, message, generation, artifact, approval, upload, session, machine, worker, user }
 }
 
 pub type Outcome = Result<Value, Error>;
@@ -187,6 +193,8 @@ async fn ia_05_removed_rows_are_answered_like_ids_of_nothing() {
     let stage = Stage::new().await;
     let gone = rows_of(&stage, &stage.u1).await;
     stage.ok(&stage.u1, "threads:remove", json!({ "threadId": gone.thread })).await;
+    stage.ok(&stage.u1, "machines:remove", json!({ "machineId": gone.machine })).await;
+    stage.system("credentials:revoke", json!({ "credentialId": gone.session })).await;
     for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public) {
         if let (Some(Case::Takes(removed)), Some(Case::Takes(missing))) =
             (case(function.path, &gone), case(function.path, &nowhere()))

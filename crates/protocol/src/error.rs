@@ -45,6 +45,10 @@ codes! {
     Unauthenticated = "unauthenticated",
     /// The credentials were refused; `data.reason` says why.
     InvalidToken = "invalid_token",
+    /// The credentials of an open stream or socket expired; it goes on with new ones.
+    AuthExpired = "auth_expired",
+    /// The session or key of an open stream or socket was revoked.
+    Revoked = "revoked",
     /// A token cannot be checked: its issuer does not give its keys. The token may be good; try again.
     IssuerUnavailable = "issuer_unavailable",
     /// The credentials do not reach this far (a scope, a role).
@@ -80,6 +84,8 @@ codes! {
     StreamConflict = "stream_conflict",
     /// A document, an argument list, a scan or a result is over its limit; `data.limit` names it.
     TooLarge = "too_large",
+    /// Too many requests or attempts of this caller; `data.retryAfterMs` is how long to wait.
+    RateLimited = "rate_limited",
     /// The server is over a limit of its own; try again later.
     Overloaded = "overloaded",
     /// The disk (or the database) refuses more data. Reads go on.

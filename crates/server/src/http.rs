@@ -168,7 +168,7 @@ impl IntoResponse for Refusal {
         use ::http::StatusCode;
         let error = crate::functions::shown("http", self.0);
         let status = match error.code {
-            Code::Unauthenticated | Code::InvalidToken => StatusCode::UNAUTHORIZED,
+            Code::Unauthenticated | Code::InvalidToken | Code::AuthExpired | Code::Revoked => StatusCode::UNAUTHORIZED,
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::NotFound | Code::FunctionNotFound => StatusCode::NOT_FOUND,
             Code::AlreadyExists
@@ -184,6 +184,7 @@ impl IntoResponse for Refusal {
             | Code::StreamConflict => StatusCode::CONFLICT,
             Code::Gone => StatusCode::GONE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Code::Overloaded | Code::StorageFull | Code::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {
                 StatusCode::BAD_REQUEST
@@ -191,9 +192,12 @@ impl IntoResponse for Refusal {
             Code::ProviderError | Code::ProviderCut => StatusCode::BAD_GATEWAY,
             Code::Interrupted | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
+        let wait_ms = error.data.as_ref().and_then(|data| data.get("retryAfterMs")?.as_u64());
         let mut response = (status, axum::Json(error.to_data())).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
+        } else if let Some(ms) = wait_ms {
+            response.headers_mut().insert("retry-after", HeaderValue::from(ms.div_ceil(1000).max(1)));
         }
         response
     }

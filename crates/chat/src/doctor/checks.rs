@@ -6,8 +6,8 @@ use spool_store::{Order, Tx};
 use super::Findings;
 use crate::states::{GenerationStatus, MessageStatus, WorkerApproval};
 use crate::tables::{
-    Approval, Artifact, ArtifactVersion, Generation, Message, Role, Runner, Thread, Upload, approval, artifact,
-    generation, message,
+    Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Role, Runner, Thread, Upload,
+    approval, artifact, credential, generation, message,
 };
 use crate::turn;
 
@@ -151,5 +151,16 @@ pub(super) fn upload(tx: &mut Tx<'_>, row: &Upload, findings: &mut Findings<'_>)
         let owned = thread.is_none_or(|thread| thread.user_id == row.user_id);
         findings.expect(owned, "owner", || "the file is not of the thread's owner".to_owned());
     }
+    Ok(())
+}
+
+pub(super) fn credential(tx: &mut Tx<'_>, row: &Credential, findings: &mut Findings<'_>) -> Result<()> {
+    let user = tx.get(&row.user_id)?;
+    findings.expect(user.is_some(), "user_exists", || format!("{} is missing", row.user_id));
+    let hashed = credential::is_hash(&row.secret_hash);
+    findings.expect(hashed, "hashed_secret", || "what is stored is not the hash of a secret".to_owned());
+    let session = row.kind == CredentialKind::Session;
+    let whole = !session || (row.method.is_some() && row.expires_at.is_some() && row.scopes.is_empty());
+    findings.expect(whole, "session", || "a session has a method and an end, and no scopes".to_owned());
     Ok(())
 }

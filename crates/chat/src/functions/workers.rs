@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Tx};
 
+use super::credentials::{self, check_hash};
 use super::driver::{self, Expired};
-use super::keys::check_hash;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::owned;
@@ -79,7 +79,7 @@ pub fn insert(tx: &mut Tx<'_>, _ctx: &CallContext, args: Insert) -> Result<Worke
 fn put_credential(
     tx: &mut Tx<'_>, user: &Id<User>, label: Option<String>, secret_hash: String,
 ) -> Result<Id<Credential>> {
-    check_hash(&secret_hash)?;
+    check_hash("secretHash", &secret_hash)?;
     let now = tx.now();
     let credential = Credential {
         id: tx.new_id(),
@@ -92,15 +92,17 @@ fn put_credential(
         created_at: now,
         expires_at: None,
         revoked_at: None,
+        last_used_at: None,
+        method: None,
+        user_agent: None,
+        address: None,
     };
     tx.put(&credential)?;
     Ok(credential.id)
 }
 
 fn revoke_credential(tx: &mut Tx<'_>, id: &Id<Credential>) -> Result<()> {
-    let Some(mut credential) = tx.get(id)?.filter(|credential| credential.revoked_at.is_none()) else { return Ok(()) };
-    credential.revoked_at = Some(tx.now());
-    tx.put(&credential)
+    tx.get(id)?.map_or(Ok(()), |credential| credentials::end(tx, credential))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -294,6 +296,7 @@ pub fn authenticate(tx: &mut Tx<'_>, _ctx: &CallContext, args: Authenticate) -> 
         return Ok(Admission::InvalidSecret);
     }
     Ok(match worker.approval {
+        _ if !credential.is_valid(tx.now()) => Admission::Revoked,
         WorkerApproval::Pending => Admission::Pending,
         WorkerApproval::Revoked => Admission::Revoked,
         WorkerApproval::Approved => Admission::Worker { credential: credential.id, user: worker.user_id },

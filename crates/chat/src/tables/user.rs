@@ -36,12 +36,12 @@ pub struct User {
     /// What this user may be answered as; the first is the usual one. Given by an administrator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
-    /// Administrators keep this server. They read nobody's threads.
-    #[serde(default)]
-    pub is_admin: bool,
     /// The one role in which this user looks at things for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub viewing_as_role: Option<String>,
+    /// Whether this person runs the server. Given on the command line only; opens nobody's threads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_admin: bool,
     pub created_at: u64,
     pub updated_at: u64,
 }

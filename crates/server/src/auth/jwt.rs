@@ -34,6 +34,8 @@ pub enum Reason {
     WrongAudience,
     Expired,
     NotYetValid,
+    /// The session that the token is of was ended.
+    Revoked,
     /// Of the token of a worker.
     InvalidWorkerSecret,
     WorkerPending,
@@ -44,7 +46,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 15] = [
+    pub const ALL: [Reason; 16] = [
         Self::TooLarge,
         Self::Malformed,
         Self::AlgorithmRefused,
@@ -55,6 +57,7 @@ impl Reason {
         Self::WrongAudience,
         Self::Expired,
         Self::NotYetValid,
+        Self::Revoked,
         Self::InvalidWorkerSecret,
         Self::WorkerPending,
         Self::WorkerRevoked,
@@ -82,6 +85,7 @@ impl Reason {
             Self::WrongAudience => ("wrong_audience", "the token is for another audience"),
             Self::Expired => ("expired", "the token has expired"),
             Self::NotYetValid => ("not_yet_valid", "the token is not valid yet"),
+            Self::Revoked => ("revoked", "the session of the token was ended"),
             Self::InvalidWorkerSecret => {
                 ("invalid_worker_secret", "the worker's token is wrong, or was replaced by a newer one")
             }
@@ -120,6 +124,8 @@ pub struct Claims {
     pub until_ms: u64,
     /// Unix time in milliseconds; 0 if the token does not say.
     pub issued_ms: u64,
+    /// The `sid`. Only this server's own tokens mean a session of ours by it.
+    pub session: Option<String>,
     pub profile: Profile,
 }
 
@@ -230,6 +236,7 @@ impl<'text> Token<'text> {
             subject: subject.to_owned(),
             until_ms,
             issued_ms: self.time("iat")?.unwrap_or(0),
+            session: self.claims.get("sid").and_then(Value::as_str).map(str::to_owned),
             profile: self.profile(&rules.names),
         })
     }

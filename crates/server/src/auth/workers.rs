@@ -8,12 +8,13 @@ use std::sync::Arc;
 use serde_json::json;
 use spool_chat::Principal;
 use spool_chat::functions::workers::Admission;
+use spool_chat::tables::credential::secret_hash;
 use spool_chat::tables::{Machine, Worker};
 use spool_protocol::Error;
 use spool_store::Id;
 
 use super::jwt::Reason;
-use super::{Identity, hash, random_token};
+use super::{Identity, random_token};
 use crate::functions::Functions;
 
 /// What every worker's token begins with.
@@ -22,7 +23,7 @@ pub const PREFIX: &str = "machine_";
 /// A new secret of 256 random bits, and the hash under which it is stored.
 pub fn new_secret() -> (String, String) {
     let secret = random_token();
-    let stored = hash(&secret);
+    let stored = secret_hash(&secret);
     (secret, stored)
 }
 
@@ -39,14 +40,14 @@ fn parts(token: &str) -> Option<(Id<Machine>, Id<Worker>, &str)> {
 
 pub async fn identify(functions: &Functions, token: &str) -> Result<Identity, Error> {
     let (machine, worker, secret) = parts(token).ok_or_else(|| Reason::InvalidWorkerSecret.error())?;
-    let args = json!({ "machineId": machine, "workerId": worker, "secretHash": hash(secret) });
+    let args = json!({ "machineId": machine, "workerId": worker, "secretHash": secret_hash(secret) });
     let (_, found) = functions.query_as_system("workers:authenticate", args).await?;
     let admission: Admission =
         serde_json::from_str(&found).map_err(|e| Error::internal(format!("workers:authenticate: {e}")))?;
     match admission {
-        Admission::Worker { user, .. } => {
+        Admission::Worker { credential, user } => {
             let principal = Arc::new(Principal::Worker { worker, machine, user });
-            Ok(Identity { principal, ..Identity::anonymous() })
+            Ok(Identity { principal, credential: Some(credential), ..Identity::anonymous() })
         }
         Admission::InvalidSecret => Err(Reason::InvalidWorkerSecret.error()),
         Admission::Pending => Err(Reason::WorkerPending.error()),
