@@ -14,6 +14,7 @@ pub mod keys;
 pub mod listing;
 pub mod machines;
 pub mod messages;
+pub mod passwords;
 pub mod remains;
 pub mod roles;
 pub mod server;

@@ -9,6 +9,7 @@ pub mod credential;
 pub mod generation;
 pub mod machine;
 pub mod message;
+pub mod password;
 pub mod producer;
 pub mod remains;
 pub mod stream;
@@ -24,6 +25,7 @@ pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use generation::{Generation, GenerationView, Runner};
 pub use machine::{Machine, MachineView, WorkerCounts};
 pub use message::{Message, MessageView, Origin, Role};
+pub use password::{AdminView, Password};
 pub use producer::Producer;
 pub use remains::Remains;
 pub use stream::{Fork, Stream};
@@ -40,6 +42,7 @@ pub static SCHEMA: Schema = Schema {
     tables: &[
         &user::TABLE,
         &credential::TABLE,
+        &password::TABLE,
         &thread::TABLE,
         &message::TABLE,
         &generation::TABLE,

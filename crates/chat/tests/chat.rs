@@ -12,6 +12,7 @@ mod generated;
 mod logs;
 mod matrix;
 mod messages;
+mod passwords;
 mod queue;
 mod random;
 mod roles;

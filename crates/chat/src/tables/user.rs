@@ -46,9 +46,11 @@ pub struct User {
     pub updated_at: u64,
 }
 
-static INDEXES: [Index; 1] = [Index::unique("by_identity", &["issuer", "subject"])];
+static INDEXES: [Index; 2] =
+    [Index::unique("by_identity", &["issuer", "subject"]), Index::new("by_admin", &["isAdmin", "createdAt"])];
 pub static TABLE: Table = Table { name: "users", prefix: "usr", indexes: &INDEXES };
 pub static BY_IDENTITY: &Index = &INDEXES[0];
+pub static BY_ADMIN: &Index = &INDEXES[1];
 
 impl Document for User {
     const TABLE: &'static Table = &TABLE;
