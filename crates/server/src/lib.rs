@@ -16,7 +16,7 @@ pub mod uploads;
 
 mod driver;
 mod http;
-mod instant;
+pub mod instant;
 mod jobs;
 mod streams;
 mod sync;

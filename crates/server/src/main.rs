@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 use spool_server::app::{self, App};
-use spool_server::auth::new_service_key;
 use spool_server::config::Config;
 use spool_server::data_dir::{AdminAccess, DATABASE, DataDir, OpenError};
 use spool_server::functions::Functions;
@@ -18,6 +17,9 @@ use spool_store::SystemClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+#[path = "main/keys.rs"]
+mod keys;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -43,7 +45,7 @@ enum Command {
     /// Service keys for backends.
     Key {
         #[command(subcommand)]
-        command: KeyCommand,
+        command: keys::Command,
     },
     /// Check every invariant of the stored data. Exits with 1 if one is broken.
     Doctor {
@@ -52,21 +54,6 @@ enum Command {
     },
     /// Print the OpenAPI document of all public functions.
     Openapi,
-}
-
-#[derive(Subcommand)]
-enum KeyCommand {
-    /// Make a key and print it, once.
-    Create {
-        /// What it may call: `artifacts:*`, `threads:get`, `*`. May be repeated.
-        #[arg(long, required = true)]
-        scope: Vec<String>,
-        /// A name to recognise it by.
-        #[arg(long)]
-        label: Option<String>,
-        #[command(flatten)]
-        place: Place,
-    },
 }
 
 #[derive(Args)]
@@ -105,7 +92,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Serve { listen, place } => serve(listen, &place).await,
-        Command::Key { command: KeyCommand::Create { scope, label, place } } => create_key(&scope, label, &place).await,
+        Command::Key { command } => keys::run(command).await.map(|()| ExitCode::SUCCESS),
         Command::Doctor { place } => doctor(&place).await,
         Command::Openapi => {
             print(&serde_json::to_string_pretty(&spool_chat::openapi::document())?)?;
@@ -191,18 +178,6 @@ async fn call(access: &AdminAccess, client: &reqwest::Client, kind: &str, path: 
     }
     let message = answer["errorMessage"].as_str().or_else(|| answer["message"].as_str());
     bail!("{path}: {}", message.unwrap_or("the running server refused"))
-}
-
-async fn create_key(scopes: &[String], label: Option<String>, place: &Place) -> Result<ExitCode> {
-    let operator = Operator::of(&place.config()?)?;
-    let (key, hash) = new_service_key();
-    let mut args = json!({ "scopes": scopes, "secretHash": hash });
-    if let Some(label) = label {
-        args["label"] = label.into();
-    }
-    operator.mutate("keys:create", args).await?;
-    print(&format!("{key}\n"))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn doctor(place: &Place) -> Result<ExitCode> {
