@@ -5,7 +5,6 @@ use serde::Deserialize;
 use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Tx};
 
-use crate::args::present;
 use crate::context::CallContext;
 use crate::limits::{self, check_count};
 use crate::principal::Principal;
@@ -54,28 +53,25 @@ fn check_admin(tx: &mut Tx<'_>, ctx: &CallContext) -> Result<()> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ViewAs {
-    /// Null ends it.
-    #[serde(default, deserialize_with = "present")]
-    #[schemars(required, with = "Option<String>")]
-    pub role: Option<Option<String>>,
+    /// Null or absent ends it.
+    pub role: Option<String>,
 }
 
 /// `users:viewAs`: an administrator looks at things as any role of this server, others as one of their own.
 /// It changes how the caller is answered, and nobody's rights.
 pub fn view_as(tx: &mut Tx<'_>, ctx: &CallContext, args: ViewAs) -> Result<UserView> {
-    let wanted = args.role.ok_or_else(|| Error::bad_request("role: a role, or null").with("path", "role"))?;
     let Principal::User { user } = &ctx.principal else {
         return Err(Error::new(Code::Forbidden, "Only people look at things as a role."));
     };
     let mut user = tx.get(user)?.ok_or_else(|| Error::not_found("user"))?;
     let roles = &ctx.settings.roles;
-    if let Some(role) = &wanted
+    if let Some(role) = &args.role
         && !roles.may_view_as(&user, role)
     {
         let message = "You do not have this role, or this server has no such role.";
         return Err(Error::new(Code::Forbidden, message).with("reason", "role_not_yours"));
     }
-    user.viewing_as_role = wanted;
+    user.viewing_as_role = args.role;
     user.updated_at = tx.now();
     tx.put(&user)?;
     Ok(UserView::new(&user, roles))
