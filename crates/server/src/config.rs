@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub mod auth;
+pub mod sign_in;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Directory for the database, the files, the signing key and the lock (`SPOOL_DATA`).
     pub data: PathBuf,
+    /// Where people reach this server, as `https://spool.example`: for links in mails, and so that cookies are
+    /// kept to TLS. Default: `streams.public_url`.
+    pub public_url: Option<String>,
     /// `full` (default): every acknowledgement is fsynced. `normal`: a power cut may lose the last commits.
     pub synchronous: Synchronous,
     /// Title of a thread that nobody has named yet.
@@ -31,6 +35,8 @@ pub struct Config {
     pub instructions: Option<String>,
     pub guests: Guests,
     pub auth: auth::Auth,
+    /// How mails are sent. Without it none are.
+    pub mail: Option<sign_in::Mail>,
     pub turns: Turns,
     pub approvals: Approvals,
     pub uploads: Uploads,
@@ -231,12 +237,14 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 3210)),
             data: PathBuf::from(".spool"),
+            public_url: None,
             synchronous: Synchronous::Full,
             default_title: "New Conversation".into(),
             model: None,
             instructions: None,
             guests: Guests::default(),
             auth: auth::Auth::default(),
+            mail: None,
             turns: Turns::default(),
             approvals: Approvals::default(),
             uploads: Uploads::default(),
@@ -272,6 +280,9 @@ impl Config {
         }
         config.streams.read_environment(&set)?;
         config.auth.resolve(variable)?;
+        if let Some(mail) = &mut config.mail {
+            mail.resolve(variable)?;
+        }
         config.check()?;
         Ok(config)
     }
@@ -306,7 +317,14 @@ impl Config {
                 bail!("{key}: must be {range}");
             }
         }
+        sign_in::check(self)?;
         self.auth.check()
+    }
+
+    /// Where people reach this server, without a slash at the end; `None` if nobody said.
+    pub fn public_url(&self) -> Option<&str> {
+        let url = self.public_url.as_deref().or(self.streams.public_url.as_deref());
+        url.map(|url| url.trim_end_matches('/'))
     }
 
     /// The guest policy in force.
