@@ -19,8 +19,10 @@ use crate::functions::Functions;
 pub mod issuers;
 pub mod jwt;
 pub mod keys;
+pub mod passwords;
 mod remote;
 pub mod revocation;
+pub mod throttle;
 pub mod tokens;
 pub mod workers;
 

@@ -4,6 +4,7 @@
 //! that does not take it, and how long a request may take to arrive.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -33,6 +34,10 @@ const BUFFER: usize = 64 << 10;
 /// Between two attempts to accept, where the machine is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The address that a request came from, in its extensions. Behind a proxy, the proxy's.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 /// Accepts until `shutdown`, then waits for the requests to end.
 pub async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
 where
@@ -46,7 +51,9 @@ where
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((tcp, _)) => drop(connections.spawn(connection(tcp, service.clone(), shutdown.clone()))),
+            Ok((tcp, peer)) => {
+                drop(connections.spawn(connection(tcp, Peer(peer.ip()), service.clone(), shutdown.clone())))
+            }
             Err(error) => {
                 // A connection that its client gave up is no reason to wait; too many open files are.
                 tracing::debug!(%error, "accepting a connection");
@@ -59,7 +66,7 @@ where
     connections.wait().await;
 }
 
-async fn connection<S>(tcp: TcpStream, service: S, shutdown: CancellationToken)
+async fn connection<S>(tcp: TcpStream, peer: Peer, service: S, shutdown: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -67,9 +74,14 @@ where
     tune(&tcp);
     let tcp = Arc::new(tcp);
     let watched = Arc::clone(&tcp);
-    let service = service.map_request(|request: hyper::Request<Incoming>| request.map(Body::new)).map_response(
-        move |response: Response| response.map(|body| Watched { body, tcp: watched.clone(), gone: None }),
-    );
+    let with_peer = move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        request
+    };
+    let service = service.map_request(with_peer).map_response(move |response: Response| {
+        response.map(|body| Watched { body, tcp: watched.clone(), gone: None })
+    });
     let service = TowerToHyperService::new(service);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
+use spool_chat::Settings;
 use spool_server::app::{self, App};
 use spool_server::config::Config;
 use spool_server::data_dir::{AdminAccess, DATABASE, DataDir, OpenError};
@@ -18,8 +19,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-#[path = "main/keys.rs"]
-mod keys;
+mod admin;
+mod key;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -45,7 +46,12 @@ enum Command {
     /// Service keys for backends.
     Key {
         #[command(subcommand)]
-        command: keys::Command,
+        command: key::Command,
+    },
+    /// Administrators and the accounts they make.
+    Admin {
+        #[command(subcommand)]
+        command: admin::AdminCommand,
     },
     /// Check every invariant of the stored data. Exits with 1 if one is broken.
     Doctor {
@@ -92,7 +98,8 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Serve { listen, place } => serve(listen, &place).await,
-        Command::Key { command } => keys::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Key { command } => key::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Admin { command } => admin::run(command).await,
         Command::Doctor { place } => doctor(&place).await,
         Command::Openapi => {
             print(&serde_json::to_string_pretty(&spool_chat::openapi::document())?)?;
@@ -147,7 +154,9 @@ impl Operator {
                 let store = app::open_store(&dir, config.synchronous, Arc::new(SystemClock))?;
                 // The lock must outlive the store, and both last as long as this short process.
                 std::mem::forget(dir);
-                Ok(Self::Here(Functions::new(store, Arc::default(), Arc::default())))
+                // What the command line may write depends on the roles of this server, and on nothing else of it.
+                let settings = Settings { roles: config.roles.settings(), ..Settings::default() };
+                Ok(Self::Here(Functions::new(store, Arc::new(settings), Arc::default())))
             }
             Err(OpenError::InUse) => Ok(Self::There(AdminAccess::of(&config.data)?, reqwest::Client::new())),
             Err(OpenError::Other(error)) => Err(error),
