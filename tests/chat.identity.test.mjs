@@ -20,7 +20,7 @@ const VALUES = {
   parts: [{ type: "text", text: "x" }],
 };
 const BY_TYPE = { string: "x", integer: 60, number: 60, boolean: true, array: [] };
-const KINDS = { threadId: "thr", messageId: "msg", generationId: "gen", artifactId: "art", approvalId: "apr", shareId: "shr", userId: "usr" };
+const KINDS = { threadId: "thr", messageId: "msg", generationId: "gen", artifactId: "art", approvalId: "apr", shareId: "shr", userId: "usr", machineId: "mch", workerId: "wkr" };
 
 /** The required arguments of a function and all its ids; `takesId` says whether there are any. */
 function argsFor({ path, args }, ids) {
@@ -65,7 +65,9 @@ describe("identity", { concurrency: true }, () => {
     const { _id: approvalId } = await backend.mutation("approvals:request", { generationId, kind: "question", question: "mine?" });
     const { userId } = await guest(server);
     const shareId = await owner.client.mutation("shares:grant", { threadId, userId });
-    const own = { threadId, messageId: sent.messageId, generationId: sent.generationId, artifactId, approvalId, shareId };
+    const machineId = await owner.client.mutation("machines:create", { name: "mine" });
+    const { worker } = await owner.client.action("workers:create", { machineId });
+    const own = { threadId, messageId: sent.messageId, generationId: sent.generationId, artifactId, approvalId, shareId, machineId, workerId: worker._id };
     const none = Object.fromEntries(Object.entries(own).map(([name, id]) => [name, missing(id)]));
     let covered = 0;
     for (const spec of functions) {

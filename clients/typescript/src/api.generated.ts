@@ -28,10 +28,13 @@ export type ArtifactStatus = ("draft" | "approved" | "rejected" | "archived") | 
  */
 export type Author = "user" | "agent";
 export type PageStatus = "SplitRecommended" | "SplitRequired";
+export type GenerationStatus =
+  ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
 /**
  * Who can read.
  */
 export type Audience = "link" | "users";
+export type Role = "user" | "assistant" | "system" | "tool";
 /**
  * One entry of a generation log.
  */
@@ -180,18 +183,20 @@ export type EventInput =
       type: "status";
       usage?: UsageInput | null;
     };
-export type GenerationStatus =
-  ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
 /**
  * Who makes the answer.
  */
-export type Runner = "hosted" | "external";
+export type Runner = "hosted" | "external" | "worker";
 export type GenerationsActiveArgs = Record<string, never>;
 export type GenerationsActiveReturns = GenerationView[];
 /**
  * What to do if an answer is being made in the thread.
  */
 export type IfBusy = "refuse" | "queue";
+export type MachinesCreateReturns = string;
+export type MachinesListArgs = Record<string, never>;
+export type MachinesListReturns = MachineView[];
+export type MachinesRemoveReturns = null;
 export type Streams =
   | {
       kind: "list";
@@ -274,7 +279,6 @@ export type Part =
  */
 export type ToolState =
   "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
-export type Role = "user" | "assistant" | "system" | "tool";
 /**
  * One piece of a message.
  */
@@ -340,6 +344,10 @@ export type PartInput =
     };
 export type MessagesAppendReturns = string;
 export type Order = "asc" | "desc";
+/**
+ * Whether a worker is there.
+ */
+export type Presence = "online" | "offline";
 export type ServerInfoArgs = Record<string, never>;
 export type SessionsListArgs = Record<string, never>;
 export type SessionsListReturns = SessionView[];
@@ -450,6 +458,16 @@ export type UploadsRemoveReturns = null;
 export type UserKind = ("full" | "service") | "anonymous";
 export type UsersMeArgs = Record<string, never>;
 export type UsersMeReturns = UserView | null;
+export type WorkerApproval = ("approved" | "revoked") | "pending";
+export type WorkersAssignedReturns = Assigned[];
+export type WorkersClaimReturns = Job | null;
+export type WorkersConnectArgs = Record<string, never>;
+export type WorkersHeartbeatReturns = null;
+export type WorkersListPendingArgs = Record<string, never>;
+export type WorkersListPendingReturns = WorkerView[];
+export type WorkersListReturns = WorkerView[];
+export type WorkersRejectReturns = null;
+export type WorkersRemoveReturns = null;
 
 export type AiStreamingListMessagesArgs = {
   paginationOpts: PaginationOpts;
@@ -544,7 +562,7 @@ export type ApprovalsDecideArgs = {
   /**
    * What the caller believes to decide about. If it is something else, nothing is decided.
    */
-  claim?: Claim | null;
+  claim?: ClaimInput | null;
   /**
    * With a plan that is approved: this text instead, which becomes the artifact's new version.
    */
@@ -561,7 +579,7 @@ export type ApprovalsDecideArgs = {
 /**
  * What a client says that it was shown.
  */
-export type Claim = {
+export type ClaimInput = {
   input: unknown;
   threadId: string;
   toolCallId: string;
@@ -744,12 +762,75 @@ export type VersionView = {
   version: number;
 };
 /**
+ * An answer that is this worker's to make.
+ */
+export type Assigned = {
+  createdAt: number;
+  generationId: string;
+  model: string;
+  status: GenerationStatus;
+  threadId: string;
+};
+/**
  * A source, as older front ends send it.
  */
 export type Citation = {
   snippet?: string | null;
   title: string;
   url: string;
+};
+/**
+ * Everything that a driver needs to make the answer.
+ */
+export type Claim = {
+  attempt: number;
+  /**
+   * In which role the user is answered.
+   */
+  effectiveRole?: string;
+  epoch: number;
+  /**
+   * What came before the answer, oldest first.
+   */
+  history: HistoryMessage[];
+  leaseExpiresAt: number;
+  messageId: string;
+  model: string;
+  provider?: string;
+  threadId: string;
+  userId: string;
+};
+/**
+ * A complete message of the conversation.
+ */
+export type HistoryMessage = {
+  files?: HistoryFile[];
+  messageId: string;
+  role: Role;
+  text: string;
+};
+/**
+ * A file that a message shows. Its bytes are where the server keeps them.
+ */
+export type HistoryFile = {
+  mediaType: string;
+  name: string;
+  size: number;
+  uploadId: string;
+};
+/**
+ * What a worker begins with.
+ */
+export type Connected = {
+  /**
+   * To be sent with everything from now on.
+   */
+  epoch: number;
+  /**
+   * How often to call `workers:heartbeat`, in milliseconds.
+   */
+  heartbeatMs: number;
+  workerId: string;
 };
 export type Copied = {
   /**
@@ -826,6 +907,7 @@ export type GenerationView = {
    * Where the log ended when this was read. New tokens alone do not make a live result new.
    */
   cursor: number;
+  effectiveRole?: string;
   endedAt?: number;
   error?: Failure;
   finishReason?: string;
@@ -838,8 +920,13 @@ export type GenerationView = {
   stopRequestedAt?: number;
   threadId: string;
   usage?: Usage;
+  workerId?: string;
 };
 export type GenerationsAppendArgs = {
+  /**
+   * Of a worker: what `workers:connect` gave it.
+   */
+  epoch?: number | null;
   /**
    * Text, reasoning, tools, sources, files and activities. The status comes with `generations:finish`.
    */
@@ -867,6 +954,10 @@ export type GenerationsDeltasArgs = {
   generationId: string;
 };
 export type GenerationsFinishArgs = {
+  /**
+   * Of a worker: what `workers:connect` gave it.
+   */
+  epoch?: number | null;
   error?: Failure | null;
   finishReason?: string | null;
   generationId: string;
@@ -946,6 +1037,13 @@ export type IncludesInput = {
   tools?: boolean;
 };
 /**
+ * An answer that the worker now makes, with everything that it needs.
+ */
+export type Job = {
+  claim: Claim;
+  generationId: string;
+};
+/**
  * A piece of a log.
  */
 export type LogPage = {
@@ -955,6 +1053,31 @@ export type LogPage = {
   cursor: number;
   events: Event[];
   status: GenerationStatus;
+};
+/**
+ * A machine as its owner sees it.
+ */
+export type MachineView = {
+  _creationTime: number;
+  _id: string;
+  createdAt: number;
+  name: string;
+  workers: WorkerCounts;
+};
+/**
+ * How many workers a machine has, by what they are good for now.
+ */
+export type WorkerCounts = {
+  offline: number;
+  online: number;
+  pending: number;
+  revoked: number;
+};
+export type MachinesCreateArgs = {
+  name: string;
+};
+export type MachinesRemoveArgs = {
+  machineId: string;
 };
 /**
  * One step of a message. `order` is the message's `seq`.
@@ -1134,6 +1257,13 @@ export type Retried = {
   messageId: string;
 };
 /**
+ * A role, and what people call it.
+ */
+export type RoleChoice = {
+  id: string;
+  name: string;
+};
+/**
  * Which artifact, and its newest version.
  */
 export type Saved = {
@@ -1164,6 +1294,10 @@ export type ServerInfo = {
   maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
+  /**
+   * The roles that this server knows.
+   */
+  roles?: RoleChoice[];
   /**
    * Whether threads can be shared by link.
    */
@@ -1421,6 +1555,7 @@ export type ThreadView = {
   historyVersion: number;
   isDefault: boolean;
   lastActivityAt: number;
+  lastRole?: string;
   messageCount: number;
   model?: string;
   pinned: boolean;
@@ -1429,6 +1564,7 @@ export type ThreadView = {
   title: string;
   titleSource: TitleSource;
   updatedAt: number;
+  workerId?: string;
 };
 export type ThreadsClearArgs = {
   threadId: string;
@@ -1448,6 +1584,10 @@ export type ThreadsCreateArgs = {
   model?: string | null;
   tags?: string[] | null;
   title?: string | null;
+  /**
+   * An approved worker of the caller that is to answer here; absent is the server.
+   */
+  workerId?: string | null;
 };
 export type ThreadsFindArgs = {
   externalId: string;
@@ -1498,6 +1638,10 @@ export type ThreadsUpdateArgs = {
   tags?: string[] | null;
   threadId: string;
   title?: string | null;
+  /**
+   * Who makes the next answers. Null gives them to the server.
+   */
+  workerId?: string | null;
 };
 export type TurnsRegenerateArgs = {
   messageId: string;
@@ -1505,6 +1649,10 @@ export type TurnsRegenerateArgs = {
    * Another model for the new attempt.
    */
   model?: string | null;
+  /**
+   * In which of the roles that the user has it is answered now.
+   */
+  role?: string | null;
 };
 export type TurnsRetryArgs = {
   messageId: string;
@@ -1512,6 +1660,10 @@ export type TurnsRetryArgs = {
    * Another model for the new attempt.
    */
   model?: string | null;
+  /**
+   * In which of the roles that the user has it is answered now.
+   */
+  role?: string | null;
 };
 export type TurnsSendAndWaitArgs = {
   /**
@@ -1534,6 +1686,10 @@ export type TurnsSendAndWaitArgs = {
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
   requestId?: string | null;
+  /**
+   * In which of the roles that the user has it is answered; one that the user lacks is not followed.
+   */
+  role?: string | null;
   /**
    * May be empty if there are files.
    */
@@ -1561,6 +1717,10 @@ export type TurnsSendArgs = {
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
   requestId?: string | null;
+  /**
+   * In which of the roles that the user has it is answered; one that the user lacks is not followed.
+   */
+  role?: string | null;
   /**
    * May be empty if there are files.
    */
@@ -1632,14 +1792,101 @@ export type UploadsRemoveArgs = {
  */
 export type UserView = {
   _id: string;
-  email?: string;
   /**
-   * Whether this person runs the server; absent if not.
+   * The role in which turns are answered that name none.
    */
+  effectiveRole?: string;
+  email?: string;
   isAdmin?: boolean;
   kind: UserKind;
   name?: string;
   picture?: string;
+  roles?: string[];
+  viewingAsRole?: string;
+};
+export type UsersSetRolesArgs = {
+  /**
+   * All roles of the user from now on; the first is the usual one.
+   */
+  roles: string[];
+  userId: string;
+};
+export type UsersViewAsArgs = {
+  /**
+   * Null or absent ends it.
+   */
+  role?: string | null;
+};
+/**
+ * A worker with the token that it signs in with. The token is shown this once.
+ */
+export type WithToken = {
+  /**
+   * `machine_<id>:worker_<id>:secret_<secret>`
+   */
+  token: string;
+  worker: WorkerView;
+};
+/**
+ * A worker as the owner of its machine sees it: without the secret and its hash.
+ */
+export type WorkerView = {
+  _creationTime: number;
+  _id: string;
+  approval: WorkerApproval;
+  approvedAt?: number;
+  approvedBy?: string;
+  connectedAt?: number;
+  createdAt: number;
+  epoch: number;
+  lastHeartbeatAt?: number;
+  machineId: string;
+  name?: string;
+  presence: Presence;
+};
+export type WorkersApproveArgs = {
+  workerId: string;
+};
+export type WorkersAssignedArgs = {
+  /**
+   * What `workers:connect` gave.
+   */
+  epoch: number;
+};
+export type WorkersClaimArgs = {
+  epoch: number;
+  /**
+   * Which answer; absent is the one that has waited longest.
+   */
+  generationId?: string | null;
+};
+export type WorkersCreateArgs = {
+  machineId: string;
+  name?: string | null;
+};
+export type WorkersHeartbeatArgs = {
+  /**
+   * What `workers:connect` gave.
+   */
+  epoch: number;
+};
+export type WorkersListArgs = {
+  /**
+   * Only workers of this machine; absent is every machine of the caller.
+   */
+  machineId?: string | null;
+};
+export type WorkersRejectArgs = {
+  workerId: string;
+};
+export type WorkersRemoveArgs = {
+  workerId: string;
+};
+export type WorkersRevokeArgs = {
+  workerId: string;
+};
+export type WorkersRotateArgs = {
+  workerId: string;
 };
 
 /** Every public function, as the official client takes it. */
@@ -1669,6 +1916,11 @@ export const api = {
     get: makeFunctionReference<"query", GenerationsGetArgs, GenerationView>("generations:get"),
     open: makeFunctionReference<"mutation", GenerationsOpenArgs, Opened>("generations:open"),
     stop: makeFunctionReference<"mutation", GenerationsStopArgs, Stopped>("generations:stop"),
+  },
+  machines: {
+    create: makeFunctionReference<"mutation", MachinesCreateArgs, MachinesCreateReturns>("machines:create"),
+    list: makeFunctionReference<"query", MachinesListArgs, MachinesListReturns>("machines:list"),
+    remove: makeFunctionReference<"mutation", MachinesRemoveArgs, MachinesRemoveReturns>("machines:remove"),
   },
   messages: {
     append: makeFunctionReference<"mutation", MessagesAppendArgs, MessagesAppendReturns>("messages:append"),
@@ -1726,5 +1978,21 @@ export const api = {
   },
   users: {
     me: makeFunctionReference<"query", UsersMeArgs, UsersMeReturns>("users:me"),
+    setRoles: makeFunctionReference<"mutation", UsersSetRolesArgs, UserView>("users:setRoles"),
+    viewAs: makeFunctionReference<"mutation", UsersViewAsArgs, UserView>("users:viewAs"),
+  },
+  workers: {
+    approve: makeFunctionReference<"mutation", WorkersApproveArgs, WorkerView>("workers:approve"),
+    assigned: makeFunctionReference<"query", WorkersAssignedArgs, WorkersAssignedReturns>("workers:assigned"),
+    claim: makeFunctionReference<"mutation", WorkersClaimArgs, WorkersClaimReturns>("workers:claim"),
+    connect: makeFunctionReference<"mutation", WorkersConnectArgs, Connected>("workers:connect"),
+    create: makeFunctionReference<"action", WorkersCreateArgs, WithToken>("workers:create"),
+    heartbeat: makeFunctionReference<"mutation", WorkersHeartbeatArgs, WorkersHeartbeatReturns>("workers:heartbeat"),
+    list: makeFunctionReference<"query", WorkersListArgs, WorkersListReturns>("workers:list"),
+    listPending: makeFunctionReference<"query", WorkersListPendingArgs, WorkersListPendingReturns>("workers:listPending"),
+    reject: makeFunctionReference<"mutation", WorkersRejectArgs, WorkersRejectReturns>("workers:reject"),
+    remove: makeFunctionReference<"mutation", WorkersRemoveArgs, WorkersRemoveReturns>("workers:remove"),
+    revoke: makeFunctionReference<"mutation", WorkersRevokeArgs, WorkerView>("workers:revoke"),
+    rotate: makeFunctionReference<"action", WorkersRotateArgs, WithToken>("workers:rotate"),
   },
 };

@@ -12,6 +12,7 @@ use spool_store::Id;
 use crate::functions::shares::tokens::ShareKey;
 use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
+use crate::roles::{RoleChoice, Roles};
 use crate::tables::User;
 
 /// One call: who asks, and how this server is set up. Cheap to clone.
@@ -54,11 +55,14 @@ pub struct Settings {
     pub lease_ms: u64,
     /// The same for runners outside, who renew it with every append.
     pub external_lease_ms: u64,
+    /// How long a worker may be silent before it counts as gone, and its claims with it, in milliseconds.
+    pub worker_lease_ms: u64,
     /// How long a person has for a decision, in milliseconds; `None` is for ever.
     pub approval_ms: Option<u64>,
     pub when_busy: WhenBusy,
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
+    pub roles: Roles,
     /// Signs read URLs of durable streams.
     pub url_key: Option<UrlKey>,
     /// Derives the tokens of share links.
@@ -78,9 +82,11 @@ impl Default for Settings {
             default_provider: None,
             lease_ms: 20_000,
             external_lease_ms: 600_000,
+            worker_lease_ms: 90_000,
             approval_ms: Some(24 * 3_600_000),
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
+            roles: Roles::default(),
             url_key: None,
             share_key: None,
             share_links: true,
@@ -105,6 +111,9 @@ pub struct ServerInfo {
     pub name: String,
     pub version: String,
     pub models: Vec<ModelChoice>,
+    /// The roles that this server knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<RoleChoice>,
     /// Whether answers come from the built-in demo model, because no provider is configured.
     pub demo: bool,
     /// The largest file that can be uploaded.

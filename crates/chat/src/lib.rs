@@ -14,6 +14,7 @@ pub mod owned;
 pub mod parts;
 pub mod principal;
 pub mod registry;
+pub mod roles;
 pub mod states;
 pub mod tables;
 pub mod title;

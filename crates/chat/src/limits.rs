@@ -30,6 +30,14 @@ pub const CLEARED_THREADS: usize = 1_000;
 pub const EXPIRED_GENERATIONS: usize = 200;
 /// Generations or keys that a list without pages returns.
 pub const LISTED: usize = 1_000;
+/// Machines of one user, and workers of one machine: lists of them have no pages.
+pub const MACHINES: usize = 100;
+pub const MACHINE_WORKERS: usize = 100;
+/// Answers that wait for one worker, and that one makes at the same time: they all end in one step with it.
+pub const WORKER_QUEUE: usize = 200;
+pub const WORKER_RUNNING: usize = 100;
+/// Roles of one user.
+pub const USER_ROLES: usize = 32;
 /// Content of one version of an artifact. As a document it may grow by escapes, up to the store's limit.
 pub const ARTIFACT_BYTES: usize = 16 << 20;
 /// Arguments of a tool call that a person is asked about: somebody has to read them, and lists carry them.

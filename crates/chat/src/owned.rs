@@ -9,7 +9,9 @@ use spool_protocol::{Error, Result};
 use spool_store::{Id, Tx};
 
 use crate::principal::Principal;
-use crate::tables::{Approval, Artifact, Credential, CredentialKind, Generation, Message, Share, Thread, Upload};
+use crate::tables::{
+    Approval, Artifact, Credential, CredentialKind, Generation, Machine, Message, Share, Thread, Upload, User, Worker,
+};
 
 /// The thread, if the caller may see it.
 pub fn thread(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Thread>) -> Result<Thread> {
@@ -33,6 +35,12 @@ pub fn message(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Message>) -> Resu
 pub fn generation(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Generation>) -> Result<(Thread, Generation)> {
     let missing = || Error::not_found("generation");
     let generation = tx.get(id)?.ok_or_else(missing)?;
+    if let Principal::Worker { worker, user, .. } = principal {
+        // Its own, even if the thread has another worker since; and no other of a thread that it has now.
+        let thread = tx.get(&generation.thread_id)?.filter(|thread| thread.deleted_at.is_none());
+        let mine = generation.worker_id.as_ref() == Some(worker) && generation.user_id == *user;
+        return thread.filter(|_| mine).map(|thread| (thread, generation)).ok_or_else(missing);
+    }
     let thread = find_thread(tx, principal, &generation.thread_id)?.ok_or_else(missing)?;
     Ok((thread, generation))
 }
@@ -61,6 +69,23 @@ pub fn upload(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Upload>) -> Result
     Ok((thread, upload))
 }
 
+/// The machine, if it is the caller's own. A backend has those of its account, whatever its scopes.
+pub fn machine(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Machine>) -> Result<Machine> {
+    let machine = tx.get(id)?.filter(|machine| principal.user() == Some(&machine.user_id));
+    machine.ok_or_else(|| Error::not_found("machine"))
+}
+
+/// The worker, if it is on a machine of the caller.
+pub fn worker(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Worker>) -> Result<Worker> {
+    let missing = || Error::not_found("worker");
+    worker_of(tx, principal.user().ok_or_else(missing)?, id)
+}
+
+/// The worker, if it is on a machine of this user, whose thread the caller may change.
+pub(crate) fn worker_of(tx: &mut Tx<'_>, user: &Id<User>, id: &Id<Worker>) -> Result<Worker> {
+    tx.get(id)?.filter(|worker| worker.user_id == *user).ok_or_else(|| Error::not_found("worker"))
+}
+
 /// The session, if it is the caller's own and is not over.
 pub fn session(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Credential>) -> Result<Credential> {
     let now = tx.now();
@@ -84,6 +109,9 @@ fn may_see(principal: &Principal, thread: &Thread) -> bool {
         Principal::System => true,
         Principal::Service { .. } => thread.deleted_at.is_none(),
         Principal::User { user } => thread.deleted_at.is_none() && thread.user_id == *user,
+        Principal::Worker { worker, user, .. } => {
+            thread.deleted_at.is_none() && thread.user_id == *user && thread.worker_id.as_ref() == Some(worker)
+        }
         Principal::Anonymous => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use spool_store::Id;
 
-use crate::tables::{Credential, User};
+use crate::tables::{Credential, Machine, User, Worker};
 
 /// The caller of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Principal {
     User { user: Id<User> },
     /// A backend with a scoped key. Acts on any thread, within its scopes.
     Service { key: Id<Credential>, user: Id<User>, scopes: Vec<String> },
+    /// A worker on a machine of a user. Reaches what is assigned to it, and nothing else of that user.
+    Worker { worker: Id<Worker>, machine: Id<Machine>, user: Id<User> },
     /// The server itself: turn driver, clean-up, command line.
     System,
 }
@@ -25,6 +27,7 @@ impl Principal {
             Principal::Anonymous => "anonymous".to_owned(),
             Principal::User { user } => format!("user:{user}"),
             Principal::Service { key, .. } => format!("service:{key}"),
+            Principal::Worker { worker, .. } => format!("worker:{worker}"),
             Principal::System => "system".to_owned(),
         }
     }
@@ -33,7 +36,8 @@ impl Principal {
     pub fn user(&self) -> Option<&Id<User>> {
         match self {
             Principal::User { user } | Principal::Service { user, .. } => Some(user),
-            Principal::Anonymous | Principal::System => None,
+            // What a worker makes belongs to threads, and those have their owner.
+            Principal::Anonymous | Principal::Worker { .. } | Principal::System => None,
         }
     }
 
@@ -41,7 +45,7 @@ impl Principal {
     pub fn covers(&self, path: &str) -> bool {
         match self {
             Principal::Service { scopes, .. } => scopes.iter().any(|scope| scope_covers(scope, path)),
-            Principal::Anonymous | Principal::User { .. } | Principal::System => true,
+            Principal::Anonymous | Principal::User { .. } | Principal::Worker { .. } | Principal::System => true,
         }
     }
 }

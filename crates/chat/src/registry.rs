@@ -51,6 +51,10 @@ pub enum Access {
     User,
     /// Services whose scopes cover the path.
     Service,
+    /// Workers.
+    Worker,
+    /// Whoever makes answers outside: workers, and services whose scopes cover the path.
+    Runner,
     /// The server itself.
     System,
 }
@@ -85,13 +89,22 @@ impl Function {
             (_, Principal::Anonymous) => {
                 Err(Error::new(Code::Unauthenticated, format!("{} needs a signed-in caller.", self.path)))
             }
-            (Access::User | Access::Service, Principal::Service { .. }) if principal.covers(self.path) => Ok(()),
+            (Access::Worker | Access::Runner, Principal::Worker { .. }) => Ok(()),
+            (_, Principal::Worker { .. }) => {
+                Err(Error::new(Code::Forbidden, format!("{} is not for workers.", self.path)))
+            }
+            (Access::Worker, _) => Err(Error::new(Code::Forbidden, format!("{} is for workers.", self.path))),
+            (_, Principal::Service { .. }) if principal.covers(self.path) => Ok(()),
             (_, Principal::Service { .. }) => {
                 let message = format!("The scopes of this key do not cover {}.", self.path);
                 Err(Error::new(Code::Forbidden, message).with("scope", self.path))
             }
             (Access::Service, Principal::User { .. }) => {
                 Err(Error::new(Code::Forbidden, format!("{} is for backends with a service key.", self.path)))
+            }
+            (Access::Runner, Principal::User { .. }) => {
+                let message = format!("{} is for backends with a service key and for workers.", self.path);
+                Err(Error::new(Code::Forbidden, message))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The states of generations, messages, threads, artifacts and approvals, and every legal step between them. Pure.
+//! The states of generations, messages, threads, artifacts, approvals and workers, and every legal step between them. Pure.
 //!
 //! Nothing else may assign a status: whoever wants another one asks for a step here.
 
@@ -7,12 +7,14 @@ pub mod artifact;
 pub mod generation;
 pub mod message;
 pub mod thread;
+pub mod worker;
 
 pub use approval::ApprovalStep;
 pub use artifact::{ArtifactStatus, ArtifactStep};
 pub use generation::{GenerationStatus, GenerationStep};
 pub use message::{MessageStatus, MessageStep};
 pub use thread::{ThreadState, ThreadStatus, ThreadStep};
+pub use worker::{WorkerApproval, WorkerStep};
 
 use spool_protocol::{Code, Error};
 

@@ -7,6 +7,7 @@ pub mod approval;
 pub mod artifact;
 pub mod credential;
 pub mod generation;
+pub mod machine;
 pub mod message;
 pub mod password;
 pub mod producer;
@@ -17,11 +18,13 @@ pub mod subscription;
 pub mod thread;
 pub mod upload;
 pub mod user;
+pub mod worker;
 
 pub use approval::{Approval, ApprovalView};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use generation::{Generation, GenerationView, Runner};
+pub use machine::{Machine, MachineView, WorkerCounts};
 pub use message::{Message, MessageView, Origin, Role};
 pub use password::{AdminView, Password};
 pub use producer::Producer;
@@ -32,6 +35,7 @@ pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
 pub use upload::{Upload, UploadView};
 pub use user::{User, UserKind, UserView};
+pub use worker::{Presence, Worker, WorkerView};
 
 use spool_store::Schema;
 
@@ -55,5 +59,7 @@ pub static SCHEMA: Schema = Schema {
         &upload::TABLE,
         &share::TABLE,
         &remains::TABLE,
+        &machine::TABLE,
+        &worker::TABLE,
     ],
 };

@@ -6,11 +6,11 @@
 mod begin;
 mod consent;
 mod end;
+mod role;
 
-use begin::begin_next;
 pub(crate) use begin::{Begin, begin, busy, retry};
 pub(crate) use consent::{cancel_all, resolve, stop_waiting, tell};
-pub(crate) use end::{Ending, cancel_unstarted, end};
+pub(crate) use end::{Ending, cancel_unstarted, end, failure};
 
 use spool_protocol::{Error, Event, Result};
 use spool_store::{Chunk, Tx};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use spool_chat::states::{ArtifactStatus, GenerationStatus};
-use spool_chat::tables::{Approval, Artifact, Generation, Message, Thread};
+use spool_chat::states::{ArtifactStatus, GenerationStatus, WorkerApproval};
+use spool_chat::tables::{Approval, Artifact, Generation, Machine, Message, Thread, Worker};
 use spool_protocol::ApprovalStatus;
 use spool_store::{Document, Id, Tx};
 
@@ -43,8 +43,29 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for each of the other four tables of chats, of the five of durable streams, for credentials and passwords.
-    assert_eq!(batches, 2 + 2 + 3 + 4 + 5 + 2);
+    // One for each of the other four tables of chats, of the five of durable streams, for credentials and passwords,
+    // and of the two of workers.
+    assert_eq!(batches, 2 + 2 + 3 + 4 + 5 + 2 + 2);
+}
+
+#[tokio::test]
+async fn the_doctor_finds_workers_that_are_not_whole() {
+    let stage = Stage::new().await;
+    let (machine, worker) = stage.pending_worker(&stage.u1, "w").await;
+    stage.ok(&stage.u1, "workers:approve", json!({ "workerId": worker })).await;
+    let thread = stage.ok(&stage.u1, "threads:create", json!({ "workerId": worker })).await;
+    let turn = stage.send(&stage.u1, thread.as_str().unwrap(), "hello").await;
+    stage.healthy().await;
+    let other = stage.u2.user().unwrap().clone();
+    spoil::<Machine>(&stage, &machine, move |machine| machine.user_id = other.clone()).await;
+    assert_eq!(found(&stage).await, ["machine"]);
+    let owner = stage.u1.user().unwrap().clone();
+    spoil::<Machine>(&stage, &machine, move |machine| machine.user_id = owner.clone()).await;
+    spoil::<Worker>(&stage, &worker, |worker| worker.approval = WorkerApproval::Revoked).await;
+    assert_eq!(found(&stage).await, ["worker_exists", "credential"]);
+    spoil::<Worker>(&stage, &worker, |worker| worker.approval = WorkerApproval::Approved).await;
+    spoil::<Generation>(&stage, &turn.generation, |generation| generation.worker_id = None).await;
+    assert_eq!(found(&stage).await, ["worker"]);
 }
 
 #[tokio::test]

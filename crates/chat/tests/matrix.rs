@@ -4,31 +4,35 @@
 
 use serde_json::{Value, json};
 use spool_chat::Principal;
-use spool_chat::registry::{Access, FUNCTIONS, Kind, Visibility};
+use spool_chat::registry::{Access, FUNCTIONS, Kind, Visibility, find};
+use spool_chat::tables::credential::secret_hash;
 use spool_protocol::{Code, Error};
 
 use crate::stage::{Stage, text};
 
 /// Ids to put into arguments.
-struct Ids {
-    thread: String,
-    message: String,
-    generation: String,
-    artifact: String,
-    approval: String,
-    upload: String,
-    session: String,
-    share: String,
+pub struct Ids {
+    pub thread: String,
+    pub message: String,
+    pub generation: String,
+    pub artifact: String,
+    pub approval: String,
+    pub upload: String,
+    pub session: String,
+    pub share: String,
+    pub machine: String,
+    pub worker: String,
+    pub user: String,
 }
 
-enum Case {
+pub enum Case {
     /// Takes ids: these arguments.
     Takes(Value),
     /// Takes no id: these arguments, and nothing of another user in the result.
     NoIds(Value),
 }
 
-fn case(path: &str, ids: &Ids) -> Option<Case> {
+pub fn case(path: &str, ids: &Ids) -> Option<Case> {
     use Case::{NoIds, Takes};
     let page = json!({ "numItems": 10, "cursor": null });
     Some(match path {
@@ -91,20 +95,33 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
         "approvals:get" => Takes(json!({ "approvalId": ids.approval })),
         "approvals:list" => NoIds(json!({ "paginationOpts": page })),
         "approvals:decide" => Takes(json!({ "approvalId": ids.approval, "approve": true })),
+        "machines:create" => NoIds(json!({ "name": "Mine" })),
+        "machines:list" | "workers:list" | "workers:listPending" => NoIds(json!({})),
+        "machines:remove" => Takes(json!({ "machineId": ids.machine })),
+        "workers:create" => Takes(json!({ "machineId": ids.machine, "name": "Mine" })),
+        "workers:rotate" | "workers:approve" | "workers:reject" | "workers:revoke" | "workers:remove" => {
+            Takes(json!({ "workerId": ids.worker }))
+        }
+        "workers:connect" => Takes(json!({})),
+        "workers:heartbeat" | "workers:assigned" => Takes(json!({ "epoch": 1 })),
+        "workers:claim" => Takes(json!({ "epoch": 1, "generationId": ids.generation })),
+        "users:setRoles" => Takes(json!({ "userId": ids.user, "roles": [] })),
+        "users:viewAs" => NoIds(json!({ "role": null })),
         _ => return None,
     })
 }
 
 /// Well formed ids of rows that never existed.
-fn nowhere() -> Ids {
+pub fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
     let (artifact, approval, upload, share, session) = (id("art"), id("apr"), id("upl"), id("shr"), id("crd"));
+    let (machine, worker, user) = (id("mch"), id("wkr"), id("usr"));
     let (thread, message, generation) = (id("thr"), id("msg"), id("gen"));
-    Ids { thread, message, generation, artifact, approval, upload, session, share }
+    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user }
 }
 
 /// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.
-async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
+pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let args = json!({ "title": "Theirs", "externalId": "theirs" });
     let thread = text(&stage.ok(owner, "threads:create", args).await);
     let first = stage.send(owner, &thread, "one").await;
@@ -125,15 +142,29 @@ async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let grant = json!({ "threadId": thread, "userId": third.user() });
     let share = text(&stage.ok(owner, "shares:grant", grant).await);
     let session = stage.session(owner, "Theirs").await;
-    Ids { thread, message: first.message, generation, artifact, approval, upload, session, share }
+    let (machine, worker) = stage.pending_worker(owner, "Theirs").await;
+    let (message, user) = (first.message, text(&json!(owner.user().unwrap())));
+    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user }
 }
 
-type Outcome = Result<Value, Error>;
+pub type Outcome = Result<Value, Error>;
 
-/// Actions have no transaction of their own: the mutation they begin with stands for them.
-async fn outcome(stage: &Stage, principal: &Principal, path: &str, kind: Kind, args: Value) -> Outcome {
-    let path = if kind == Kind::Action { "turns:send" } else { path };
-    stage.call(principal, path, args).await
+/// Actions have no transaction of their own: the mutation they begin with stands for them. Where that is
+/// internal, the server names the user for whom it acts.
+pub async fn outcome(stage: &Stage, principal: &Principal, path: &str, kind: Kind, args: Value) -> Outcome {
+    let internal = match path {
+        "workers:create" => "workers:insert",
+        "workers:rotate" => "workers:renew",
+        _ => {
+            let path = if kind == Kind::Action { "turns:send" } else { path };
+            return stage.call(principal, path, args).await;
+        }
+    };
+    find(path)?.authorize(principal)?;
+    let mut args = args;
+    args["user"] = json!(principal.user());
+    args["secretHash"] = json!(secret_hash(path));
+    stage.call(&Principal::System, internal, args).await
 }
 
 #[tokio::test]
@@ -181,6 +212,7 @@ async fn ia_05_removed_rows_are_answered_like_ids_of_nothing() {
     let stage = Stage::new().await;
     let gone = rows_of(&stage, &stage.u1).await;
     stage.ok(&stage.u1, "threads:remove", json!({ "threadId": gone.thread })).await;
+    stage.ok(&stage.u1, "machines:remove", json!({ "machineId": gone.machine })).await;
     stage.system("credentials:revoke", json!({ "credentialId": gone.session })).await;
     for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public) {
         if let (Some(Case::Takes(removed)), Some(Case::Takes(missing))) =
@@ -209,7 +241,7 @@ async fn ia_04_without_credentials_nothing_but_the_open_functions_answers() {
                 assert_eq!(answer.unwrap_err().code, Code::NotFound, "{}", function.path)
             }
             Access::Anyone => assert!(answer.is_ok(), "{}", function.path),
-            Access::User | Access::Service => {
+            Access::User | Access::Service | Access::Worker | Access::Runner => {
                 assert_eq!(answer.unwrap_err().code, Code::Unauthenticated, "{}", function.path)
             }
             Access::System => assert_eq!(answer.unwrap_err().code, Code::FunctionNotFound, "{}", function.path),

@@ -65,6 +65,30 @@ impl Stage {
         }
     }
 
+    /// A machine of `owner` with a worker that waits for approval: their ids.
+    pub async fn pending_worker(&self, owner: &Principal, name: &str) -> (String, String) {
+        let machine = text(&self.ok(owner, "machines:create", json!({ "name": name })).await);
+        let worker = self.worker_on(owner, &machine, name).await;
+        (machine, worker)
+    }
+
+    pub async fn worker_on(&self, owner: &Principal, machine: &str, secret: &str) -> String {
+        let hash = spool_chat::tables::credential::secret_hash(&format!("{machine} {secret}"));
+        let args = json!({ "user": owner.user(), "machineId": machine, "name": secret, "secretHash": hash });
+        text(&self.system("workers:insert", args).await["_id"])
+    }
+
+    /// An approved worker of `owner` on a machine of its own.
+    pub async fn worker(&self, owner: &Principal, name: &str) -> Principal {
+        let (machine, worker) = self.pending_worker(owner, name).await;
+        self.ok(owner, "workers:approve", json!({ "workerId": worker })).await;
+        Principal::Worker {
+            worker: Id::parse(&worker).unwrap(),
+            machine: Id::parse(&machine).unwrap(),
+            user: owner.user().unwrap().clone(),
+        }
+    }
+
     /// A session of `principal`, whose secret is made of its method; ends in an hour.
     pub async fn session(&self, principal: &Principal, method: &str) -> String {
         let user = principal.user().unwrap();

@@ -63,6 +63,10 @@ codes! {
     ThreadBusy = "thread_busy",
     /// The thread moved on since the version the writer saw; `data.current` is the present one.
     HistoryConflict = "history_conflict",
+    /// Another process is this worker now; `data.epoch` is its epoch. The one that asked must end.
+    StaleEpoch = "stale_epoch",
+    /// The worker may not work: it is not approved, or was revoked; `data.approval` says which.
+    WorkerUnavailable = "worker_unavailable",
     /// The declared state machine has no such step.
     InvalidTransition = "invalid_transition",
     /// The approval was decided, has expired or was cancelled before; `data.status` says which.

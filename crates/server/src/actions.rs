@@ -1,5 +1,7 @@
 //! Actions: functions that take time. They change documents only by calling mutations.
 
+mod workers;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -26,6 +28,8 @@ impl Actions {
         function.authorize(principal)?;
         match function.path {
             "turns:sendAndWait" => self.send_and_wait(principal, args).await,
+            "workers:create" => workers::with_secret(&self.functions, "workers:insert", principal, args).await,
+            "workers:rotate" => workers::with_secret(&self.functions, "workers:renew", principal, args).await,
             other => Err(Error::internal(format!("the action {other} has no implementation"))),
         }
     }

@@ -18,11 +18,13 @@ use tower::util::MapRequestLayer;
 
 use crate::actions::Actions;
 use crate::auth::issuers::Issuers;
+use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
 use crate::auth::{Auth, random_token};
 use crate::config::{Config, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
+use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::providers::Providers;
 use crate::rooms::Rooms;
@@ -40,6 +42,9 @@ pub struct App {
     pub functions: Functions,
     pub actions: Actions,
     pub auth: Auth,
+    /// Passwords, and who tries them too often.
+    pub passwords: Passwords,
+    pub mail: Option<Mailer>,
     pub providers: Arc<Providers>,
     pub stream_keys: StreamKeys,
     /// The bytes of uploads.
@@ -123,7 +128,10 @@ impl App {
         let share_key = Some(shares::key(&key));
         let settings = Arc::new(Settings { url_key, share_key, ..settings(&config, &providers) });
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
+        let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
+            passwords: Passwords::default(),
+            mail,
             auth: Auth::new(tokens, issuers, functions.clone(), admin.token),
             actions: Actions::new(functions.clone()),
             functions,
@@ -164,6 +172,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             crate::config::WhenBusy::Queue => spool_chat::WhenBusy::Queue,
         },
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
+        roles: config.roles.settings(),
         allow_client_roles: config.turns.allow_client_roles,
         share_links: config.share_links(),
         share_ms: Some(config.sharing.max_days * 86_400_000).filter(|ms| *ms > 0),
@@ -171,6 +180,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             models: providers.models(),
+            roles: config.roles.settings().known,
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
             share_links: config.share_links(),

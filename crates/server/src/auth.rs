@@ -1,7 +1,7 @@
 //! From credentials to a principal. The only place that reads tokens and keys.
 //!
-//! Three kinds are taken: tokens that this server signed (of guests and sessions), tokens of configured
-//! issuers, and service keys. A refused credential is never treated as none.
+//! Four kinds are taken: tokens that this server signed (of guests and sessions), tokens of configured
+//! issuers, service keys, and tokens of workers. A refused credential is never treated as none.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +19,12 @@ use crate::functions::Functions;
 pub mod issuers;
 pub mod jwt;
 pub mod keys;
+pub mod passwords;
 mod remote;
 pub mod revocation;
+pub mod throttle;
 pub mod tokens;
+pub mod workers;
 
 use issuers::Issuers;
 use jwt::{Claims, Profile, Reason};
@@ -126,6 +129,9 @@ impl Auth {
     pub async fn from_token(&self, token: &str) -> Result<Identity, Error> {
         if token.starts_with(KEY_PREFIX) {
             return self.from_key(token).await;
+        }
+        if token.starts_with(workers::PREFIX) {
+            return workers::identify(&self.functions, token).await;
         }
         if token == self.admin_token {
             return Ok(Identity::lasting(Principal::System));

@@ -11,7 +11,9 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub mod auth;
+pub mod roles;
 pub mod sharing;
+pub mod sign_in;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,6 +23,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Directory for the database, the files, the signing key and the lock (`SPOOL_DATA`).
     pub data: PathBuf,
+    /// Where people reach this server, as `https://spool.example`: for links in mails, and so that cookies are
+    /// kept to TLS. Default: `streams.public_url`.
+    pub public_url: Option<String>,
     /// `full` (default): every acknowledgement is fsynced. `normal`: a power cut may lose the last commits.
     pub synchronous: Synchronous,
     /// Title of a thread that nobody has named yet.
@@ -32,6 +37,9 @@ pub struct Config {
     pub instructions: Option<String>,
     pub guests: Guests,
     pub auth: auth::Auth,
+    /// How mails are sent. Without it none are.
+    pub mail: Option<sign_in::Mail>,
+    pub roles: roles::Roles,
     pub turns: Turns,
     pub approvals: Approvals,
     pub uploads: Uploads,
@@ -233,12 +241,15 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 3210)),
             data: PathBuf::from(".spool"),
+            public_url: None,
             synchronous: Synchronous::Full,
             default_title: "New Conversation".into(),
             model: None,
             instructions: None,
             guests: Guests::default(),
             auth: auth::Auth::default(),
+            mail: None,
+            roles: roles::Roles::default(),
             turns: Turns::default(),
             approvals: Approvals::default(),
             uploads: Uploads::default(),
@@ -275,6 +286,9 @@ impl Config {
         }
         config.streams.read_environment(&set)?;
         config.auth.resolve(variable)?;
+        if let Some(mail) = &mut config.mail {
+            mail.resolve(variable)?;
+        }
         config.check()?;
         Ok(config)
     }
@@ -310,7 +324,15 @@ impl Config {
                 bail!("{key}: must be {range}");
             }
         }
+        self.roles.check()?;
+        sign_in::check(self)?;
         self.auth.check()
+    }
+
+    /// Where people reach this server, without a slash at the end; `None` if nobody said.
+    pub fn public_url(&self) -> Option<&str> {
+        let url = self.public_url.as_deref().or(self.streams.public_url.as_deref());
+        url.map(|url| url.trim_end_matches('/'))
     }
 
     /// The guest policy in force.

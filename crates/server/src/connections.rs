@@ -4,6 +4,7 @@
 //! that does not take it, and how long a request may take to arrive.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -35,6 +36,10 @@ const BUFFER: usize = 64 << 10;
 /// Between two attempts to accept, where the machine is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The address that a request came from, in its extensions. Behind a proxy, the proxy's.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 /// Accepts until `shutdown`, then waits for the requests to end.
 pub async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
 where
@@ -48,7 +53,9 @@ where
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((tcp, _)) => drop(connections.spawn(connection(tcp, service.clone(), shutdown.clone()))),
+            Ok((tcp, peer)) => {
+                drop(connections.spawn(connection(tcp, Peer(peer.ip()), service.clone(), shutdown.clone())))
+            }
             Err(error) => {
                 // A connection that its client gave up is no reason to wait; too many open files are.
                 tracing::debug!(%error, "accepting a connection");
@@ -61,7 +68,7 @@ where
     connections.wait().await;
 }
 
-async fn connection<S>(tcp: TcpStream, service: S, shutdown: CancellationToken)
+async fn connection<S>(tcp: TcpStream, peer: Peer, service: S, shutdown: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -72,6 +79,7 @@ where
     let socket = Socket { tcp: Arc::clone(&tcp), lane: Arc::clone(&lane) };
     let service = service
         .map_request(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             // What a room writes is framed as chunks, which older clients do not read.
             if request.version() == Version::HTTP_11 {
                 request.extensions_mut().insert(Arc::clone(&lane));

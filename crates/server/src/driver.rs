@@ -26,6 +26,7 @@ const QUEUE_LOOK: u32 = 128;
 struct Claim {
     epoch: u64,
     model: String,
+    effective_role: Option<String>,
     history: Vec<HistoryMessage>,
 }
 

@@ -27,6 +27,7 @@ mod follow;
 mod functions;
 mod health;
 mod received;
+mod sign_in;
 mod stream;
 mod ui;
 mod uploads;
@@ -50,6 +51,14 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/api/query_at_ts", post(functions::query_at_ts))
         .route("/api/debug_event", post(|| async {}))
         .route("/api/auth/guest", post(account::guest))
+        .route("/api/auth/methods", get(account::methods))
+        .route("/api/auth/sign-in", post(sign_in::sign_in))
+        .route("/api/auth/sign-up", post(sign_in::sign_up))
+        .route("/api/auth/sign-out", post(sign_in::sign_out))
+        .route("/api/auth/token", post(sign_in::token))
+        .route("/api/auth/password", post(sign_in::password))
+        .route("/api/auth/forgot", post(sign_in::forgot))
+        .route("/api/auth/reset", post(sign_in::reset))
         .route("/api/stream/{generation}", get(stream::follow))
         .route("/api/chat", post(chat::submit).layer((DefaultBodyLimit::max(chat), Extension(BodyLimit(chat)))))
         .route("/api/chat/{chat}/stream", get(chat::resume))
@@ -175,6 +184,8 @@ impl IntoResponse for Refusal {
             | Code::ThreadBusy
             | Code::HistoryConflict
             | Code::InvalidTransition
+            | Code::StaleEpoch
+            | Code::WorkerUnavailable
             | Code::AlreadyResolved
             | Code::CannotDeleteDefault
             | Code::OffsetMismatch

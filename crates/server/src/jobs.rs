@@ -40,6 +40,7 @@ async fn clean(app: &App, round: u64) -> Result<(), Error> {
         ("driver:nextExpiry", "driver:expire"),
         ("approvals:nextExpiry", "approvals:expire"),
         ("shares:nextExpiry", "shares:expire"),
+        ("workers:nextLapse", "workers:lapse"),
     ] {
         let (_, due) = app.functions.query_as_system(next, json!({})).await?;
         if serde_json::from_str::<Option<f64>>(&due).ok().flatten().is_some_and(|at| at <= app.clock.now_ms() as f64) {

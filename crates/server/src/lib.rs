@@ -10,13 +10,14 @@ pub mod config;
 mod connections;
 pub mod data_dir;
 pub mod functions;
+mod mail;
 pub mod metrics;
 pub mod providers;
 pub mod uploads;
 
 mod driver;
 mod http;
-mod instant;
+pub mod instant;
 mod jobs;
 mod rooms;
 mod shares;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
+use spool_chat::Settings;
 use spool_server::app::{self, App};
-use spool_server::auth::new_service_key;
 use spool_server::config::Config;
 use spool_server::data_dir::{AdminAccess, DATABASE, DataDir, OpenError};
 use spool_server::functions::Functions;
@@ -18,6 +18,9 @@ use spool_store::SystemClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+mod admin;
+mod key;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -43,7 +46,12 @@ enum Command {
     /// Service keys for backends.
     Key {
         #[command(subcommand)]
-        command: KeyCommand,
+        command: key::Command,
+    },
+    /// Administrators and the accounts they make.
+    Admin {
+        #[command(subcommand)]
+        command: admin::AdminCommand,
     },
     /// Check every invariant of the stored data. Exits with 1 if one is broken.
     Doctor {
@@ -52,21 +60,6 @@ enum Command {
     },
     /// Print the OpenAPI document of all public functions.
     Openapi,
-}
-
-#[derive(Subcommand)]
-enum KeyCommand {
-    /// Make a key and print it, once.
-    Create {
-        /// What it may call: `artifacts:*`, `threads:get`, `*`. May be repeated.
-        #[arg(long, required = true)]
-        scope: Vec<String>,
-        /// A name to recognise it by.
-        #[arg(long)]
-        label: Option<String>,
-        #[command(flatten)]
-        place: Place,
-    },
 }
 
 #[derive(Args)]
@@ -105,7 +98,8 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Serve { listen, place } => serve(listen, &place).await,
-        Command::Key { command: KeyCommand::Create { scope, label, place } } => create_key(&scope, label, &place).await,
+        Command::Key { command } => key::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Admin { command } => admin::run(command).await,
         Command::Doctor { place } => doctor(&place).await,
         Command::Openapi => {
             print(&serde_json::to_string_pretty(&spool_chat::openapi::document())?)?;
@@ -160,7 +154,9 @@ impl Operator {
                 let store = app::open_store(&dir, config.synchronous, Arc::new(SystemClock))?;
                 // The lock must outlive the store, and both last as long as this short process.
                 std::mem::forget(dir);
-                Ok(Self::Here(Functions::new(store, Arc::default(), Arc::default())))
+                // What the command line may write depends on the roles of this server, and on nothing else of it.
+                let settings = Settings { roles: config.roles.settings(), ..Settings::default() };
+                Ok(Self::Here(Functions::new(store, Arc::new(settings), Arc::default())))
             }
             Err(OpenError::InUse) => Ok(Self::There(AdminAccess::of(&config.data)?, reqwest::Client::new())),
             Err(OpenError::Other(error)) => Err(error),
@@ -191,18 +187,6 @@ async fn call(access: &AdminAccess, client: &reqwest::Client, kind: &str, path: 
     }
     let message = answer["errorMessage"].as_str().or_else(|| answer["message"].as_str());
     bail!("{path}: {}", message.unwrap_or("the running server refused"))
-}
-
-async fn create_key(scopes: &[String], label: Option<String>, place: &Place) -> Result<ExitCode> {
-    let operator = Operator::of(&place.config()?)?;
-    let (key, hash) = new_service_key();
-    let mut args = json!({ "scopes": scopes, "secretHash": hash });
-    if let Some(label) = label {
-        args["label"] = label.into();
-    }
-    operator.mutate("keys:create", args).await?;
-    print(&format!("{key}\n"))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn doctor(place: &Place) -> Result<ExitCode> {

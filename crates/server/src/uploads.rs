@@ -252,6 +252,7 @@ fn uploader(principal: &Principal) -> Result<Option<Id<User>>> {
             Err(Error::new(Code::Forbidden, message).with("scope", "uploads:create"))
         }
         Principal::Anonymous => Err(Error::new(Code::Unauthenticated, "This needs a signed-in user.")),
+        Principal::Worker { .. } => Err(Error::new(Code::Forbidden, "Workers store no files.")),
         Principal::System => Ok(None),
     }
 }

@@ -4,10 +4,10 @@ use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
 use spool_store::{Order, Tx};
 
 use super::Findings;
-use crate::states::{GenerationStatus, MessageStatus};
+use crate::states::{GenerationStatus, MessageStatus, WorkerApproval};
 use crate::tables::{
-    Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Password, Role, Thread,
-    Upload, approval, artifact, credential, generation, message, password,
+    Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Password, Role, Runner,
+    Thread, Upload, approval, artifact, credential, generation, message, password,
 };
 use crate::turn;
 
@@ -51,6 +51,14 @@ pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findi
     findings.expect(row.lease_expires_at.is_some() == leased, "lease", || {
         format!("a lease does not go with {}", row.status.as_str())
     });
+    let by_worker = row.runner == Runner::Worker;
+    findings.expect(row.worker_id.is_some() == by_worker, "worker", || {
+        format!("a worker does not go with {}", row.runner.as_str())
+    });
+    if let Some(worker) = row.worker_id.as_ref().filter(|_| !over) {
+        let made = tx.get(worker)?.is_some_and(|worker| worker.approval == WorkerApproval::Approved);
+        findings.expect(made, "worker_exists", || format!("it is not over, and {worker} may not make it"));
+    }
     let message = tx.get(&row.message_id)?;
     findings.expect(message.is_some(), "message_exists", || format!("{} is missing", row.message_id));
     // An earlier attempt is over; its message belongs to a later one.

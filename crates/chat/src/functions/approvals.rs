@@ -58,7 +58,7 @@ struct Subject {
 
 /// `approvals:request`: asking again for the same gives the same approval, whatever became of it.
 pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<ApprovalView> {
-    let (thread, mut generation) = external::held(tx, ctx, &args.generation_id)?;
+    let (thread, mut generation) = external::held(tx, ctx, &args.generation_id, None)?;
     let (kind, expires_at) = (args.kind, args.expires_at);
     let subject = subject(tx, ctx, &thread, args)?;
     if let Some(earlier) = tx.query::<Approval>(approval::BY_KEY).eq(&generation.id).eq(subject.key.as_str()).first()? {

@@ -107,7 +107,7 @@ fn pins(
 ) -> Result<Pins> {
     check_bytes("toolCallId", tool_call.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     if let Some(id) = generation {
-        let (owner, generation) = external::held(tx, ctx, &id)?;
+        let (owner, generation) = external::held(tx, ctx, &id, None)?;
         if owner.id != thread.id {
             return Err(Error::not_found("generation"));
         }

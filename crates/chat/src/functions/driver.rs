@@ -18,6 +18,7 @@ use super::external::{Finished, finish_once};
 use crate::context::CallContext;
 use crate::limits;
 use crate::owned;
+use crate::principal::Principal;
 use crate::states::{GenerationStatus, GenerationStep};
 use crate::tables::{Generation, Message, Runner, Thread, User, generation};
 use crate::turn::{self, Ending};
@@ -31,7 +32,9 @@ pub struct Queue {
 /// `driver:queue`: generations that wait for a driver, oldest first.
 pub fn queue(tx: &mut Tx<'_>, _ctx: &CallContext, args: Queue) -> Result<Vec<Id<Generation>>> {
     let limit = (args.limit as usize).min(limits::LISTED);
-    let queued = tx.query::<Generation>(generation::BY_STATUS).eq(GenerationStatus::Queued.as_str()).take(limit)?;
+    // What waits for a worker is not among them, however long it waits.
+    let scan = tx.query::<Generation>(generation::BY_RUNNER).eq(Runner::Hosted.as_str());
+    let queued = scan.eq(GenerationStatus::Queued.as_str()).take(limit)?;
     Ok(queued.into_iter().map(|generation| generation.id).collect())
 }
 
@@ -56,24 +59,39 @@ pub struct Claim {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     pub attempt: u32,
+    /// In which role the user is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_role: Option<String>,
     /// What came before the answer, oldest first.
     pub history: Vec<HistoryMessage>,
 }
 
 /// `driver:claim`: null if somebody else was faster or nobody wants the answer any more.
 pub fn claim(tx: &mut Tx<'_>, ctx: &CallContext, args: ClaimOne) -> Result<Option<Claim>> {
-    let Some(mut generation) = tx.get(&args.generation_id)? else { return Ok(None) };
+    match tx.get(&args.generation_id)? {
+        Some(generation) if generation.runner == Runner::Hosted => {
+            take(tx, ctx, generation, args.owner, ctx.settings.lease_ms)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Gives a waiting generation to a runner, for `lease_ms`, if anybody still wants the answer. The caller has
+/// made sure that it may have it.
+pub(super) fn take(
+    tx: &mut Tx<'_>, ctx: &CallContext, mut generation: Generation, owner: String, lease_ms: u64,
+) -> Result<Option<Claim>> {
     if generation.status != GenerationStatus::Queued {
         return Ok(None);
     }
-    let thread = owned::thread(tx, &ctx.principal, &generation.thread_id)?;
+    let thread = owned::thread(tx, &Principal::System, &generation.thread_id)?;
     if thread.deleted_at.is_some() || generation.stop_requested_at.is_some() {
         turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped))?;
         return Ok(None);
     }
-    let lease_expires_at = tx.now() + ctx.settings.lease_ms;
+    let lease_expires_at = tx.now() + lease_ms;
     generation.status = generation.status.step(GenerationStep::Claim)?;
-    generation.lease_owner = Some(args.owner);
+    generation.lease_owner = Some(owner);
     generation.lease_epoch += 1;
     generation.lease_expires_at = Some(lease_expires_at);
     tx.put(&generation)?;
@@ -88,6 +106,7 @@ pub fn claim(tx: &mut Tx<'_>, ctx: &CallContext, args: ClaimOne) -> Result<Optio
         model: generation.model,
         provider: generation.provider,
         attempt: generation.attempt,
+        effective_role: generation.effective_role,
     }))
 }
 
@@ -219,8 +238,8 @@ pub fn expire(tx: &mut Tx<'_>, ctx: &CallContext, args: Expire) -> Result<Expire
     let mut gone = tx.query::<Generation>(generation::BY_LEASE).ge(0_u64).le(now).take(limit)?;
     if args.only_owner {
         for status in [GenerationStatus::Claimed, GenerationStatus::Streaming] {
-            let scan = tx.query::<Generation>(generation::BY_STATUS).eq(status.as_str());
-            let others = |held: &Generation| held.runner == Runner::Hosted && held.lease_owner != args.owner;
+            let scan = tx.query::<Generation>(generation::BY_RUNNER).eq(Runner::Hosted.as_str()).eq(status.as_str());
+            let others = |held: &Generation| held.lease_owner != args.owner;
             gone.extend(scan.take(limits::LISTED)?.into_iter().filter(others).take(limit));
         }
         let mut seen = std::collections::HashSet::new();
@@ -233,8 +252,10 @@ pub fn expire(tx: &mut Tx<'_>, ctx: &CallContext, args: Expire) -> Result<Expire
     Ok(expired)
 }
 
-fn expire_one(tx: &mut Tx<'_>, ctx: &CallContext, mut generation: Generation, expired: &mut Expired) -> Result<()> {
-    let thread = owned::thread(tx, &ctx.principal, &generation.thread_id)?;
+pub(super) fn expire_one(
+    tx: &mut Tx<'_>, ctx: &CallContext, mut generation: Generation, expired: &mut Expired,
+) -> Result<()> {
+    let thread = owned::thread(tx, &Principal::System, &generation.thread_id)?;
     // A log that is not empty tells of a start that its row does not know yet.
     let began = generation.started_mark || tx.log_end(generation.id.as_str())?.end > 0;
     let unwanted = generation.stop_requested_at.is_some() || thread.deleted_at.is_some();
@@ -243,7 +264,12 @@ fn expire_one(tx: &mut Tx<'_>, ctx: &CallContext, mut generation: Generation, ex
         turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped)).map(drop)
     } else if began || generation.runner == Runner::External {
         expired.interrupted += 1;
-        turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Interrupted)).map(drop)
+        let mut ending = Ending::plain(FinalStatus::Interrupted);
+        if generation.runner == Runner::Worker {
+            let message = "The worker that answered is gone. What it had is kept.";
+            ending.error = Some(turn::failure(Code::Interrupted, message, true));
+        }
+        turn::end(tx, ctx, thread, generation, ending).map(drop)
     } else {
         expired.requeued += 1;
         generation.status = generation.status.step(GenerationStep::Requeue)?;

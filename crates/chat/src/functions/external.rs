@@ -1,7 +1,7 @@
-//! Generations made by a backend outside, with a service key: open, append, finish.
+//! Generations made outside, by a backend with a service key or by a worker: open, append, finish.
 //!
-//! The key that opened one holds its lease and renews it with every append. A late append is answered
-//! with a reason, never with an error: the backend has nothing to repair.
+//! The key that opened one, or the worker that claimed one, holds its lease and renews it with every
+//! append. A late append is answered with a reason, never with an error: the runner has nothing to repair.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::messages::{check_version, empty, find_request};
 use super::streams::append::{self, ProducerArgs};
 use super::turns::{sent_before, user_message};
 use super::uploads;
+use super::workers::work;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
 use crate::owned;
@@ -71,7 +72,7 @@ pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<Opened> {
     }
     let mut question =
         args.text.map(|text| user_message(tx, ctx, &mut thread, vec![Part::Text { text }])).transpose()?;
-    let mut choice = Begin::hosted(&ctx.settings, &thread, args.model);
+    let mut choice = Begin::of(tx, ctx, &thread, args.model, None)?;
     choice.provider = args.provider.or(choice.provider);
     choice.external = Some(ctx.principal.key());
     let (mut answer, generation) = turn::begin(tx, ctx, &mut thread, choice)?;
@@ -95,6 +96,8 @@ pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<Opened> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Append {
     pub generation_id: Id<Generation>,
+    /// Of a worker: what `workers:connect` gave it.
+    pub epoch: Option<u64>,
     /// Where the caller believes that the log ends; what does not fit is not appended.
     pub offset: Option<u64>,
     /// Makes repetitions harmless: the same number of the same writer is appended once.
@@ -121,7 +124,7 @@ pub struct Appended {
 
 /// `generations:append`
 pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Result<Appended> {
-    let (thread, mut generation) = held(tx, ctx, &args.generation_id)?;
+    let (thread, mut generation) = held(tx, ctx, &args.generation_id, args.epoch)?;
     parts::check_events(&args.events)?;
     if let Some(reserved) = args.events.iter().find_map(reserved) {
         return Err(Error::bad_request(format!("events: {reserved}")).with("path", "events"));
@@ -147,9 +150,13 @@ pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Re
     if generation.status == GenerationStatus::Claimed {
         turn::start(tx, &mut generation)?;
     }
-    let expiry = tx.now() + ctx.settings.external_lease_ms;
+    let lease_ms = match generation.runner {
+        Runner::Worker => ctx.settings.worker_lease_ms,
+        Runner::Hosted | Runner::External => ctx.settings.external_lease_ms,
+    };
+    let expiry = tx.now() + lease_ms;
     // Not with every append: a row that changes makes live queries run, tokens must not.
-    if generation.lease_expires_at.is_none_or(|old| old < expiry - ctx.settings.external_lease_ms / 2) {
+    if generation.lease_expires_at.is_none_or(|old| old < expiry - lease_ms / 2) {
         generation.lease_expires_at = Some(expiry);
         tx.put(&generation)?;
     }
@@ -172,9 +179,12 @@ fn reserved(event: &Event) -> Option<&'static str> {
 }
 
 /// The generation, if this caller runs it.
-pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Generation>) -> Result<(Thread, Generation)> {
+pub(super) fn held(
+    tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Generation>, epoch: Option<u64>,
+) -> Result<(Thread, Generation)> {
+    let owner = work::lease_owner(tx, ctx, epoch)?;
     let (thread, generation) = owned::generation(tx, &ctx.principal, id)?;
-    let holds = generation.runner == Runner::External && generation.lease_owner == Some(ctx.principal.key());
+    let holds = generation.runner.is_outside() && generation.lease_owner == Some(owner);
     if holds {
         return Ok((thread, generation));
     }
@@ -185,6 +195,8 @@ pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Generation>) -> R
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Finish {
     pub generation_id: Id<Generation>,
+    /// Of a worker: what `workers:connect` gave it.
+    pub epoch: Option<u64>,
     pub status: FinalStatus,
     /// The whole text of the answer. It wins over what was appended.
     pub text: Option<String>,
@@ -206,7 +218,7 @@ pub struct Finished {
 
 /// `generations:finish`: the first one counts, later ones get its result.
 pub fn finish(tx: &mut Tx<'_>, ctx: &CallContext, args: Finish) -> Result<Finished> {
-    let (thread, generation) = held(tx, ctx, &args.generation_id)?;
+    let (thread, generation) = held(tx, ctx, &args.generation_id, args.epoch)?;
     if let Some(code) = args.error.as_ref().map(|error| &error.code)
         && !Code::ALL.iter().any(|known| known.as_str() == code)
     {

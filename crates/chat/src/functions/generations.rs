@@ -10,7 +10,7 @@ use crate::limits;
 use crate::owned;
 use crate::parts::Part;
 use crate::states::GenerationStatus;
-use crate::tables::{Generation, GenerationView, Message, Runner, generation};
+use crate::tables::{Generation, GenerationView, Message, generation};
 use crate::turn::{self, Ending};
 
 use super::Nothing;
@@ -200,7 +200,7 @@ pub fn stop(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<Stopped> {
         return refused("The answer is being stopped.".to_owned());
     }
     generation.stop_requested_at = Some(tx.now());
-    let unreachable = generation.status == GenerationStatus::Queued || generation.runner == Runner::External;
+    let unreachable = generation.status == GenerationStatus::Queued || generation.runner.is_outside();
     if unreachable {
         turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped))?;
     } else {

@@ -48,7 +48,9 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
         email: None,
         name: args.label.clone(),
         picture: None,
+        roles: Vec::new(),
         is_admin: false,
+        viewing_as_role: None,
         created_at: now,
         updated_at: now,
     };

@@ -93,6 +93,8 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<Id<Us
         name: args.name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
         picture: None,
         is_admin: args.is_admin,
+        roles: Vec::new(),
+        viewing_as_role: None,
         created_at: now,
         updated_at: now,
     };

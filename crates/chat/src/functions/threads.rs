@@ -7,13 +7,13 @@ use serde::Deserialize;
 use spool_protocol::{Error, Result};
 use spool_store::{Id, Order, Page, PaginationOpts, Tx};
 
-use super::Nothing;
+use super::{Nothing, workers};
 use crate::args::present;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::owned;
 use crate::states::{ThreadStatus, ThreadStep};
-use crate::tables::{Thread, ThreadView, TitleSource, User, thread};
+use crate::tables::{Thread, ThreadView, TitleSource, User, Worker, thread};
 use crate::title;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -27,6 +27,8 @@ pub struct Create {
     pub tags: Option<Vec<String>>,
     /// The client's own name for the thread. Creating it again gives the same thread.
     pub external_id: Option<String>,
+    /// An approved worker of the caller that is to answer here; absent is the server.
+    pub worker_id: Option<Id<Worker>>,
 }
 
 /// `threads:create`
@@ -40,12 +42,16 @@ pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Id<Thr
     {
         return Ok(existing.id);
     }
+    if let Some(worker) = &args.worker_id {
+        workers::check_approved(tx, &user, worker)?;
+    }
     let (title, source) = named(ctx, args.title)?;
     let mut thread = Thread::new(tx, &user, title, source);
     thread.model = args.model;
     thread.context = args.context;
     thread.tags = tags;
     thread.external_id = args.external_id;
+    thread.worker_id = args.worker_id;
     tx.put(&thread)?;
     Ok(thread.id)
 }
@@ -142,6 +148,10 @@ pub struct Update {
     #[serde(default, deserialize_with = "present")]
     #[schemars(with = "Option<String>")]
     pub context: Option<Option<String>>,
+    /// Who makes the next answers. Null gives them to the server.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Option<Id<Worker>>")]
+    pub worker_id: Option<Option<Id<Worker>>>,
 }
 
 /// `threads:update`
@@ -161,6 +171,12 @@ pub fn update(tx: &mut Tx<'_>, ctx: &CallContext, args: Update) -> Result<()> {
     if let Some(context) = args.context {
         check_names(&[("context", &context)])?;
         thread.context = context;
+    }
+    if let Some(worker_id) = args.worker_id {
+        if let Some(worker) = &worker_id {
+            workers::check_approved(tx, &thread.user_id, worker)?;
+        }
+        thread.worker_id = worker_id;
     }
     if let Some(status) = args.status {
         set_status(&mut thread, ThreadStep::Set(status))?;

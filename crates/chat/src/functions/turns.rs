@@ -6,7 +6,7 @@ use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Tx};
 
 use super::messages::{check_version, empty, find_request, user_spoke};
-use super::uploads;
+use super::{uploads, workers};
 use crate::context::{CallContext, WhenBusy};
 use crate::limits::{self, check_bytes};
 use crate::owned;
@@ -36,6 +36,8 @@ pub struct Send {
     pub request_id: Option<String>,
     /// The model of this answer, instead of the thread's.
     pub model: Option<String>,
+    /// In which of the roles that the user has it is answered; one that the user lacks is not followed.
+    pub role: Option<String>,
     /// The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
     pub history_version: Option<u64>,
     /// Absent means the server's setting.
@@ -68,11 +70,14 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     said.extend(Some(Part::Text { text: args.text }).filter(|part| !parts::are_blank(std::slice::from_ref(part))));
     check_bytes("model", args.model.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     check_version(&thread, args.history_version)?;
+    check_bytes("role", args.role.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
+    workers::check_ready(tx, &thread)?;
     let queued = must_wait(tx, ctx, &thread, args.if_busy)?;
 
     let mut user_message = user_message(tx, ctx, &mut thread, said)?;
     user_message.request_id = args.request_id;
     user_message.model.clone_from(&args.model);
+    user_message.role_hint.clone_from(&args.role);
     thread.history_version += 1;
     thread.touch(tx.now());
     if queued {
@@ -88,7 +93,7 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
             queued: Some(true),
         });
     }
-    let choice = Begin::hosted(&ctx.settings, &thread, args.model);
+    let choice = Begin::of(tx, ctx, &thread, args.model, args.role.as_deref())?;
     let (answer, generation) = turn::begin(tx, ctx, &mut thread, choice)?;
     user_message.answered_by = Some(generation.id.clone());
     tx.put(&user_message)?;
@@ -145,6 +150,8 @@ pub struct Retry {
     pub message_id: Id<Message>,
     /// Another model for the new attempt.
     pub model: Option<String>,
+    /// In which of the roles that the user has it is answered now.
+    pub role: Option<String>,
 }
 
 /// The rows of an attempt.
@@ -186,7 +193,8 @@ fn again(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry, step: MessageStep) -> 
     // Refuse before anything is chosen: the step says whether the answer failed.
     message.status.step(step)?;
     let model = args.model.or_else(|| message.model.clone());
-    let choice = Begin::hosted(&ctx.settings, &thread, model);
+    workers::check_ready(tx, &thread)?;
+    let choice = Begin::of(tx, ctx, &thread, model, args.role.as_deref())?;
     let generation = turn::retry(tx, ctx, &mut thread, &mut message, step, choice)?;
     thread.history_version += 1;
     thread.touch(tx.now());

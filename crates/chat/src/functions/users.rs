@@ -13,7 +13,7 @@ use crate::tables::{User, UserKind, UserView, user};
 /// `users:me`
 pub fn me(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing) -> Result<Option<UserView>> {
     let Some(id) = ctx.principal.user() else { return Ok(None) };
-    Ok(tx.get(id)?.as_ref().map(UserView::from))
+    Ok(tx.get(id)?.as_ref().map(|user| UserView::new(user, &ctx.settings.roles)))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -45,7 +45,9 @@ pub fn provision(tx: &mut Tx<'_>, _ctx: &CallContext, args: Provision) -> Result
             email: args.email,
             name: args.name,
             picture: args.picture,
+            roles: Vec::new(),
             is_admin: false,
+            viewing_as_role: None,
             created_at: now,
             updated_at: now,
         };

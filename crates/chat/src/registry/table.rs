@@ -6,8 +6,9 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, messages, passwords,
-    remains, server, sessions, shares, streams, subscriptions, threads, turns, uploads, users,
+    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, machines, messages,
+    passwords, remains, roles, server, sessions, shares, streams, subscriptions, threads, turns, uploads, users,
+    workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -48,6 +49,10 @@ pub static FUNCTIONS: &[Function] = functions![
 
     "users:me": Query Anyone users::me, Nothing => Option<crate::tables::UserView>,
         "The signed-in user, or null without credentials.";
+    "users:viewAs": Mutation User roles::view_as, roles::ViewAs => crate::tables::UserView,
+        "Looks at things as one role, or stops. Administrators: any role of this server; others: their own.";
+    "users:setRoles": Mutation User roles::set_roles, roles::SetRoles => crate::tables::UserView,
+        "Gives a user roles. For administrators.";
     "users:provision": Mutation System users::provision, users::Provision => spool_store::Id<crate::tables::User>,
         "The user of a verified identity; the first call makes the row.";
 
@@ -106,9 +111,9 @@ pub static FUNCTIONS: &[Function] = functions![
         "Stops an answer that is being made; what it has is kept.";
     "generations:open": Mutation Service external::open, external::Open => external::Opened,
         "Begins an answer that the caller makes itself.";
-    "generations:append": Mutation Service external::append_events, external::Append => external::Appended,
+    "generations:append": Mutation Runner external::append_events, external::Append => external::Appended,
         "Adds events to an answer that the caller makes. A late append is answered with a reason.";
-    "generations:finish": Mutation Service external::finish, external::Finish => external::Finished,
+    "generations:finish": Mutation Runner external::finish, external::Finish => external::Finished,
         "Ends an answer that the caller makes. A full text wins over the events; repeating changes nothing.";
 
     "artifacts:create": Mutation User artifacts::create, artifacts::Create => artifacts::Saved,
@@ -237,6 +242,47 @@ pub static FUNCTIONS: &[Function] = functions![
         "Signs one device of the caller out.";
     "sessions:revokeOthers": Mutation User sessions::revoke_others, sessions::One => (),
         "Signs every device of the caller out but one.";
+
+    "machines:create": Mutation User machines::create, machines::Create => spool_store::Id<crate::tables::Machine>,
+        "Makes a machine of the caller, on which workers can run.";
+    "machines:list": Query User machines::list, Nothing => Vec<crate::tables::MachineView>,
+        "The caller's machines with their workers counted, oldest first.";
+    "machines:remove": Mutation User machines::remove, machines::One => (),
+        "Removes a machine with its workers. What they were writing ends; threads stay.";
+    "workers:create": Action User workers::insert, workers::Create => workers::WithToken,
+        "Makes a worker of a machine, and its token, which is shown this once. It waits for approval.";
+    "workers:rotate": Action User workers::renew, workers::One => workers::WithToken,
+        "Gives a worker another token, which is shown this once. The old one is refused from now on.";
+    "workers:list": Query User workers::list, workers::List => Vec<crate::tables::WorkerView>,
+        "The caller's workers, of all machines or of one, oldest first.";
+    "workers:listPending": Query User workers::list_pending, Nothing => Vec<crate::tables::WorkerView>,
+        "The caller's workers that wait for approval, oldest first.";
+    "workers:approve": Mutation User workers::approve, workers::One => crate::tables::WorkerView,
+        "Lets a worker work.";
+    "workers:reject": Mutation User workers::reject, workers::One => (),
+        "Removes a worker that waits for approval.";
+    "workers:revoke": Mutation User workers::revoke, workers::One => crate::tables::WorkerView,
+        "Ends a worker for good: its token is refused, its connections close, what it was writing ends.";
+    "workers:remove": Mutation User workers::remove, workers::One => (),
+        "Revokes a worker and forgets it. Threads that it answered in stay.";
+    "workers:connect": Mutation Worker workers::work::connect, Nothing => workers::work::Connected,
+        "A worker's process begins: it gets an epoch, and whoever was this worker before is fenced off.";
+    "workers:heartbeat": Mutation Worker workers::work::heartbeat, workers::work::InEpoch => (),
+        "The worker is there, and goes on with what it has claimed.";
+    "workers:assigned": Query Worker workers::work::assigned, workers::work::InEpoch => Vec<workers::work::Assigned>,
+        "The answers that are the worker's to make and are not over, oldest first.";
+    "workers:claim": Mutation Worker workers::work::claim, workers::work::ClaimNext => Option<workers::work::Job>,
+        "Takes a waiting answer with all that it needs, or null.";
+    "workers:insert": Mutation System workers::insert, workers::Insert => crate::tables::WorkerView,
+        "The row of a new worker, and the hash of its secret.";
+    "workers:renew": Mutation System workers::renew, workers::Renew => crate::tables::WorkerView,
+        "The hash of a worker's new secret.";
+    "workers:authenticate": Query System workers::authenticate, workers::Authenticate => workers::Admission,
+        "What a worker's token stands for, or why it is refused.";
+    "workers:nextLapse": Query System workers::work::next_lapse, Nothing => Option<u64>,
+        "When the next heartbeat stops counting.";
+    "workers:lapse": Mutation System workers::work::lapse, Nothing => crate::functions::Deleted,
+        "Marks workers whose heartbeat stopped counting, so that live queries hear of it.";
 
     "driver:queue": Query System driver::queue, driver::Queue => Vec<spool_store::Id<crate::tables::Generation>>,
         "Generations that wait for a driver, oldest first.";

@@ -14,6 +14,8 @@ pub enum CredentialKind {
     Service,
     /// A person who is signed in on one device.
     Session,
+    /// Of a worker on a user's machine; `userId` is that user.
+    Worker,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +81,7 @@ impl CredentialKind {
         match self {
             Self::Service => "service",
             Self::Session => "session",
+            Self::Worker => "worker",
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Failure, Usage};
 use spool_store::{Document, Id, Index, Table};
 
-use super::{Message, Thread, User};
+use super::{Message, Thread, User, Worker};
 use crate::states::GenerationStatus;
 
 /// Who makes the answer.
@@ -17,6 +17,24 @@ pub enum Runner {
     Hosted,
     /// A backend with a service key.
     External,
+    /// A worker on a machine of the thread's owner.
+    Worker,
+}
+
+impl Runner {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hosted => "hosted",
+            Self::External => "external",
+            Self::Worker => "worker",
+        }
+    }
+
+    /// Whether the answer is made outside: then its log is written by appends of the runner, and only its
+    /// row can stop it.
+    pub fn is_outside(self) -> bool {
+        self != Self::Hosted
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +51,12 @@ pub struct Generation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     pub runner: Runner,
+    /// With runner `worker`: which one, and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<Id<Worker>>,
+    /// The role in which the answer is given, as the server worked it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_role: Option<String>,
     pub status: GenerationStatus,
     /// 1 for the first try of a message.
     pub attempt: u32,
@@ -67,21 +91,23 @@ pub struct Generation {
     pub ended_at: Option<u64>,
 }
 
-static INDEXES: [Index; 6] = [
+static INDEXES: [Index; 7] = [
     Index::unique("by_active_thread", &["activeThreadId"]),
-    Index::new("by_status", &["status", "createdAt"]),
+    Index::new("by_runner", &["runner", "status", "createdAt"]),
     Index::new("by_lease", &["leaseExpiresAt"]),
     Index::new("by_user", &["userId", "status"]),
     Index::new("by_message", &["messageId"]),
     Index::new("by_thread", &["threadId", "createdAt"]),
+    Index::new("by_worker", &["workerId", "status", "createdAt"]),
 ];
 pub static TABLE: Table = Table { name: "generations", prefix: "gen", indexes: &INDEXES };
 pub static BY_ACTIVE_THREAD: &Index = &INDEXES[0];
-pub static BY_STATUS: &Index = &INDEXES[1];
+pub static BY_RUNNER: &Index = &INDEXES[1];
 pub static BY_LEASE: &Index = &INDEXES[2];
 pub static BY_USER: &Index = &INDEXES[3];
 pub static BY_MESSAGE: &Index = &INDEXES[4];
 pub static BY_THREAD: &Index = &INDEXES[5];
+pub static BY_WORKER: &Index = &INDEXES[6];
 
 impl Document for Generation {
     const TABLE: &'static Table = &TABLE;
@@ -104,6 +130,10 @@ pub struct GenerationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     pub runner: Runner,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<Id<Worker>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective_role: Option<String>,
     pub status: GenerationStatus,
     pub attempt: u32,
     /// Where the log ended when this was read. New tokens alone do not make a live result new.
@@ -135,6 +165,8 @@ impl GenerationView {
             model: generation.model,
             provider: generation.provider,
             runner: generation.runner,
+            worker_id: generation.worker_id,
+            effective_role: generation.effective_role,
             status: generation.status,
             attempt: generation.attempt,
             stop_requested_at: generation.stop_requested_at,

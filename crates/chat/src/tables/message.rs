@@ -56,6 +56,9 @@ pub struct Message {
     pub queued_in: Option<Id<Thread>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Of a user message: the role that the writer asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_hint: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +113,7 @@ impl Message {
             answered_by: None,
             queued_in: None,
             model: None,
+            role_hint: None,
             provider: None,
             agent_id: None,
             usage: None,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_store::{Document, Id, Index, Table, Tx};
 
-use super::{Generation, User};
+use super::{Generation, User, Worker};
 use crate::states::{ThreadState, ThreadStatus};
 
 /// Where a title came from. Only a placeholder is ever replaced by the server.
@@ -36,6 +36,12 @@ pub struct Thread {
     pub context: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The worker that answers here; without one the server does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<Id<Worker>>,
+    /// The role in which the newest answer is or was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_role: Option<String>,
     pub is_default: bool,
     /// The owner while this is the live default thread, else nothing: makes the default unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +103,8 @@ impl Thread {
             tags: Vec::new(),
             context: None,
             model: None,
+            worker_id: None,
+            last_role: None,
             is_default: false,
             default_of: None,
             next_seq: 0,
@@ -150,6 +158,10 @@ pub struct ThreadView {
     pub context: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<Id<Worker>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_role: Option<String>,
     pub is_default: bool,
     pub message_count: u64,
     /// What to send as `historyVersion` to add to exactly this history.
@@ -176,6 +188,8 @@ impl From<&Thread> for ThreadView {
             tags: thread.tags.clone(),
             context: thread.context.clone(),
             model: thread.model.clone(),
+            worker_id: thread.worker_id.clone(),
+            last_role: thread.last_role.clone(),
             is_default: thread.is_default,
             message_count: thread.message_count,
             history_version: thread.history_version,

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_store::{Document, Id, Index, Table};
 
+use crate::roles::{Roles, effective_role};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UserKind {
@@ -31,7 +33,13 @@ pub struct User {
     /// The address of an image, `https://…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
-    /// Whether this person runs the server. Given on the command line only.
+    /// What this user may be answered as; the first is the usual one. Given by an administrator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The one role in which this user looks at things for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub viewing_as_role: Option<String>,
+    /// Whether this person runs the server. Given on the command line only; opens nobody's threads.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_admin: bool,
     pub created_at: u64,
@@ -64,14 +72,29 @@ pub struct UserView {
     pub email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
-    /// Whether this person runs the server; absent if not.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_admin: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewing_as_role: Option<String>,
+    /// The role in which turns are answered that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective_role: Option<String>,
 }
 
-impl From<&User> for UserView {
-    fn from(user: &User) -> Self {
-        let (name, email, picture) = (user.name.clone(), user.email.clone(), user.picture.clone());
-        Self { id: user.id.clone(), kind: user.kind, name, email, picture, is_admin: user.is_admin }
+impl UserView {
+    pub(crate) fn new(user: &User, roles: &Roles) -> Self {
+        Self {
+            id: user.id.clone(),
+            kind: user.kind,
+            name: user.name.clone(),
+            email: user.email.clone(),
+            picture: user.picture.clone(),
+            is_admin: user.is_admin,
+            roles: user.roles.clone(),
+            viewing_as_role: user.viewing_as_role.clone(),
+            effective_role: effective_role(user, None, roles).role,
+        }
     }
 }

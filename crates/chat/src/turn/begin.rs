@@ -1,12 +1,14 @@
 //! The beginning of an answer: its empty message and its generation.
 
 use spool_protocol::{Code, Error, Result};
-use spool_store::{Order, Tx};
+use spool_store::{Id, Order, Tx};
 
-use crate::context::{CallContext, Settings};
+use super::role::role_of;
+
+use crate::context::CallContext;
 use crate::limits;
 use crate::states::{GenerationStatus, MessageStatus, MessageStep};
-use crate::tables::{Generation, Message, Origin, Role, Runner, Thread, message};
+use crate::tables::{Generation, Message, Origin, Role, Runner, Thread, Worker, message};
 
 /// Who is to answer.
 pub(crate) struct Begin {
@@ -14,13 +16,30 @@ pub(crate) struct Begin {
     pub provider: Option<String>,
     /// The name of the outside runner that holds the lease from the start; `None` queues for the driver.
     pub external: Option<String>,
+    /// The worker that waits for it, if nobody holds it from the start; `None` is the server's own driver.
+    pub worker: Option<Id<Worker>>,
+    pub role: Option<String>,
 }
 
 impl Begin {
-    /// The model that was asked for, else the thread's, else the server's; run by the server.
-    pub fn hosted(settings: &Settings, thread: &Thread, model: Option<String>) -> Self {
-        let model = model.or_else(|| thread.model.clone()).unwrap_or_else(|| settings.default_model.clone());
-        Self { provider: settings.provider_of(&model), model, external: None }
+    /// The model that was asked for, else the thread's, else the server's; run by the thread's worker, else
+    /// by the server; in the role that the hint selects, if the user has it.
+    pub fn of(
+        tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, model: Option<String>, role_hint: Option<&str>,
+    ) -> Result<Self> {
+        let model = model.or_else(|| thread.model.clone()).unwrap_or_else(|| ctx.settings.default_model.clone());
+        let worker = thread.worker_id.clone();
+        // What a worker asks for its answers, only the worker knows.
+        let provider = if worker.is_some() { None } else { ctx.settings.provider_of(&model) };
+        Ok(Self { provider, model, external: None, worker, role: role_of(tx, ctx, thread, role_hint)? })
+    }
+
+    fn runner(&self) -> Runner {
+        match (&self.external, &self.worker) {
+            (Some(_), _) => Runner::External,
+            (None, Some(_)) => Runner::Worker,
+            (None, None) => Runner::Hosted,
+        }
     }
 }
 
@@ -35,7 +54,8 @@ pub(crate) fn begin(
 fn begin_at(
     tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, begin: Begin, seq: u64,
 ) -> Result<(Message, Generation)> {
-    let mut message = Message::new(tx, &thread.id, seq, Role::Assistant, Origin::Agent);
+    let origin = if begin.runner() == Runner::Worker { Origin::Worker } else { Origin::Agent };
+    let mut message = Message::new(tx, &thread.id, seq, Role::Assistant, origin);
     message.status = MessageStatus::Pending;
     message.completed_at = None;
     message.model = Some(begin.model.clone());
@@ -53,9 +73,9 @@ fn occupy(
         return Err(busy(running.as_str()));
     }
     let now = tx.now();
-    let runner = if begin.external.is_some() { Runner::External } else { Runner::Hosted };
+    let runner = begin.runner();
     let (status, lease_expires_at) = match runner {
-        Runner::Hosted => (GenerationStatus::Queued, None),
+        Runner::Hosted | Runner::Worker => (GenerationStatus::Queued, None),
         Runner::External => (GenerationStatus::Claimed, Some(now + ctx.settings.external_lease_ms)),
     };
     let generation = Generation {
@@ -67,6 +87,8 @@ fn occupy(
         model: begin.model,
         provider: begin.provider,
         runner,
+        worker_id: begin.worker.filter(|_| runner == Runner::Worker),
+        effective_role: begin.role,
         status,
         attempt: message.attempt.unwrap_or(1),
         active_thread_id: Some(thread.id.clone()),
@@ -87,6 +109,7 @@ fn occupy(
     tx.put(&*message)?;
     tx.put(&generation)?;
     thread.active_generation_id = Some(generation.id.clone());
+    thread.last_role.clone_from(&generation.effective_role);
     Ok(generation)
 }
 
@@ -114,17 +137,18 @@ pub(crate) fn retry(
 }
 
 /// Begins the turn that has waited longest, if one waits. The caller stores the thread.
-pub(crate) fn begin_next(tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread) -> Result<()> {
+pub(super) fn begin_next(tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread) -> Result<Option<Generation>> {
     let waiting = tx.query::<Message>(message::BY_QUEUE).eq(&thread.id).first()?;
-    let Some(mut user_message) = waiting else { return Ok(()) };
+    let Some(mut user_message) = waiting else { return Ok(None) };
     user_message.status = user_message.status.step(MessageStep::Finish(spool_protocol::FinalStatus::Complete))?;
     user_message.queued_in = None;
     user_message.completed_at = Some(tx.now());
     let seq = make_room_behind(tx, thread, user_message.seq)?;
-    let choice = Begin::hosted(&ctx.settings, thread, user_message.model.clone());
+    let choice = Begin::of(tx, ctx, thread, user_message.model.clone(), user_message.role_hint.as_deref())?;
     let (_, generation) = begin_at(tx, ctx, thread, choice, seq)?;
-    user_message.answered_by = Some(generation.id);
-    tx.put(&user_message)
+    user_message.answered_by = Some(generation.id.clone());
+    tx.put(&user_message)?;
+    Ok(Some(generation))
 }
 
 /// The place right behind `seq`: an answer stands behind its question, not behind the questions that

@@ -13,7 +13,7 @@ use crate::tables::{Approval, Generation, Runner, Thread, approval as table};
 /// Adds events to the log of an answer that a runner outside makes and that is not over. Returns the new
 /// end, or nothing: the server's own driver is the only writer of its logs, and a sealed log stays as it is.
 pub(crate) fn tell(tx: &mut Tx<'_>, mut generation: Generation, events: &[Event]) -> Result<Option<u64>> {
-    if generation.runner != Runner::External || generation.status.is_terminal() {
+    if !generation.runner.is_outside() || generation.status.is_terminal() {
         return Ok(None);
     }
     if generation.status == GenerationStatus::Claimed {

@@ -3,10 +3,12 @@
 use spool_protocol::{Code, Event, Failure, FinalStatus, Result, Usage};
 use spool_store::Tx;
 
-use super::{append, begin_next, consent, events_of, message_of, start};
+use super::begin::begin_next;
+use super::{append, consent, events_of, message_of, start};
 use crate::context::CallContext;
 use crate::limits;
 use crate::parts::{self, Fold, Part};
+use crate::states::WorkerApproval;
 use crate::states::{GenerationStatus, GenerationStep, MessageStatus, MessageStep};
 use crate::tables::{Generation, Thread};
 
@@ -26,6 +28,13 @@ impl Ending {
     /// An ending that its status explains.
     pub fn plain(status: FinalStatus) -> Self {
         Self { status, error: None, usage: None, finish_reason: None, model: None, provider: None, text: None }
+    }
+
+    /// Nobody can make the answer: the worker that was to is revoked or removed.
+    pub fn without_worker() -> Self {
+        let message = "The worker that was to answer is revoked or removed.";
+        let error = Some(failure(Code::WorkerUnavailable, message, true));
+        Self { error, ..Self::plain(FinalStatus::Error) }
     }
 
     /// The error that people and programs see: every failure has one, and nothing else.
@@ -50,8 +59,27 @@ pub(crate) fn failure(code: Code, message: &str, retryable: bool) -> Failure {
 /// Ends a generation that is not over: message, generation, log and thread in one step, and the next
 /// waiting turn begins. `thread` is the generation's own. Returns where the log ended.
 pub(crate) fn end(
-    tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread, mut generation: Generation, mut ending: Ending,
+    tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread, generation: Generation, ending: Ending,
 ) -> Result<u64> {
+    let log_end = end_one(tx, &mut thread, generation, ending)?;
+    while thread.deleted_at.is_none()
+        && let Some(next) = begin_next(tx, ctx, &mut thread)?
+        && !has_runner(tx, &next)?
+    {
+        end_one(tx, &mut thread, next, Ending::without_worker())?;
+    }
+    tx.put(&thread)?;
+    Ok(log_end)
+}
+
+/// Whether anybody can make this answer: its worker may have been revoked or removed.
+fn has_runner(tx: &mut Tx<'_>, generation: &Generation) -> Result<bool> {
+    let Some(worker) = &generation.worker_id else { return Ok(true) };
+    Ok(tx.get(worker)?.is_some_and(|worker| worker.approval == WorkerApproval::Approved))
+}
+
+/// Ends one answer. The caller stores the thread.
+fn end_one(tx: &mut Tx<'_>, thread: &mut Thread, mut generation: Generation, mut ending: Ending) -> Result<u64> {
     let begins_late = matches!(ending.status, FinalStatus::Complete | FinalStatus::Interrupted);
     if begins_late && generation.status == GenerationStatus::Claimed {
         start(tx, &mut generation)?; // an answer without a single event
@@ -105,10 +133,6 @@ pub(crate) fn end(
 
     thread.active_generation_id = None;
     thread.touch(now);
-    if thread.deleted_at.is_none() {
-        begin_next(tx, ctx, &mut thread)?;
-    }
-    tx.put(&thread)?;
     Ok(log_end)
 }
 

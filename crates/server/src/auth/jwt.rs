@@ -36,12 +36,17 @@ pub enum Reason {
     NotYetValid,
     /// The session that the token is of was ended.
     Revoked,
+    /// Of the token of a worker.
+    InvalidWorkerSecret,
+    WorkerPending,
+    WorkerRevoked,
+    WorkerRemoved,
     /// The only one that is not the token's fault: its keys could not be fetched.
     IssuerUnavailable,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 16] = [
         Self::TooLarge,
         Self::Malformed,
         Self::AlgorithmRefused,
@@ -53,6 +58,10 @@ impl Reason {
         Self::Expired,
         Self::NotYetValid,
         Self::Revoked,
+        Self::InvalidWorkerSecret,
+        Self::WorkerPending,
+        Self::WorkerRevoked,
+        Self::WorkerRemoved,
         Self::IssuerUnavailable,
     ];
 
@@ -77,6 +86,12 @@ impl Reason {
             Self::Expired => ("expired", "the token has expired"),
             Self::NotYetValid => ("not_yet_valid", "the token is not valid yet"),
             Self::Revoked => ("revoked", "the session of the token was ended"),
+            Self::InvalidWorkerSecret => {
+                ("invalid_worker_secret", "the worker's token is wrong, or was replaced by a newer one")
+            }
+            Self::WorkerPending => ("worker_pending", "the worker waits for the approval of its machine's owner"),
+            Self::WorkerRevoked => ("worker_revoked", "the worker was revoked by its machine's owner"),
+            Self::WorkerRemoved => ("worker_removed", "the worker was removed by its machine's owner"),
             Self::IssuerUnavailable => {
                 ("issuer_unavailable", "the keys of the token's issuer cannot be fetched; try again soon")
             }

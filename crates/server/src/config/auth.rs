@@ -7,11 +7,22 @@ use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
-/// Identity providers whose tokens are taken.
-#[derive(Debug, Clone, Default, Deserialize)]
+use super::sign_in::PasswordSignIn;
+
+/// Identity providers whose tokens are taken, and sign-in of our own.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     pub issuers: Vec<Issuer>,
+    pub password: PasswordSignIn,
+    /// Days after which a person signs in again on a device, 1 to 365.
+    pub session_days: u64,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { issuers: Vec::new(), password: PasswordSignIn::default(), session_days: 30 }
+    }
 }
 
 /// One identity provider. Texts may be `${NAME}`, taken from the environment, or `${file:PATH}`.
@@ -73,6 +84,10 @@ impl Default for ClaimNames {
 pub struct Secret(String);
 
 impl Secret {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -129,6 +144,9 @@ impl Auth {
     }
 
     pub fn check(&self) -> Result<()> {
+        if !(1..=365).contains(&self.session_days) {
+            bail!("auth.session_days: must be 1 to 365");
+        }
         for (at, issuer) in self.issuers.iter().enumerate() {
             issuer.check().with_context(|| format!("auth.issuers[{at}]"))?;
             if self.issuers[..at].iter().any(|earlier| earlier.issuer == issuer.issuer) {
@@ -223,7 +241,7 @@ impl Issuer {
 }
 
 /// `${NAME}` and `${file:PATH}` become what they refer to; any other text stays.
-fn resolve(text: &mut String, field: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+pub(super) fn resolve(text: &mut String, field: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
     let Some(reference) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else { return Ok(()) };
     let found = match reference.strip_prefix("file:") {
         Some(path) => {

@@ -43,7 +43,9 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     let turns = &app.config.turns;
     let limits = PromptLimits { max_messages: turns.history_messages, max_bytes: turns.history_bytes };
     let history: Vec<_> = claim.history.into_iter().filter_map(HistoryMessage::into_prompt).collect();
-    let (system, mut messages) = assemble(app.config.instructions.as_deref(), &history, limits);
+    let instructions =
+        app.config.roles.instructions(app.config.instructions.as_deref(), claim.effective_role.as_deref());
+    let (system, mut messages) = assemble(instructions.as_deref(), &history, limits);
     hand_in_files(app, &mut messages).await;
     let request = Request { model: model.clone(), system, messages, ..Request::default() };
     let mut turn = Turn::new(FlushPolicy { interval_ms: turns.flush_ms, max_bytes: turns.flush_bytes });

@@ -41,6 +41,7 @@ pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Who
             EVERYBODY.to_owned()
         }
         Principal::Anonymous => return Err(Error::new(Code::Unauthenticated, "Streams need a signed-in caller.")),
+        Principal::Worker { .. } => return Err(Error::new(Code::Forbidden, "Workers have no streams.")),
         Principal::System => return Err(Error::new(Code::Forbidden, "The server itself has no streams.")),
     };
     Ok(Whose { owner, identity })

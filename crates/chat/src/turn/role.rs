@@ -1,0 +1,21 @@
+//! The role of a turn: the one place where a hint of a client meets the rows.
+
+use spool_protocol::{Error, Result};
+use spool_store::Tx;
+
+use crate::context::CallContext;
+use crate::limits::{self, check_bytes};
+use crate::roles::effective_role;
+use crate::tables::Thread;
+
+/// The role in which a turn of this thread is answered: that of the thread's owner, whoever sends it.
+pub(super) fn role_of(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, hint: Option<&str>,
+) -> Result<Option<String>> {
+    check_bytes("role", hint.unwrap_or(""), limits::NAME_BYTES)?;
+    let owner = tx.get(&thread.user_id)?;
+    let owner = owner.ok_or_else(|| Error::internal(format!("{} has no owner", thread.id)))?;
+    let effective = effective_role(&owner, hint, &ctx.settings.roles);
+    // An audit of hints that were not followed (`effective.refused_hint`) belongs here: every turn passes.
+    Ok(effective.role)
+}
