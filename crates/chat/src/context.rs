@@ -71,6 +71,9 @@ pub struct Settings {
     pub share_links: bool,
     /// The longest life of a share, in milliseconds; `None` is for ever.
     pub share_ms: Option<u64>,
+    /// Whether nobody can take an address that is not theirs for an account of this server's own
+    /// (issuers `spool:…`). Only then others can share with such an address.
+    pub own_addresses_verified: bool,
     pub info: ServerInfo,
 }
 
@@ -91,6 +94,7 @@ impl Default for Settings {
             share_key: None,
             share_links: true,
             share_ms: None,
+            own_addresses_verified: false,
             info: ServerInfo::default(),
         }
     }

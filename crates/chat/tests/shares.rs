@@ -1,5 +1,7 @@
 //! Sharing: what a link and a named person see of a thread, what they do not, and when it ends.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use spool_chat::functions::shares::tokens::ShareKey;
 use spool_chat::functions::streams::urls::UrlKey;
@@ -137,7 +139,7 @@ async fn sh_01_whatever_is_over_is_answered_like_what_never_was() {
     let (_, token) = link(&stage, &stage.u1, &thread, json!({})).await;
     let mut off = Stage::with(Settings::default()).await;
     off.store = stage.store.clone();
-    off.settings = std::sync::Arc::new(Settings { share_links: false, ..Settings::clone(&stage.settings) });
+    off.settings = Arc::new(Settings { share_links: false, ..Settings::clone(&stage.settings) });
     assert_eq!(off.refused(&nobody, "shares:view", json!({ "token": token })).await, never[0]);
     let create = json!({ "threadId": thread, "mode": "live" });
     assert_eq!(off.code(&stage.u1, "shares:create", create).await, Code::Forbidden);
@@ -149,7 +151,7 @@ async fn sh_01_whatever_is_over_is_answered_like_what_never_was() {
         let left = tx.query::<Share>(spool_chat::tables::share::BY_THREAD).take(9)?;
         Ok(left.len().to_string())
     };
-    assert_eq!(stage.store.query(std::sync::Arc::new(rows)).await.unwrap().1, "0");
+    assert_eq!(stage.store.query(Arc::new(rows)).await.unwrap().1, "0");
     stage.healthy().await;
 }
 
@@ -170,8 +172,7 @@ async fn sh_01_a_token_is_stored_as_its_hash_and_shown_to_the_owner_again() {
     // With another key the link still opens, but nobody can be shown it again.
     let mut other = Stage::with(Settings::default()).await;
     other.store = stage.store.clone();
-    other.settings =
-        std::sync::Arc::new(Settings { share_key: Some(ShareKey([9; 32])), ..Settings::clone(&stage.settings) });
+    other.settings = Arc::new(Settings { share_key: Some(ShareKey([9; 32])), ..Settings::clone(&stage.settings) });
     assert_eq!(other.ok(&stage.u1, "shares:get", one).await.get("path"), None);
     other.ok(&Principal::Anonymous, "shares:view", json!({ "token": token })).await;
 }
@@ -329,7 +330,7 @@ async fn sh_03_a_named_person_reads_cannot_write_and_copies() {
 
 #[tokio::test]
 async fn sh_03_an_address_is_whoever_signs_in_with_it() {
-    let stage = stage().await;
+    let mut stage = stage().await;
     let thread = stage.thread(&stage.u1).await;
     let grant = json!({ "threadId": thread, "email": "Ada@Example.com" });
     let share = text(&stage.ok(&stage.u1, "shares:grant", grant).await);
@@ -343,6 +344,12 @@ async fn sh_03_an_address_is_whoever_signs_in_with_it() {
     let guest = Principal::User { user: Id::parse(&text(&stage.system("users:provision", args).await)).unwrap() };
     assert_eq!(stage.code(&guest, "shares:view", json!({ "shareId": share })).await, Code::NotFound);
     assert_eq!(stage.ok(&guest, "shares:withMe", json!({})).await, json!([]));
+    // An account of our own, whose address nobody has verified, unless the server says so.
+    let args = json!({ "issuer": "spool:account", "subject": "x", "kind": "full", "email": "ada@example.com" });
+    let own = Principal::User { user: Id::parse(&text(&stage.system("users:provision", args).await)).unwrap() };
+    assert_eq!(stage.code(&own, "shares:view", json!({ "shareId": share })).await, Code::NotFound);
+    stage.settings = Arc::new(Settings { own_addresses_verified: true, ..Settings::clone(&stage.settings) });
+    stage.ok(&own, "shares:view", json!({ "shareId": share })).await;
     let listed = stage.ok(&stage.u1, "shares:list", json!({ "threadId": thread })).await;
     assert_eq!((&listed[0]["viewerEmail"], listed[0].get("path")), (&json!("ada@example.com"), None));
     for bad in [json!({}), json!({ "email": "nobody" }), json!({ "userId": stage.u1.user() })] {
@@ -390,7 +397,7 @@ async fn sh_01_shares_are_bounded_in_number_and_time() {
 
     let thread = stage.thread(&stage.u1).await;
     let now = 1_700_000_000_000_u64;
-    stage.settings = std::sync::Arc::new(Settings { share_ms: Some(DAY), ..Settings::clone(&stage.settings) });
+    stage.settings = Arc::new(Settings { share_ms: Some(DAY), ..Settings::clone(&stage.settings) });
     for at in [now, now + DAY + 1] {
         let args = json!({ "threadId": thread, "mode": "live", "expiresAt": at });
         assert_eq!(stage.code(&stage.u1, "shares:create", args).await, Code::BadRequest);
@@ -422,7 +429,8 @@ async fn the_doctor_looks_at_shares() {
     let stage = stage().await;
     let thread = stage.thread(&stage.u1).await;
     let (id, _) = link(&stage, &stage.u1, &thread, json!({ "expiresAt": 1_700_000_000_000 + DAY })).await;
-    let damages: [(fn(&mut Share), &str); 4] = [
+    type Damage = fn(&mut Share);
+    let damages: [(Damage, &str); 4] = [
         (|share| share.token_hash = None, "share_audience"),
         (|share| share.revoked_at = Some(1), "share_closed"),
         (|share| share.due_at = None, "share_due"),
@@ -437,12 +445,12 @@ async fn the_doctor_looks_at_shares() {
             tx.put(&row)?;
             serde_json::to_string(&whole).map_err(|e| spool_protocol::Error::internal(e.to_string()))
         };
-        let whole = stage.store.mutate(std::sync::Arc::new(change), None).await.unwrap().value;
+        let whole = stage.store.mutate(Arc::new(change), None).await.unwrap().value;
         let found: Vec<Value> = stage.violations().await.iter().map(|one| one["invariant"].clone()).collect();
         assert_eq!(found, [json!(invariant)]);
         let whole: Share = serde_json::from_str(&whole).unwrap();
         let mend = move |tx: &mut Tx<'_>| tx.put(&whole).map(|()| "null".to_owned());
-        stage.store.mutate(std::sync::Arc::new(mend), None).await.unwrap();
+        stage.store.mutate(Arc::new(mend), None).await.unwrap();
     }
     stage.healthy().await;
 }
