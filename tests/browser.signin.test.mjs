@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { admin, person, tokenOf, Visitor } from "./lib/account.mjs";
-import { launch, open, shot, ui } from "./lib/browser.mjs";
+import { launch, open, shot as picture, ui } from "./lib/browser.mjs";
 import { FakeLlm } from "./lib/fake-llm.mjs";
 import { Server } from "./lib/server.mjs";
 import { until } from "./lib/wait.mjs";
@@ -17,6 +17,15 @@ const NEW = "staple correct horse";
 const field = (page, name) => page.getByLabel(name, { exact: true });
 const button = (page, name) => page.getByRole("button", { name, exact: true });
 const you = (page) => page.getByRole("region", { name: "You" });
+
+/** A picture once everything has come to rest. */
+async function shot(page, name) {
+  await page.evaluate(() => {
+    const ends = document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime !== Infinity);
+    return Promise.allSettled(ends.map((one) => one.finished));
+  });
+  await picture(page, name);
+}
 
 /** A window of somebody who signs in on the page. */
 async function signedIn(t, email, options = {}) {

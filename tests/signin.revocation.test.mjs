@@ -64,12 +64,13 @@ describe("revocation and expiry", { concurrency: true }, () => {
     const email = "revoked@example.com";
     const there = await person(server, email, PASSWORD);
     const here = await new Visitor(server).ok("sign-in", { email, password: PASSWORD });
-    const { messageId, generationId } = await send(http(server, there.token), "revoked");
+    const { threadId, messageId, generationId } = await send(http(server, there.token), "revoked");
     const socket = await subscribed(t, there.token);
     const other = await subscribed(t, here.token);
     const stream = read(`${server.url}/api/stream/${generationId}`, there.token);
     const durable = read(`${server.url}/v1/stream/generations/${generationId}?offset=-1&live=sse`, there.token);
-    await within(Promise.all([stream.begun, durable.begun]), "the streams to begin");
+    const chat = read(`${server.url}/api/chat/${threadId}/stream`, there.token);
+    await within(Promise.all([stream.begun, durable.begun, chat.begun]), "the streams to begin");
 
     const at = performance.now();
     await http(server, here.token).mutation("sessions:revoke", { sessionId: there.sessionId });
@@ -78,11 +79,12 @@ describe("revocation and expiry", { concurrency: true }, () => {
     assert.deepEqual(close, { code: 1000, reason: "AuthRevoked" });
     const told = socket.messages.find(({ type }) => type === "AuthError");
     assert.match(told.error, /^revoked: /);
-    const ends = await within(Promise.all([stream.ended, durable.ended]), "the streams to end");
+    const ends = await within(Promise.all([stream.ended, durable.ended, chat.ended]), "the streams to end");
     for (const took of [closed, ...ends.map((end) => end - at)]) assert.ok(took < 1000, `${took} ms`);
     const last = stream.events.at(-1);
     const { code, retryable, offset } = JSON.parse(last.data);
     assert.deepEqual([last.event, code, retryable], ["error", "revoked", false]);
+    assert.deepEqual([JSON.parse(chat.events.at(-2).data).type, chat.events.at(-1).data], ["error", "[DONE]"]);
 
     assert.equal(await status(there.token), 401);
     const again = await fetch(`${server.url}/v1/stream/generations/${generationId}?offset=-1&live=sse`, { headers: bearer(there.token) });

@@ -23,6 +23,8 @@ export interface AccountToken extends GuestToken {
 
 export class Account implements Tokens {
   readonly kind = "account";
+  /** Its person is signing out here: that the session ends is no news. */
+  isLeaving = false;
   private token: AccountToken | null = null;
   private inFlight: Promise<AccountToken> | null = null;
 
@@ -83,8 +85,14 @@ export class Account implements Tokens {
   }
 
   async signOut(): Promise<void> {
-    await this.post("sign-out", {});
-    this.leave();
+    this.isLeaving = true;
+    try {
+      await this.post("sign-out", {});
+      this.leave();
+    } catch (error) {
+      this.isLeaving = false;
+      throw error;
+    }
   }
 
   /** Becomes the account; what was made here as a guest goes along where the server takes it over. */

@@ -10,8 +10,12 @@ import { AccountDialog } from "./AccountDialog";
 export function AccountBar({ methods }: { methods: SignInMethods | null }) {
   const { kind, me, account } = useAccount();
   const [open, setOpen] = useState(false);
+  const [failed, setFailed] = useState(false);
   const signOut = () => {
-    void account.signOut().finally(() => window.location.assign("/"));
+    account.signOut().then(
+      () => window.location.assign("/"),
+      () => setFailed(true),
+    );
   };
   if (kind === "guest") {
     const possible = methods !== null && (methods.password || methods.providers.length > 0);
@@ -29,7 +33,7 @@ export function AccountBar({ methods }: { methods: SignInMethods | null }) {
   }
   const name = me?.name ?? me?.email ?? "";
   return (
-    <Row initial={name.slice(0, 1)} name={name} note={me?.isAdmin === true ? "Administrator" : null}>
+    <Row initial={name.slice(0, 1)} name={name} note={failed ? "Signing out failed; try again." : me?.isAdmin === true ? "Administrator" : null}>
       <Menu
         label="Account"
         icon={<MoreIcon />}

@@ -19,6 +19,7 @@ export function AccountDialog({ me, account, onClose }: AccountDialogProps) {
   const id = useId();
   const sessions = useSessions();
   const here = sessions.sessions?.find(({ _id }) => _id === account.sessionId);
+  const facts = [me.name === undefined ? undefined : me.email, me.isAdmin === true ? "Administrator" : undefined].filter((fact) => fact !== undefined);
   useEffect(() => {
     if (dialog.current?.open === false) dialog.current.showModal();
   }, []);
@@ -30,15 +31,12 @@ export function AccountDialog({ me, account, onClose }: AccountDialogProps) {
       onClick={(event) => event.target === dialog.current && dialog.current.close()}
       className="max-h-[min(44rem,calc(100dvh-2.5rem))] w-[min(33rem,calc(100vw-2rem))] flex-col overflow-hidden rounded-2xl border border-line bg-raised p-0 text-ink shadow-float backdrop:bg-scrim open:flex open:motion-settle"
     >
-      <header className="flex items-start gap-3 border-b border-line px-6 py-4">
+      <header className="flex items-center gap-3 border-b border-line px-6 py-4">
         <div className="min-w-0 flex-1">
           <h2 id={id} dir="auto" className="truncate text-lg leading-snug font-semibold tracking-tight">
             {me.name ?? me.email ?? "Your account"}
           </h2>
-          <p className="truncate text-sm text-soft">
-            {me.name !== undefined && me.email !== undefined && <span>{me.email}</span>}
-            {me.isAdmin === true && <span className="ms-2 rounded-full border border-line px-2 py-0.5 text-xs">Administrator</span>}
-          </p>
+          {facts.length > 0 && <p className="truncate text-sm text-soft">{facts.join(" · ")}</p>}
         </div>
         <IconButton label="Close" className="-me-2" onClick={() => dialog.current?.close()}>
           <CloseIcon size={20} />

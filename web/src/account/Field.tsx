@@ -27,7 +27,7 @@ export function Field({ label, hint, ...props }: FieldProps) {
   );
 }
 
-export const PASSWORD_HINT = "At least 10 characters. A few words are better than a few signs.";
+export const PASSWORD_HINT = "At least 10 characters. A few words do well.";
 
 /** The lengths that the server takes. */
 export const PASSWORD_LENGTH = { minLength: 10, maxLength: 256 } as const;

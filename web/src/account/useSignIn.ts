@@ -13,7 +13,7 @@ export function useSignIn(): SignInMethods | null {
     account.methods().then(setMethods, () => {});
   }, [account]);
 
-  const ended = kind === "account" && status === "failed" && !account.isSignedIn;
+  const ended = kind === "account" && status === "failed" && !account.isSignedIn && !account.isLeaving;
   const possible = methods !== null && (methods.password || methods.providers.length > 0);
   const closed = kind === "guest" && possible && methods.guest === "off";
   useEffect(() => {
