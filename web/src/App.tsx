@@ -13,7 +13,7 @@ export function App() {
   const { threadId, pane } = useRoute();
   const [drawer, setDrawer] = useState(false);
   const auth = useGuestAuth();
-  const signIn = useSignIn();
+  useSignIn();
   const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
   const title = thread?.title ?? null;
 
@@ -42,7 +42,7 @@ export function App() {
       >
         Skip to the message box
       </a>
-      <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} signIn={signIn} />
+      <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} />
       <main className="relative flex min-w-0 flex-1 flex-col bg-page">
         <Header title={threadId === null ? null : title} model={thread?.model ?? null} onMenu={openDrawer} />
         <Fallback key={pane}>

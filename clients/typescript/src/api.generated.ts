@@ -1023,11 +1023,19 @@ export type ServerInfo = {
    */
   demo: boolean;
   /**
+   * Whether people without an account are taken.
+   */
+  guests: boolean;
+  /**
    * The largest file that can be uploaded.
    */
   maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
+  /**
+   * Whether people can sign in at this server itself; `GET /api/auth/methods` says how.
+   */
+  signIn: boolean;
   version: string;
 };
 /**
