@@ -122,6 +122,10 @@ pub struct ServerInfo {
     pub demo: bool,
     /// The largest file that can be uploaded.
     pub max_upload_bytes: u64,
+    /// Whether people without an account are taken.
+    pub guests: bool,
+    /// Whether people can sign in at this server itself; `GET /api/auth/methods` says how.
+    pub sign_in: bool,
     /// Whether threads can be shared by link.
     pub share_links: bool,
     /// The longest life of a share in days; 0 is for ever.

@@ -2,6 +2,7 @@
 // wide screens, a drawer on small ones.
 
 import { useEffect, useRef } from "react";
+import { AccountBar } from "../account/AccountBar";
 import { CloseIcon, PencilIcon, SpoolMark } from "../icons";
 import { go, hrefOf } from "../route";
 import { ConnectionPill } from "../status/ConnectionPill";
@@ -69,6 +70,7 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
           <ThreadList threadId={threadId} />
           <SharedWithMe />
         </nav>
+        <AccountBar />
         <div className="flex shrink-0 items-center justify-between border-t border-line px-3 py-2 pb-[max(0.5rem,env(safe-area-inset-bottom))]">
           <ConnectionPill />
           <ThemeSwitch />
