@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
@@ -58,9 +58,35 @@ pub struct Settings {
     pub when_busy: WhenBusy,
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
+    /// What guests may use.
+    pub guests: GuestLimits,
     /// Signs read URLs of durable streams.
     pub url_key: Option<UrlKey>,
     pub info: ServerInfo,
+}
+
+/// What people without an account may use. `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GuestLimits {
+    /// Threads of one guest at the same time.
+    pub max_threads: Option<u64>,
+    /// Messages of one guest in a day, which ends at midnight UTC. An answer made again counts as one.
+    pub max_messages_per_day: Option<u64>,
+    /// Milliseconds without activity after which a guest is removed with all it has.
+    pub retention_ms: Option<u64>,
+}
+
+/// What a visitor without an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GuestPolicy {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Write drafts that stay in the browser.
+    Local,
+    /// What users may, as an anonymous one.
+    Server,
 }
 
 impl Default for Settings {
@@ -74,6 +100,7 @@ impl Default for Settings {
             approval_ms: Some(24 * 3_600_000),
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
+            guests: GuestLimits::default(),
             url_key: None,
             info: ServerInfo::default(),
         }
@@ -99,6 +126,7 @@ pub struct ServerInfo {
     pub demo: bool,
     /// The largest file that can be uploaded.
     pub max_upload_bytes: u64,
+    pub guests: GuestPolicy,
 }
 
 /// A model that a client may name.

@@ -43,8 +43,9 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for each of the other three tables of chats, and for each of the five of durable streams, which are empty.
-    assert_eq!(batches, 2 + 2 + 3 + 3 + 5);
+    // One for each of the other three tables of chats, for each of the five of durable streams, which are empty, and
+    // for users.
+    assert_eq!(batches, 2 + 2 + 3 + 3 + 5 + 1);
 }
 
 #[tokio::test]

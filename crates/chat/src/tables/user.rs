@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use spool_store::{Document, Id, Index, Table};
+use spool_store::{Document, Id, Index, Table, Tx};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -33,16 +33,71 @@ pub struct User {
     pub picture: Option<String>,
     pub created_at: u64,
     pub updated_at: u64,
+    /// Of a guest: when it was given a token last, or was active since. Its retention counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<u64>,
+    /// Of a guest: the account that took over what it had. Nothing is made for it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_into: Option<Id<User>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_at: Option<u64>,
+    /// Of a claimed guest: when it was claimed, until the last of its rows has moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving_since: Option<u64>,
+    /// Messages of one day, where there is a quota of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Spent>,
 }
 
-static INDEXES: [Index; 1] = [Index::unique("by_identity", &["issuer", "subject"])];
+/// What a user sent on one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spent {
+    /// Days since the Unix epoch, in UTC.
+    pub day: u64,
+    pub messages: u64,
+}
+
+static INDEXES: [Index; 4] = [
+    Index::unique("by_identity", &["issuer", "subject"]),
+    Index::new("by_seen", &["seenAt"]),
+    Index::new("by_moving", &["movingSince"]),
+    Index::new("by_claim", &["claimedAt"]),
+];
 pub static TABLE: Table = Table { name: "users", prefix: "usr", indexes: &INDEXES };
 pub static BY_IDENTITY: &Index = &INDEXES[0];
+pub static BY_SEEN: &Index = &INDEXES[1];
+pub static BY_MOVING: &Index = &INDEXES[2];
+pub static BY_CLAIM: &Index = &INDEXES[3];
 
 impl Document for User {
     const TABLE: &'static Table = &TABLE;
     fn id(&self) -> &Id<Self> {
         &self.id
+    }
+}
+
+impl User {
+    /// A new user. Not stored yet.
+    pub(crate) fn new(tx: &mut Tx<'_>, issuer: String, subject: String, kind: UserKind) -> Self {
+        let now = tx.now();
+        Self {
+            id: tx.new_id(),
+            creation_time: now as f64,
+            issuer,
+            subject,
+            kind,
+            email: None,
+            name: None,
+            picture: None,
+            created_at: now,
+            updated_at: now,
+            seen_at: None,
+            claimed_into: None,
+            claimed_at: None,
+            moving_since: None,
+            spent: None,
+        }
     }
 }
 
