@@ -34,7 +34,9 @@ pub(crate) fn check_message(tx: &mut Tx<'_>, ctx: &CallContext) -> Result<()> {
     let messages = guest.spent.filter(|spent| spent.day == day).map_or(0, |spent| spent.messages);
     if messages >= limit {
         let text = format!("A guest may send {limit} messages a day. Sign in, or go on tomorrow.");
-        return Err(exceeded("messages_per_day", limit, text).with("resetAt", (day + 1) * DAY_MS));
+        let reset = (day + 1) * DAY_MS;
+        let error = exceeded("messages_per_day", limit, text);
+        return Err(error.with("resetAt", reset).with("retryAfterMs", reset - tx.now()));
     }
     guest.spent = Some(Spent { day, messages: messages + 1 });
     tx.put(&guest)

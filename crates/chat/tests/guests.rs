@@ -130,7 +130,7 @@ async fn gu_02_a_guest_sends_so_many_messages_a_day_and_repeats_cost_nothing() {
         if path != "turns:regenerate" {
             assert_eq!(refused.code, Code::QuotaExceeded, "{path}");
             let midnight = (1_700_000_000_000 / DAY + 1) * DAY;
-            let data = json!({ "quota": "messages_per_day", "limit": 3, "resetAt": midnight });
+            let data = json!({ "quota": "messages_per_day", "limit": 3, "resetAt": midnight, "retryAfterMs": midnight - 1_700_000_000_000 });
             assert_eq!(refused.data.unwrap(), data, "{path}");
         }
     }
@@ -156,8 +156,7 @@ async fn gu_02_concurrent_requests_do_not_share_the_last_place() {
 #[tokio::test]
 async fn gu_02_a_guest_without_activity_is_removed_with_all_its_rows() {
     let stage = Stage::with(limits(0, 0, 30)).await;
-    let (idle, active, back) =
-        (stage.guest("idle").await, stage.guest("active").await, stage.guest("back").await);
+    let (idle, active, back) = (stage.guest("idle").await, stage.guest("active").await, stage.guest("back").await);
     let thread = stage.titled(&idle, "Idle").await;
     stage.ok(&idle, "threads:getOrCreateDefault", json!({})).await;
     let turn = stage.send(&idle, &thread, "hello").await;
@@ -187,7 +186,10 @@ async fn gu_02_a_guest_without_activity_is_removed_with_all_its_rows() {
     assert!(found("idle").await.is_null());
     assert_eq!(found("active").await["user"], id_of(&active), "a message is activity");
     assert_eq!(found("back").await["user"], id_of(&back), "a visit is activity");
-    assert_eq!((stage.titles(&active).await, stage.titles(&stage.u1).await), (vec!["Active".into()], vec!["Account".into()]));
+    assert_eq!(
+        (stage.titles(&active).await, stage.titles(&stage.u1).await),
+        (vec!["Active".into()], vec!["Account".into()])
+    );
     assert!(!stage.ok(&stage.u1, "threads:get", json!({ "threadId": users })).await.is_null());
     stage.healthy().await;
     // Nothing of the guest is left in the database, under any name.
@@ -344,7 +346,8 @@ async fn gu_03_the_account_s_own_names_come_first() {
         .unwrap();
     assert!(read(other.clone()).await.contains("guest"));
     let links: Vec<String> = {
-        let mut rows = database.prepare("select json_extract(document, '$.path') from stream_links order by 1").unwrap();
+        let mut rows =
+            database.prepare("select json_extract(document, '$.path') from stream_links order by 1").unwrap();
         rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
     assert_eq!(links, ["notes".to_owned(), other], "each subscription watches the stream that it watched");
@@ -365,7 +368,10 @@ async fn gu_03_a_claim_happens_once_however_often_and_at_the_same_time_it_is_ask
     owners.sort();
     assert_eq!(owners, [vec![], vec!["a".to_owned(), "b".into(), "c".into()]], "all of them to one account");
     for claim in claims.iter().filter_map(|claim| claim.as_ref().err()) {
-        assert_eq!((claim.code, &claim.data.as_ref().unwrap()["reason"]), (Code::InvalidToken, &json!("guest_claimed")));
+        assert_eq!(
+            (claim.code, &claim.data.as_ref().unwrap()["reason"]),
+            (Code::InvalidToken, &json!("guest_claimed"))
+        );
     }
     stage.healthy().await;
 }

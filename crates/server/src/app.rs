@@ -112,7 +112,7 @@ impl App {
         let settings = Arc::new(Settings { url_key, ..settings(&config, &providers) });
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
         Ok(Arc::new(Self {
-            auth: Auth::new(tokens, issuers, functions.clone(), admin.token),
+            auth: Auth::new(tokens, issuers, functions.clone(), config.guests(), admin.token),
             actions: Actions::new(functions.clone()),
             functions,
             providers,
@@ -152,12 +152,14 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         },
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
         allow_client_roles: config.turns.allow_client_roles,
+        guests: config.guests().limits,
         info: spool_chat::ServerInfo {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             models: providers.models(),
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
+            guests: config.guests().policy,
         },
         ..Settings::default()
     }

@@ -14,14 +14,17 @@ use spool_chat::tables::{Credential, User};
 use spool_protocol::Error;
 use spool_store::Id;
 
+use crate::config::guests::InForce;
 use crate::functions::Functions;
 
+pub mod guests;
 pub mod issuers;
 pub mod jwt;
 pub mod keys;
 mod remote;
 pub mod tokens;
 
+use guests::Door;
 use issuers::Issuers;
 use jwt::{Claims, Profile, Reason};
 use tokens::Tokens;
@@ -38,15 +41,15 @@ struct Found {
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub principal: Arc<Principal>,
-    /// The subject of a token that this server signed.
-    pub subject: Option<String>,
+    /// The subject of a guest's token.
+    pub guest: Option<String>,
     /// Unix time in milliseconds from which the credential is refused; `None` if it does not expire by itself.
     pub until_ms: Option<u64>,
 }
 
 impl Identity {
     fn lasting(principal: Principal) -> Self {
-        Self { principal: Arc::new(principal), subject: None, until_ms: None }
+        Self { principal: Arc::new(principal), guest: None, until_ms: None }
     }
 
     pub fn anonymous() -> Self {
@@ -58,6 +61,7 @@ pub struct Auth {
     tokens: Tokens,
     issuers: Issuers,
     functions: Functions,
+    door: Door,
     /// (issuer, subject) → user. Only a memo of rows, which never change their id.
     users: Mutex<HashMap<(String, String), Known>>,
     admin_token: String,
@@ -77,8 +81,9 @@ const USERS_REMEMBERED: usize = 100_000;
 const KEY_PREFIX: &str = "spk_";
 
 impl Auth {
-    pub fn new(tokens: Tokens, issuers: Issuers, functions: Functions, admin_token: String) -> Self {
-        Self { tokens, issuers, functions, users: Mutex::default(), admin_token }
+    pub fn new(tokens: Tokens, issuers: Issuers, functions: Functions, guests: InForce, admin_token: String) -> Self {
+        let door = Door::new(guests, Arc::clone(tokens.clock()));
+        Self { tokens, issuers, functions, door, users: Mutex::default(), admin_token }
     }
 
     pub fn tokens(&self) -> &Tokens {
@@ -109,11 +114,12 @@ impl Auth {
             return Ok(Identity::lasting(Principal::System));
         }
         let claims = self.issuers.verify(token).await?;
+        if claims.issuer == self.tokens.issuer() {
+            return self.from_guest(&claims).await;
+        }
         let user = self.user(&claims).await?;
         let until_ms = Some(claims.until_ms);
-        // Only a guest is renewed here: a subject of another issuer is nobody of ours.
-        let subject = Some(claims.subject).filter(|_| claims.issuer == self.tokens.issuer());
-        Ok(Identity { principal: Arc::new(Principal::User { user }), subject, until_ms })
+        Ok(Identity { principal: Arc::new(Principal::User { user }), guest: None, until_ms })
     }
 
     /// A service key. Deploy keys of Convex tools carry a `name|` in front.
@@ -132,20 +138,6 @@ impl Auth {
         Ok(Identity::lasting(principal))
     }
 
-    /// A new anonymous user, or the same one again with a fresh token. Returns (token, user id).
-    pub async fn guest(&self, known: &Identity) -> Result<(String, Id<User>), Error> {
-        let subject = known.subject.clone().unwrap_or_else(|| format!("guest_{}", uuid::Uuid::new_v4().simple()));
-        let claims = Claims {
-            issuer: self.tokens.issuer().to_owned(),
-            subject,
-            until_ms: u64::MAX,
-            issued_ms: 0,
-            profile: Profile::default(),
-        };
-        let user = self.user(&claims).await?;
-        Ok((self.tokens.issue(&claims.subject)?, user))
-    }
-
     /// The row of a verified identity, made by its first call. What a newer token says of the person
     /// replaces what an older one said; two devices with different tokens must not take turns.
     async fn user(&self, claims: &Claims) -> Result<Id<User>, Error> {
@@ -155,10 +147,9 @@ impl Auth {
         {
             return Ok(known.user.clone());
         }
-        let kind = if claims.issuer == self.tokens.issuer() { "anonymous" } else { "full" };
         let Profile { name, email, picture } = &claims.profile;
         let args = json!({
-            "issuer": claims.issuer, "subject": claims.subject, "kind": kind,
+            "issuer": claims.issuer, "subject": claims.subject, "kind": "full",
             "name": name, "email": email, "picture": picture,
         });
         let user = self.functions.mutate_as_system("users:provision", args).await?;

@@ -4,6 +4,7 @@
 //! that does not take it, and how long a request may take to arrive.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -33,6 +34,10 @@ const BUFFER: usize = 64 << 10;
 /// Between two attempts to accept, where the machine is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The address at the other end of a request's connection.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerAddress(pub IpAddr);
+
 /// Accepts until `shutdown`, then waits for the requests to end.
 pub async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
 where
@@ -46,7 +51,13 @@ where
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((tcp, _)) => drop(connections.spawn(connection(tcp, service.clone(), shutdown.clone()))),
+            Ok((tcp, peer)) => {
+                let service = service.clone().map_request(move |mut request: Request| {
+                    request.extensions_mut().insert(PeerAddress(peer.ip().to_canonical()));
+                    request
+                });
+                drop(connections.spawn(connection(tcp, service, shutdown.clone())));
+            }
             Err(error) => {
                 // A connection that its client gave up is no reason to wait; too many open files are.
                 tracing::debug!(%error, "accepting a connection");

@@ -50,6 +50,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/api/query_at_ts", post(functions::query_at_ts))
         .route("/api/debug_event", post(|| async {}))
         .route("/api/auth/guest", post(account::guest))
+        .route("/api/auth/claim", post(account::claim))
         .route("/api/stream/{generation}", get(stream::follow))
         .route("/api/chat", post(chat::submit).layer((DefaultBodyLimit::max(chat), Extension(BodyLimit(chat)))))
         .route("/api/chat/{chat}/stream", get(chat::resume))
@@ -182,6 +183,7 @@ impl IntoResponse for Refusal {
             | Code::StreamConflict => StatusCode::CONFLICT,
             Code::Gone => StatusCode::GONE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Code::Overloaded | Code::StorageFull | Code::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {
                 StatusCode::BAD_REQUEST
@@ -189,8 +191,11 @@ impl IntoResponse for Refusal {
             Code::ProviderError | Code::ProviderCut => StatusCode::BAD_GATEWAY,
             Code::Interrupted | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
+        let wait_ms = error.data.as_ref().and_then(|data| data.get("retryAfterMs")?.as_u64());
         let mut response = (status, axum::Json(error.to_data())).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(wait_ms) = wait_ms {
+            response.headers_mut().insert("retry-after", HeaderValue::from(wait_ms.div_ceil(1000)));
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
         }
         response

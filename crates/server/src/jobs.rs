@@ -1,6 +1,6 @@
 //! Work that nobody asks for: purging what was deleted, ending turns whose runner is gone and
-//! approvals that nobody decided, forgetting
-//! old answers. All of it is bounded, idempotent, and carries on from the rows after any restart.
+//! approvals that nobody decided, removing guests who do not come back, carrying claims of guests on,
+//! forgetting old answers. All of it is bounded, idempotent, and carries on from the rows after any restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,8 @@ async fn clean(app: &App, round: u64) -> Result<(), Error> {
             app.functions.mutate_as_system(end, json!({})).await?;
         }
     }
+    in_steps(app, "users:moving", "users:move").await?;
+    in_steps(app, "guests:idle", "guests:expire").await?;
     in_steps(app, "threads:purgeable", "threads:purge").await?;
     // What the purge left behind goes in the same round.
     in_steps(app, "remains:waiting", "remains:sweep").await?;

@@ -131,8 +131,7 @@ pub fn expire(tx: &mut Tx<'_>, ctx: &CallContext, args: Expire) -> Result<Delete
 
 /// Whether something happened in a thread of the guest since, which is noted: its time begins anew.
 fn was_active(tx: &mut Tx<'_>, ctx: &CallContext, guest: &User) -> Result<bool> {
-    let newest =
-        tx.query::<Thread>(thread::BY_ACTIVITY).eq(&guest.id).eq(None::<u64>).order(Order::Desc).first()?;
+    let newest = tx.query::<Thread>(thread::BY_ACTIVITY).eq(&guest.id).eq(None::<u64>).order(Order::Desc).first()?;
     let Some((thread, before)) = newest.zip(cutoff(tx, ctx)) else { return Ok(false) };
     if thread.last_activity_at < before {
         return Ok(false);

@@ -6,8 +6,8 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, approvals, artifacts, credentials, driver, external, generations, guests, keys, listing, messages, remains,
-    server, streams, subscriptions, threads, turns, uploads, users,
+    Nothing, approvals, artifacts, credentials, driver, external, generations, guests, keys, listing, messages,
+    remains, server, streams, subscriptions, threads, turns, uploads, users,
 };
 use crate::tables::{MessageView, UploadView};
 

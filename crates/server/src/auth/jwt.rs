@@ -34,12 +34,16 @@ pub enum Reason {
     WrongAudience,
     Expired,
     NotYetValid,
+    /// The guest that the token is of is an account's now.
+    GuestClaimed,
+    /// The policy has no guests any more.
+    GuestsOff,
     /// The only one that is not the token's fault: its keys could not be fetched.
     IssuerUnavailable,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 13] = [
         Self::TooLarge,
         Self::Malformed,
         Self::AlgorithmRefused,
@@ -50,6 +54,8 @@ impl Reason {
         Self::WrongAudience,
         Self::Expired,
         Self::NotYetValid,
+        Self::GuestClaimed,
+        Self::GuestsOff,
         Self::IssuerUnavailable,
     ];
 
@@ -73,6 +79,10 @@ impl Reason {
             Self::WrongAudience => ("wrong_audience", "the token is for another audience"),
             Self::Expired => ("expired", "the token has expired"),
             Self::NotYetValid => ("not_yet_valid", "the token is not valid yet"),
+            Self::GuestClaimed => {
+                ("guest_claimed", "an account has taken over what this guest had; sign in to that account")
+            }
+            Self::GuestsOff => ("guests_off", "this server keeps nothing of guests; sign in"),
             Self::IssuerUnavailable => {
                 ("issuer_unavailable", "the keys of the token's issuer cannot be fetched; try again soon")
             }

@@ -17,8 +17,6 @@ use super::jwt::Rules;
 use super::keys::Key;
 use crate::config::auth::{ClaimNames, LEEWAY_SECONDS};
 
-/// Days that a guest's token lives. The UI renews it at every visit.
-const GUEST_DAYS: u64 = 30;
 const AUDIENCE: &str = "spool";
 
 #[derive(Serialize)]
@@ -66,6 +64,10 @@ impl Tokens {
         })
     }
 
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -76,9 +78,10 @@ impl Tokens {
         json!({ "keys": [{ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.key_id, "x": x, "y": y }] })
     }
 
-    pub fn issue(&self, subject: &str) -> Result<String, Error> {
+    /// The token of a guest, which lives for `life_ms` milliseconds.
+    pub fn issue(&self, subject: &str, life_ms: u64) -> Result<String, Error> {
         let iat = self.clock.now_ms() / 1000;
-        let exp = iat + GUEST_DAYS * 24 * 3600;
+        let exp = iat + life_ms / 1000;
         let claims = Claims { iss: &self.issuer, sub: subject, aud: AUDIENCE, iat, exp };
         let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, &claims, &self.encoding)
