@@ -185,6 +185,10 @@ export type Runner = "hosted" | "external";
 export type GenerationsActiveArgs = Record<string, never>;
 export type GenerationsActiveReturns = GenerationView[];
 /**
+ * What a visitor without an account may do.
+ */
+export type GuestPolicy = "off" | "local" | "server";
+/**
  * What to do if an answer is being made in the thread.
  */
 export type IfBusy = "refuse" | "queue";
@@ -337,6 +341,10 @@ export type PartInput =
 export type MessagesAppendReturns = string;
 export type Order = "asc" | "desc";
 export type ServerInfoArgs = Record<string, never>;
+export type SessionsListArgs = Record<string, never>;
+export type SessionsListReturns = SessionView[];
+export type SessionsRevokeOthersReturns = null;
+export type SessionsRevokeReturns = null;
 export type ThreadStatus = "active" | "completed" | "archived";
 /**
  * Where a title came from. Only a placeholder is ever replaced by the server.
@@ -1018,6 +1026,7 @@ export type ServerInfo = {
    * Whether answers come from the built-in demo model, because no provider is configured.
    */
   demo: boolean;
+  guests: GuestPolicy;
   /**
    * The largest file that can be uploaded.
    */
@@ -1025,6 +1034,30 @@ export type ServerInfo = {
   models: ModelChoice[];
   name: string;
   version: string;
+};
+/**
+ * A session as its user sees it.
+ */
+export type SessionView = {
+  _id: string;
+  /**
+   * The network that it was last used from, coarsened.
+   */
+  address?: string;
+  createdAt: number;
+  expiresAt?: number;
+  lastUsedAt?: number;
+  /**
+   * How the person signed in, as `password`.
+   */
+  method?: string;
+  userAgent?: string;
+};
+export type SessionsRevokeArgs = {
+  sessionId: string;
+};
+export type SessionsRevokeOthersArgs = {
+  sessionId: string;
 };
 export type SignedUrl = {
   /**
@@ -1291,6 +1324,10 @@ export type UploadsRemoveArgs = {
 export type UserView = {
   _id: string;
   email?: string;
+  /**
+   * Whether this person runs the server; absent if not.
+   */
+  isAdmin?: boolean;
   kind: UserKind;
   name?: string;
   picture?: string;
@@ -1332,6 +1369,11 @@ export const api = {
   },
   server: {
     info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),
+  },
+  sessions: {
+    list: makeFunctionReference<"query", SessionsListArgs, SessionsListReturns>("sessions:list"),
+    revoke: makeFunctionReference<"mutation", SessionsRevokeArgs, SessionsRevokeReturns>("sessions:revoke"),
+    revokeOthers: makeFunctionReference<"mutation", SessionsRevokeOthersArgs, SessionsRevokeOthersReturns>("sessions:revokeOthers"),
   },
   streams: {
     readUrl: makeFunctionReference<"mutation", StreamsReadUrlArgs, SignedUrl>("streams:readUrl"),

@@ -16,6 +16,7 @@ pub mod listing;
 pub mod messages;
 pub mod remains;
 pub mod server;
+pub mod sessions;
 pub mod streams;
 pub mod subscriptions;
 pub mod threads;

@@ -7,7 +7,7 @@ use spool_protocol::{Error, Result};
 use spool_store::{Id, Tx};
 
 use crate::principal::Principal;
-use crate::tables::{Approval, Artifact, Generation, Message, Thread, Upload};
+use crate::tables::{Approval, Artifact, Credential, CredentialKind, Generation, Message, Thread, Upload};
 
 /// The thread, if the caller may see it.
 pub fn thread(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Thread>) -> Result<Thread> {
@@ -57,6 +57,14 @@ pub fn upload(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Upload>) -> Result
     let upload = tx.get(id)?.filter(|upload| upload.deleted_at.is_none()).ok_or_else(missing)?;
     let thread = find_thread(tx, principal, &upload.thread_id)?.ok_or_else(missing)?;
     Ok((thread, upload))
+}
+
+/// The session, if it is the caller's own and is not over.
+pub fn session(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Credential>) -> Result<Credential> {
+    let now = tx.now();
+    let own = |row: &Credential| row.kind == CredentialKind::Session && principal.user() == Some(&row.user_id);
+    let row = tx.get(id)?.filter(|row| own(row) && row.is_valid(now));
+    row.ok_or_else(|| Error::not_found("session"))
 }
 
 fn may_see(principal: &Principal, thread: &Thread) -> bool {

@@ -18,7 +18,7 @@ pub mod user;
 
 pub use approval::{Approval, ApprovalView};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
-pub use credential::{Credential, CredentialKind, KeyView};
+pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use generation::{Generation, GenerationView, Runner};
 pub use message::{Message, MessageView, Origin, Role};
 pub use producer::Producer;

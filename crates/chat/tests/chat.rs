@@ -15,6 +15,7 @@ mod matrix;
 mod messages;
 mod queue;
 mod random;
+mod sessions;
 mod stage;
 mod streams;
 mod subscriptions;

@@ -43,9 +43,8 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for each of the other three tables of chats, for each of the five of durable streams, which are empty, and
-    // for users.
-    assert_eq!(batches, 2 + 2 + 3 + 3 + 5 + 1);
+    // One for each of the other three tables of chats, of the five of durable streams, for credentials and users.
+    assert_eq!(batches, 2 + 2 + 3 + 3 + 5 + 2);
 }
 
 #[tokio::test]

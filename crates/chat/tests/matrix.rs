@@ -17,6 +17,7 @@ struct Ids {
     artifact: String,
     approval: String,
     upload: String,
+    session: String,
 }
 
 enum Case {
@@ -30,9 +31,13 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
     use Case::{NoIds, Takes};
     let page = json!({ "numItems": 10, "cursor": null });
     Some(match path {
-        "server:info" | "users:me" | "threads:clearAll" | "threads:getOrCreateDefault" | "generations:active" => {
-            NoIds(json!({}))
-        }
+        "server:info"
+        | "users:me"
+        | "threads:clearAll"
+        | "threads:getOrCreateDefault"
+        | "generations:active"
+        | "sessions:list" => NoIds(json!({})),
+        "sessions:revoke" | "sessions:revokeOthers" => Takes(json!({ "sessionId": ids.session })),
         "threads:create" => NoIds(json!({ "title": "Mine", "externalId": "theirs" })),
         "threads:find" => NoIds(json!({ "externalId": "theirs" })),
         "threads:page" => NoIds(json!({ "paginationOpts": page })),
@@ -84,8 +89,8 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
 /// Well formed ids of rows that never existed.
 fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
-    let (artifact, approval, upload) = (id("art"), id("apr"), id("upl"));
-    Ids { thread: id("thr"), message: id("msg"), generation: id("gen"), artifact, approval, upload }
+    let (artifact, approval, upload, session) = (id("art"), id("apr"), id("upl"), id("crd"));
+    Ids { thread: id("thr"), message: id("msg"), generation: id("gen"), artifact, approval, upload, session }
 }
 
 /// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.
@@ -106,7 +111,8 @@ async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let second = stage.ok(owner, "turns:send", args).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
     let generation = text(&second["generationId"]);
-    Ids { thread, message: first.message, generation, artifact, approval, upload }
+    let session = stage.session(owner, "Theirs").await;
+    Ids { thread, message: first.message, generation, artifact, approval, upload, session }
 }
 
 type Outcome = Result<Value, Error>;
@@ -155,6 +161,7 @@ async fn ia_05_removed_rows_are_answered_like_ids_of_nothing() {
     let stage = Stage::new().await;
     let gone = rows_of(&stage, &stage.u1).await;
     stage.ok(&stage.u1, "threads:remove", json!({ "threadId": gone.thread })).await;
+    stage.system("credentials:revoke", json!({ "credentialId": gone.session })).await;
     for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public) {
         if let (Some(Case::Takes(removed)), Some(Case::Takes(missing))) =
             (case(function.path, &gone), case(function.path, &nowhere()))

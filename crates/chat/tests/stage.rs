@@ -8,7 +8,7 @@ use spool_chat::tables::Upload;
 use spool_chat::{CallContext, Principal, SCHEMA, Settings};
 use spool_protocol::{Code, Error, Event};
 use spool_store::backend::sqlite::{SqliteBackend, Synchronous};
-use spool_store::{Id, Store, StoreOptions, VirtualClock};
+use spool_store::{Clock as _, Id, Store, StoreOptions, VirtualClock};
 
 pub struct Stage {
     pub store: Store,
@@ -63,6 +63,15 @@ impl Stage {
             user: Id::parse(key["userId"].as_str().unwrap()).unwrap(),
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         }
+    }
+
+    /// A session of `principal`, whose secret is made of its method; ends in an hour.
+    pub async fn session(&self, principal: &Principal, method: &str) -> String {
+        let user = principal.user().unwrap();
+        let hash = spool_chat::tables::credential::secret_hash(&format!("{user} {method}"));
+        let expires_at = self.clock.now_ms() + 3_600_000;
+        let args = json!({ "userId": user, "secretHash": hash, "expiresAt": expires_at, "method": method });
+        text(&self.system("credentials:openSession", args).await)
     }
 
     pub async fn call(&self, principal: &Principal, path: &str, args: Value) -> Result<Value, Error> {

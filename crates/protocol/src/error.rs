@@ -45,6 +45,10 @@ codes! {
     Unauthenticated = "unauthenticated",
     /// The credentials were refused; `data.reason` says why.
     InvalidToken = "invalid_token",
+    /// The credentials of an open stream or socket expired; it goes on with new ones.
+    AuthExpired = "auth_expired",
+    /// The session or key of an open stream or socket was revoked.
+    Revoked = "revoked",
     /// A token cannot be checked: its issuer does not give its keys. The token may be good; try again.
     IssuerUnavailable = "issuer_unavailable",
     /// The credentials do not reach this far (a scope, a role).
@@ -79,6 +83,8 @@ codes! {
     /// The caller has used what it may; `data.quota` names of what, `data.limit` how much that is, and
     /// `data.resetAt` when there is more (milliseconds since 1970; absent where only removing something helps).
     QuotaExceeded = "quota_exceeded",
+    /// Too many requests or attempts of this caller; `data.retryAfterMs` is how long to wait.
+    RateLimited = "rate_limited",
     /// The server is over a limit of its own; try again later.
     Overloaded = "overloaded",
     /// The disk (or the database) refuses more data. Reads go on.

@@ -69,6 +69,12 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     if let Err(error) = uploads::sweep(&app).await {
         tracing::error!(%error, "files of unfinished uploads could not be removed; the next start tries again");
     }
+    // Before anybody is served: a token must not outlive its session because the server was restarted.
+    let following = app.auth.revocations().follow(&app.functions).await?;
+    let revocations = Arc::clone(&app);
+    let revocations = tokio::spawn(async move {
+        revocations.auth.revocations().run(&revocations.functions, following, &revocations.shutdown).await;
+    });
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
@@ -91,6 +97,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     driver.abort();
     jobs.abort();
     streams.abort();
+    revocations.abort();
     Ok(())
 }
 

@@ -1,15 +1,15 @@
 //! From credentials to a principal. The only place that reads tokens and keys.
 //!
-//! Three kinds are taken: tokens that this server signed (guests), tokens of configured issuers, and
-//! service keys. A refused credential is never treated as none.
+//! Three kinds are taken: tokens that this server signed (of guests and sessions), tokens of configured
+//! issuers, and service keys. A refused credential is never treated as none.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use spool_chat::Principal;
+use spool_chat::tables::credential::secret_hash;
 use spool_chat::tables::{Credential, User};
 use spool_protocol::Error;
 use spool_store::Id;
@@ -22,11 +22,13 @@ pub mod issuers;
 pub mod jwt;
 pub mod keys;
 mod remote;
+pub mod revocation;
 pub mod tokens;
 
 use guests::Door;
 use issuers::Issuers;
 use jwt::{Claims, Profile, Reason};
+use revocation::Revocations;
 use tokens::Tokens;
 
 /// What `credentials:find` answers.
@@ -35,6 +37,8 @@ struct Found {
     key: Id<Credential>,
     user: Id<User>,
     scopes: Vec<String>,
+    #[serde(default, rename = "expiresAt")]
+    expires_at: Option<u64>,
 }
 
 /// A verified caller, and until when.
@@ -45,15 +49,22 @@ pub struct Identity {
     pub guest: Option<String>,
     /// Unix time in milliseconds from which the credential is refused; `None` if it does not expire by itself.
     pub until_ms: Option<u64>,
+    /// The session or key, whose revocation ends what is open in its name.
+    pub credential: Option<Id<Credential>>,
 }
 
 impl Identity {
     fn lasting(principal: Principal) -> Self {
-        Self { principal: Arc::new(principal), guest: None, until_ms: None }
+        Self { principal: Arc::new(principal), guest: None, until_ms: None, credential: None }
     }
 
     pub fn anonymous() -> Self {
         Self::lasting(Principal::Anonymous)
+    }
+
+    /// Whoever has a URL that we signed for a user.
+    pub fn of_url(user: Id<User>, until_ms: u64) -> Self {
+        Self { until_ms: Some(until_ms), ..Self::lasting(Principal::User { user }) }
     }
 }
 
@@ -64,6 +75,9 @@ pub struct Auth {
     door: Door,
     /// (issuer, subject) → user. Only a memo of rows, which never change their id.
     users: Mutex<HashMap<(String, String), Known>>,
+    revocations: Revocations,
+    /// When the use of a credential was noted last, in milliseconds.
+    noted: Mutex<HashMap<Id<Credential>, u64>>,
     admin_token: String,
 }
 
@@ -77,17 +91,25 @@ struct Known {
 
 /// More people than this between two restarts start the memo anew.
 const USERS_REMEMBERED: usize = 100_000;
+/// The last use of a credential is known to this many milliseconds.
+const NOTED_MS: u64 = 60_000;
 /// Prefix of service keys, so that they are recognised in headers and in leaked text.
 const KEY_PREFIX: &str = "spk_";
 
 impl Auth {
     pub fn new(tokens: Tokens, issuers: Issuers, functions: Functions, guests: InForce, admin_token: String) -> Self {
         let door = Door::new(guests, Arc::clone(tokens.clock()));
-        Self { tokens, issuers, functions, door, users: Mutex::default(), admin_token }
+        let revocations = Revocations::new(Arc::clone(tokens.clock()));
+        let (users, noted) = (Mutex::default(), Mutex::default());
+        Self { tokens, issuers, functions, door, users, revocations, noted, admin_token }
     }
 
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     /// The `Authorization` header: `Bearer <token or key>`, `Convex <key>`, or none.
@@ -114,28 +136,73 @@ impl Auth {
             return Ok(Identity::lasting(Principal::System));
         }
         let claims = self.issuers.verify(token).await?;
-        if claims.issuer == self.tokens.issuer() {
+        let own = claims.issuer == self.tokens.issuer();
+        if let Some(session) = claims.session.as_deref().filter(|_| own) {
+            return self.from_session(&claims, session);
+        }
+        if own {
             return self.from_guest(&claims).await;
         }
         let user = self.user(&claims).await?;
         let until_ms = Some(claims.until_ms);
-        Ok(Identity { principal: Arc::new(Principal::User { user }), guest: None, until_ms })
+        Ok(Identity { principal: Arc::new(Principal::User { user }), guest: None, until_ms, credential: None })
+    }
+
+    /// A token that we gave for a session. Its signature vouches for the ids: no row is read.
+    fn from_session(&self, claims: &Claims, session: &str) -> Result<Identity, Error> {
+        let unreadable = |_| Reason::Malformed.error();
+        let credential: Id<Credential> = Id::parse(session).map_err(unreadable)?;
+        let user: Id<User> = Id::parse(&claims.subject).map_err(unreadable)?;
+        if self.revocations.contains(&credential) {
+            return Err(Reason::Revoked.error());
+        }
+        self.note_use(&credential, None);
+        Ok(Identity {
+            principal: Arc::new(Principal::User { user }),
+            guest: None,
+            until_ms: Some(claims.until_ms),
+            credential: Some(credential),
+        })
+    }
+
+    /// Notes that a credential was used, now and then, while its caller goes on. `address` is a coarse hint.
+    pub fn note_use(&self, credential: &Id<Credential>, address: Option<String>) {
+        let now = self.tokens.clock().now_ms();
+        {
+            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            if noted.get(credential).is_some_and(|last| now.saturating_sub(*last) < NOTED_MS) {
+                return;
+            }
+            if noted.len() >= USERS_REMEMBERED {
+                noted.clear();
+            }
+            noted.insert(credential.clone(), now);
+        }
+        let functions = self.functions.clone();
+        let args = json!({ "credentialId": credential, "address": address });
+        tokio::spawn(async move {
+            if let Err(error) = functions.mutate_as_system("credentials:touch", args).await {
+                tracing::warn!(%error, "the use of a credential could not be noted");
+            }
+        });
     }
 
     /// A service key. Deploy keys of Convex tools carry a `name|` in front.
     pub async fn from_key(&self, key: &str) -> Result<Identity, Error> {
         let key = key.rsplit('|').next().unwrap_or(key);
-        let args = json!({ "secretHash": hash(key) });
+        let args = json!({ "secretHash": secret_hash(key) });
         let (_, found) = self.functions.query_as_system("credentials:find", args).await?;
         let found: Option<Found> =
             serde_json::from_str(&found).map_err(|e| Error::internal(format!("credentials:find: {e}")))?;
-        let Found { key, user, scopes } = found.ok_or_else(|| {
+        let Found { key, user, scopes, expires_at } = found.ok_or_else(|| {
             let mut error = Reason::UnknownKey.error();
             error.message = "the service key is unknown, expired or revoked".into();
             error
         })?;
-        let principal = Principal::Service { key, user, scopes };
-        Ok(Identity::lasting(principal))
+        self.note_use(&key, None);
+        let credential = Some(key.clone());
+        let principal = Arc::new(Principal::Service { key, user, scopes });
+        Ok(Identity { principal, guest: None, until_ms: expires_at, credential })
     }
 
     /// The row of a verified identity, made by its first call. What a newer token says of the person
@@ -168,7 +235,7 @@ impl Auth {
 /// A new service key and the hash under which it is stored.
 pub fn new_service_key() -> (String, String) {
     let key = format!("{KEY_PREFIX}{}", random_token());
-    let stored = hash(&key);
+    let stored = secret_hash(&key);
     (key, stored)
 }
 
@@ -177,9 +244,4 @@ pub fn random_token() -> String {
     use base64::Engine as _;
     let bytes: [u8; 32] = rand::random();
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// A fast hash is right for secrets of 256 random bits; passwords need another.
-fn hash(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

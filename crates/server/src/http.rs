@@ -169,7 +169,7 @@ impl IntoResponse for Refusal {
         use ::http::StatusCode;
         let error = crate::functions::shown("http", self.0);
         let status = match error.code {
-            Code::Unauthenticated | Code::InvalidToken => StatusCode::UNAUTHORIZED,
+            Code::Unauthenticated | Code::InvalidToken | Code::AuthExpired | Code::Revoked => StatusCode::UNAUTHORIZED,
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::NotFound | Code::FunctionNotFound => StatusCode::NOT_FOUND,
             Code::AlreadyExists
@@ -183,7 +183,7 @@ impl IntoResponse for Refusal {
             | Code::StreamConflict => StatusCode::CONFLICT,
             Code::Gone => StatusCode::GONE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
+            Code::RateLimited | Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Code::Overloaded | Code::StorageFull | Code::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {
                 StatusCode::BAD_REQUEST
@@ -193,10 +193,10 @@ impl IntoResponse for Refusal {
         };
         let wait_ms = error.data.as_ref().and_then(|data| data.get("retryAfterMs")?.as_u64());
         let mut response = (status, axum::Json(error.to_data())).into_response();
-        if let Some(wait_ms) = wait_ms {
-            response.headers_mut().insert("retry-after", HeaderValue::from(wait_ms.div_ceil(1000)));
-        } else if status == StatusCode::SERVICE_UNAVAILABLE {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
+        } else if let Some(ms) = wait_ms {
+            response.headers_mut().insert("retry-after", HeaderValue::from(ms.div_ceil(1000).max(1)));
         }
         response
     }

@@ -48,6 +48,7 @@ async fn clean(app: &App, round: u64) -> Result<(), Error> {
     in_steps(app, "threads:purgeable", "threads:purge").await?;
     // What the purge left behind goes in the same round.
     in_steps(app, "remains:waiting", "remains:sweep").await?;
+    in_steps(app, "credentials:sweepable", "credentials:sweep").await?;
     uploads::purge(app).await?;
     if round.is_multiple_of(LEDGER_EVERY) {
         let before = app.clock.now_ms().saturating_sub(LEDGER_DAYS * 86_400_000);

@@ -6,8 +6,8 @@ use spool_store::{Order, Tx};
 use super::Findings;
 use crate::states::{GenerationStatus, MessageStatus};
 use crate::tables::{
-    Approval, Artifact, ArtifactVersion, Generation, Message, Role, Stream, Subscription, Thread, Upload, User,
-    UserKind, approval, artifact, generation, message, stream, subscription, thread,
+    Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Role, Stream, Subscription,
+    Thread, Upload, User, UserKind, approval, artifact, credential, generation, message, stream, subscription, thread,
 };
 use crate::turn;
 
@@ -161,5 +161,16 @@ pub(super) fn user(tx: &mut Tx<'_>, row: &User, findings: &mut Findings<'_>) -> 
             + tx.query::<Subscription>(subscription::BY_NAME).eq(row.id.as_str()).count()?;
         findings.expect(left == 0, "claimed_whole", || format!("{left} rows are still of the claimed guest"));
     }
+    Ok(())
+}
+
+pub(super) fn credential(tx: &mut Tx<'_>, row: &Credential, findings: &mut Findings<'_>) -> Result<()> {
+    let user = tx.get(&row.user_id)?;
+    findings.expect(user.is_some(), "user_exists", || format!("{} is missing", row.user_id));
+    let hashed = credential::is_hash(&row.secret_hash);
+    findings.expect(hashed, "hashed_secret", || "what is stored is not the hash of a secret".to_owned());
+    let session = row.kind == CredentialKind::Session;
+    let whole = !session || (row.method.is_some() && row.expires_at.is_some() && row.scopes.is_empty());
+    findings.expect(whole, "session", || "a session has a method and an end, and no scopes".to_owned());
     Ok(())
 }

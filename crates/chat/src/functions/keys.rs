@@ -6,6 +6,7 @@ use spool_protocol::{Error, Result};
 use spool_store::{Id, Order, Tx};
 
 use super::Nothing;
+use super::credentials::{check_hash, end};
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::tables::{Credential, CredentialKind, KeyView, User, UserKind, credential};
@@ -24,10 +25,7 @@ pub struct Create {
 
 /// `keys:create`: a key with an account of its own.
 pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyView> {
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if args.secret_hash.len() != 64 || !args.secret_hash.bytes().all(hex) {
-        return Err(Error::bad_request("secretHash: 64 lowercase hex digits").with("path", "secretHash"));
-    }
+    check_hash("secretHash", &args.secret_hash)?;
     check_count("scopes", args.scopes.len(), limits::TAGS)?;
     for (at, scope) in args.scopes.iter().enumerate() {
         check_bytes("scopes", scope, limits::NAME_BYTES)?;
@@ -55,6 +53,10 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
         created_at: now,
         expires_at: args.expires_at,
         revoked_at: None,
+        last_used_at: None,
+        method: None,
+        user_agent: None,
+        address: None,
     };
     tx.put(&key)?;
     Ok(KeyView::from(&key))
@@ -62,7 +64,11 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
 
 /// `keys:list`, newest first.
 pub fn list(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<Vec<KeyView>> {
-    let keys = tx.query::<Credential>(credential::BY_CREATION).order(Order::Desc).take(limits::LISTED)?;
+    let keys = tx
+        .query::<Credential>(credential::BY_KIND)
+        .eq(CredentialKind::Service.as_str())
+        .order(Order::Desc)
+        .take(limits::LISTED)?;
     Ok(keys.iter().map(KeyView::from).collect())
 }
 
@@ -74,10 +80,6 @@ pub struct Revoke {
 
 /// `keys:revoke`: for good; a second time changes nothing.
 pub fn revoke(tx: &mut Tx<'_>, _ctx: &CallContext, args: Revoke) -> Result<()> {
-    let mut key = tx.get(&args.key_id)?.ok_or_else(|| Error::not_found("key"))?;
-    if key.revoked_at.is_none() {
-        key.revoked_at = Some(tx.now());
-        tx.put(&key)?;
-    }
-    Ok(())
+    let key = tx.get(&args.key_id)?.filter(|key| key.kind == CredentialKind::Service);
+    end(tx, key.ok_or_else(|| Error::not_found("key"))?)
 }

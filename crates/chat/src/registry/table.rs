@@ -7,7 +7,7 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, approvals, artifacts, credentials, driver, external, generations, guests, keys, listing, messages,
-    remains, server, streams, subscriptions, threads, turns, uploads, users,
+    remains, server, sessions, streams, subscriptions, threads, turns, uploads, users,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -181,6 +181,29 @@ pub static FUNCTIONS: &[Function] = functions![
         "Ends a service key.";
     "credentials:find": Query System credentials::find, credentials::Find => Option<credentials::Found>,
         "What a secret with this hash stands for, or null.";
+    "credentials:openSession": Mutation System credentials::open_session, credentials::OpenSession => spool_store::Id<crate::tables::Credential>,
+        "Stores the hash of a new session's secret.";
+    "credentials:session": Query System credentials::session, credentials::Find => Option<credentials::Session>,
+        "The session that a secret with this hash opens, or null.";
+    "credentials:touch": Mutation System credentials::touch, credentials::Touch => (),
+        "Notes that a credential was used.";
+    "credentials:revoked": Query System credentials::revoked, Nothing => credentials::Revoked,
+        "The credentials that were revoked lately, and the guests that were claimed, newest first.";
+    "credentials:revoke": Mutation System credentials::revoke, credentials::One => (),
+        "Ends a credential.";
+    "credentials:revokeAll": Mutation System credentials::revoke_all, credentials::OfUser => (),
+        "Ends every credential of a user, but for one.";
+    "credentials:sweepable": Query System credentials::sweepable, Nothing => bool,
+        "Whether there are sessions that are over.";
+    "credentials:sweep": Mutation System credentials::sweep, credentials::Sweep => crate::functions::Deleted,
+        "Removes sessions that are over, in bounded steps.";
+
+    "sessions:list": Query User sessions::list, Nothing => Vec<crate::tables::SessionView>,
+        "Where the caller is signed in, newest first.";
+    "sessions:revoke": Mutation User sessions::revoke, sessions::One => (),
+        "Signs one device of the caller out.";
+    "sessions:revokeOthers": Mutation User sessions::revoke_others, sessions::One => (),
+        "Signs every device of the caller out but one.";
 
     "driver:queue": Query System driver::queue, driver::Queue => Vec<spool_store::Id<crate::tables::Generation>>,
         "Generations that wait for a driver, oldest first.";

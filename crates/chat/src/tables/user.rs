@@ -31,6 +31,9 @@ pub struct User {
     /// The address of an image, `https://…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
+    /// Whether this person runs the server. Given on the command line only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_admin: bool,
     pub created_at: u64,
     pub updated_at: u64,
     /// Of a guest: when it was given a token last, or was active since. Its retention counts from here.
@@ -90,6 +93,7 @@ impl User {
             email: None,
             name: None,
             picture: None,
+            is_admin: false,
             created_at: now,
             updated_at: now,
             seen_at: None,
@@ -114,11 +118,14 @@ pub struct UserView {
     pub email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<String>,
+    /// Whether this person runs the server; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_admin: bool,
 }
 
 impl From<&User> for UserView {
     fn from(user: &User) -> Self {
         let (name, email, picture) = (user.name.clone(), user.email.clone(), user.picture.clone());
-        Self { id: user.id.clone(), kind: user.kind, name, email, picture }
+        Self { id: user.id.clone(), kind: user.kind, name, email, picture, is_admin: user.is_admin }
     }
 }

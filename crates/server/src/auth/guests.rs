@@ -126,6 +126,7 @@ impl Auth {
             principal: Arc::new(Principal::User { user }),
             guest: Some(claims.subject.clone()),
             until_ms: Some(claims.until_ms),
+            credential: None,
         })
     }
 

@@ -38,12 +38,14 @@ pub enum Reason {
     GuestClaimed,
     /// The policy has no guests any more.
     GuestsOff,
+    /// The session that the token is of was ended.
+    Revoked,
     /// The only one that is not the token's fault: its keys could not be fetched.
     IssuerUnavailable,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 14] = [
         Self::TooLarge,
         Self::Malformed,
         Self::AlgorithmRefused,
@@ -56,6 +58,7 @@ impl Reason {
         Self::NotYetValid,
         Self::GuestClaimed,
         Self::GuestsOff,
+        Self::Revoked,
         Self::IssuerUnavailable,
     ];
 
@@ -83,6 +86,7 @@ impl Reason {
                 ("guest_claimed", "an account has taken over what this guest had; sign in to that account")
             }
             Self::GuestsOff => ("guests_off", "this server keeps nothing of guests; sign in"),
+            Self::Revoked => ("revoked", "the session of the token was ended"),
             Self::IssuerUnavailable => {
                 ("issuer_unavailable", "the keys of the token's issuer cannot be fetched; try again soon")
             }
@@ -115,6 +119,8 @@ pub struct Claims {
     pub until_ms: u64,
     /// Unix time in milliseconds; 0 if the token does not say.
     pub issued_ms: u64,
+    /// The `sid`. Only this server's own tokens mean a session of ours by it.
+    pub session: Option<String>,
     pub profile: Profile,
 }
 
@@ -225,6 +231,7 @@ impl<'text> Token<'text> {
             subject: subject.to_owned(),
             until_ms,
             issued_ms: self.time("iat")?.unwrap_or(0),
+            session: self.claims.get("sid").and_then(Value::as_str).map(str::to_owned),
             profile: self.profile(&rules.names),
         })
     }

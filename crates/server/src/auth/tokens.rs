@@ -1,4 +1,4 @@
-//! Tokens that this server signs itself: ES256, its own key pair, published as a JWKS.
+//! Tokens that this server signs itself, of guests and of sessions: ES256, its own key pair, published as a JWKS.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use spool_chat::functions::credentials::Session;
 use spool_protocol::Error;
 use spool_store::Clock;
 
@@ -17,6 +18,9 @@ use super::jwt::Rules;
 use super::keys::Key;
 use crate::config::auth::{ClaimNames, LEEWAY_SECONDS};
 
+/// Milliseconds that the token of a session lives. The session itself lives on; this is how long a token is
+/// of use to somebody else who gets hold of it.
+pub const SESSION_TOKEN_MS: u64 = 10 * 60_000;
 const AUDIENCE: &str = "spool";
 
 #[derive(Serialize)]
@@ -27,6 +31,9 @@ struct Claims<'a> {
     /// Unix seconds. Clients need both to know when to renew.
     iat: u64,
     exp: u64,
+    /// The session that the token is of; a guest has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'a str>,
 }
 
 pub struct Tokens {
@@ -81,10 +88,21 @@ impl Tokens {
     /// The token of a guest, which lives for `life_ms` milliseconds.
     pub fn issue(&self, subject: &str, life_ms: u64) -> Result<String, Error> {
         let iat = self.clock.now_ms() / 1000;
-        let exp = iat + life_ms / 1000;
-        let claims = Claims { iss: &self.issuer, sub: subject, aud: AUDIENCE, iat, exp };
+        self.sign(&Claims { iss: &self.issuer, sub: subject, aud: AUDIENCE, iat, exp: iat + life_ms / 1000, sid: None })
+    }
+
+    /// A token of a session, and until when it is good, in milliseconds: never longer than the session.
+    pub fn issue_session(&self, session: &Session) -> Result<(String, u64), Error> {
+        let now = self.clock.now_ms();
+        let (iat, exp) = (now / 1000, (now + SESSION_TOKEN_MS).min(session.expires_at) / 1000);
+        let (sub, sid) = (session.user.as_str(), Some(session.credential.as_str()));
+        let token = self.sign(&Claims { iss: &self.issuer, sub, aud: AUDIENCE, iat, exp, sid })?;
+        Ok((token, exp * 1000))
+    }
+
+    fn sign(&self, claims: &Claims<'_>) -> Result<String, Error> {
         let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
-        jsonwebtoken::encode(&header, &claims, &self.encoding)
+        jsonwebtoken::encode(&header, claims, &self.encoding)
             .map_err(|e| Error::internal(format!("signing a token: {e}")))
     }
 

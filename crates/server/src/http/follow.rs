@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::aside::Aside;
+use crate::auth::Identity;
+use crate::auth::revocation::Guard;
 
 /// After this much silence, and before twice as much, a comment keeps the connection open through proxies.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -63,6 +65,8 @@ pub struct Follower {
     /// The page that the reader came with.
     first: Vec<Event>,
     over: bool,
+    /// Ends the reader with its credential.
+    guard: Guard,
     open: Gauge,
     _place: OwnedSemaphorePermit,
 }
@@ -76,14 +80,15 @@ impl Drop for Follower {
 impl Follower {
     /// Whoever may read the deltas may follow them. The query also checks the offset, and answers for a
     /// log that has been compacted away.
-    pub async fn open(app: &App, principal: &Arc<Principal>, generation: &str, offset: u64) -> Result<Self, Error> {
+    pub async fn open(app: &App, caller: &Identity, generation: &str, offset: u64) -> Result<Self, Error> {
         let place = app.admit()?;
-        let page = deltas(app, principal, generation, offset).await?;
+        let page = deltas(app, &caller.principal, generation, offset).await?;
         let over = page.events.is_empty() && page.status.is_terminal();
         let tail = app.functions.store().tail(generation, page.cursor).await?;
         let open = app.functions.metrics().stream_followers.clone();
         open.inc();
-        Ok(Self { tail, offset, first: page.events, over, open, _place: place })
+        let guard = app.auth.revocations().guard(caller);
+        Ok(Self { tail, offset, first: page.events, over, guard, open, _place: place })
     }
 
     /// Whether the log has ended and everything was handed out.
@@ -177,16 +182,20 @@ pub trait Wire: Send + 'static {
 
 /// What ends the wait for the next event.
 enum Interrupt {
-    Heartbeat(CancellationToken),
+    Heartbeat(CancellationToken, Guard),
     Shutdown,
+    /// The reader's credential is over.
+    Ended(Error),
 }
 
-fn interrupt_after(silence: Duration, shutdown: CancellationToken) -> Aside<Interrupt> {
+fn interrupt_after(silence: Duration, shutdown: CancellationToken, mut guard: Guard) -> Aside<Interrupt> {
     Aside::new(async move {
-        match tokio::time::timeout(silence, shutdown.cancelled()).await {
-            Ok(()) => Interrupt::Shutdown,
-            Err(_) => Interrupt::Heartbeat(shutdown),
+        tokio::select! {
+            why = guard.ended() => return Interrupt::Ended(why),
+            () = shutdown.cancelled() => return Interrupt::Shutdown,
+            () = tokio::time::sleep(silence) => {}
         }
+        Interrupt::Heartbeat(shutdown, guard)
     })
 }
 
@@ -227,8 +236,12 @@ impl<W: Wire> Frames<W> {
     fn shed(&mut self) {
         let offset = self.follower.offset;
         let message = format!("The reader is too slow for the stream; it can be resumed at offset {offset}.");
-        let overloaded = Error::new(Code::Overloaded, message).with("offset", offset).with("retryable", true);
-        self.wire.fail(overloaded, &mut self.out);
+        self.end(Error::new(Code::Overloaded, message).with("retryable", true));
+    }
+
+    /// The last word before the log's own, with the place to come back to.
+    fn end(&mut self, error: Error) {
+        self.wire.fail(error.with("offset", self.follower.offset), &mut self.out);
         self.follower.over = true;
         self.follower.first.clear();
     }
@@ -243,8 +256,12 @@ impl<W: Wire> Frames<W> {
                 biased;
                 interrupt = &mut self.interrupt => match interrupt {
                     Interrupt::Shutdown => return self.cut("the server is shutting down"),
-                    Interrupt::Heartbeat(shutdown) => {
-                        self.interrupt = interrupt_after(HEARTBEAT, shutdown);
+                    Interrupt::Ended(why) => {
+                        self.end(why);
+                        self.done = true;
+                    }
+                    Interrupt::Heartbeat(shutdown, guard) => {
+                        self.interrupt = interrupt_after(HEARTBEAT, shutdown, guard);
                         if !std::mem::take(&mut self.spoke) {
                             self.out.push_str(COMMENT);
                         }
@@ -296,7 +313,7 @@ fn coalesced(chunk: &Chunk) -> Vec<Event> {
 
 /// The response that begins with `opening` and goes on until the log ends or the reader leaves.
 pub fn respond(app: &App, follower: Follower, wire: impl Wire, opening: String) -> Response {
-    let interrupt = interrupt_after(HEARTBEAT, app.shutdown.clone());
+    let interrupt = interrupt_after(HEARTBEAT, app.shutdown.clone(), follower.guard.clone());
     let handed_at = Instant::now();
     let frames = Frames { follower, wire, out: opening, interrupt, handed_at, spoke: false, done: false };
     let frames = stream::unfold(frames, |mut frames| async move { frames.next().await.map(|bytes| (bytes, frames)) });

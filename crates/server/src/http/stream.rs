@@ -28,7 +28,7 @@ pub async fn follow(
     Parameters(place): Parameters<Place>, headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let offset = last_event_id(&headers).map_err(Refusal)?.or(place.offset).unwrap_or(0);
-    let follower = Follower::open(&app, &caller.principal, &generation, offset).await.map_err(Refusal)?;
+    let follower = Follower::open(&app, &caller, &generation, offset).await.map_err(Refusal)?;
     if follower.is_over() {
         // The one answer after which an EventSource does not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());

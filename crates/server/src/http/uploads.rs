@@ -74,7 +74,7 @@ async fn respond(app: Arc<App>, id: String, params: Vec<(String, String)>, heade
         signed(&app, &params, &upload_path(id.as_str()))?
     };
     let principal = match by_url {
-        Some(user) => Arc::new(Principal::User { user }),
+        Some((user, _)) => Arc::new(Principal::User { user }),
         None => {
             let caller = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
             app.auth.from_header(caller).await?.principal

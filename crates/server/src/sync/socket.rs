@@ -31,7 +31,7 @@ use super::Client;
 use super::session::{OutOfStep, Session};
 use crate::app::App;
 use crate::auth::Identity;
-use crate::auth::jwt::Reason;
+use crate::auth::revocation::Guard;
 
 /// Silence after which the client is pinged; npm gives up after 60 s, the Rust client after 30 s.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -82,6 +82,8 @@ struct Connection<'app> {
     client: Client,
     socket: Socket,
     session: Session,
+    /// Ends the connection with its identity. The clients renew ten seconds before their token expires.
+    guard: Guard,
     session_id: Option<String>,
     waiting: VecDeque<Waiting>,
     in_flight: VecDeque<(u32, oneshot::Receiver<Answer>)>,
@@ -105,6 +107,7 @@ pub async fn serve(app: &App, socket: Socket, client: Client) {
         client,
         socket,
         session: Session::new(app.functions.clone()),
+        guard: app.auth.revocations().guard(&Identity::anonymous()),
         session_id: None,
         waiting: VecDeque::new(),
         in_flight: VecDeque::new(),
@@ -135,7 +138,6 @@ impl Connection<'_> {
         let wake = Arc::clone(&self.session.wake);
         loop {
             let ping_at = self.spoke_at + PING_EVERY;
-            let expiry = self.expiry();
             tokio::select! {
                 frame = self.socket.next() => {
                     self.take(frame).await?;
@@ -147,7 +149,7 @@ impl Connection<'_> {
                     self.answer_action(request, result).await?;
                 }
                 () = sleep_until(ping_at) => self.ping().await?,
-                () = sleep_until(expiry.unwrap_or(ping_at)), if expiry.is_some() => return self.expire().await,
+                why = self.guard.ended() => return self.expire(why).await,
                 () = self.app.shutdown.cancelled() => {
                     return Err(End::Close(CloseCode::Restart, "ServerShutdown".into()));
                 }
@@ -156,18 +158,14 @@ impl Connection<'_> {
         }
     }
 
-    /// When the identity ends. The clients renew ten seconds before their token expires.
-    fn expiry(&self) -> Option<Instant> {
-        let left = self.session.identity.until_ms?.saturating_sub(self.app.clock.now_ms());
-        // Far deadlines would overflow the timer, and the loop looks again at every ping.
-        Some(Duration::from_millis(left)).filter(|left| *left < 2 * PING_EVERY).map(|left| Instant::now() + left)
-    }
-
     /// Only this connection ends. What it began goes on: a running generation belongs to its thread.
-    async fn expire(&mut self) -> Result<(), End> {
+    /// The client is told as of a refused token, so it asks for a new one.
+    async fn expire(&mut self, why: Error) -> Result<(), End> {
         let version = self.session.identity_version();
-        self.send(server::auth_error(&Reason::Expired.error(), version, false)).await?;
-        Err(End::Close(CloseCode::Normal, "AuthExpired".into()))
+        let told = Error::new(why.code, format!("{}: {}", why.code, why.message));
+        self.send(server::auth_error(&told, version, false)).await?;
+        let reason = if why.code == Code::Revoked { "AuthRevoked" } else { "AuthExpired" };
+        Err(End::Close(CloseCode::Normal, reason.into()))
     }
 
     async fn ping(&mut self) -> Result<(), End> {
@@ -285,7 +283,10 @@ impl Connection<'_> {
             TokenType::Admin => self.app.auth.from_key(value).await,
         };
         match identity {
-            Ok(identity) => Ok(self.session.authenticate(message.base_version, identity)?),
+            Ok(identity) => {
+                self.guard = self.app.auth.revocations().guard(&identity);
+                Ok(self.session.authenticate(message.base_version, identity)?)
+            }
             // The token may be good, so the client must not drop it, as it does after an AuthError: it comes
             // back with the same.
             Err(error) if error.code == Code::IssuerUnavailable => {

@@ -78,7 +78,7 @@ impl Answer {
 
     /// The whole answer from its `start` on: what there is in one piece, then the tail.
     pub async fn replay(&self, call: &Call, dialect: Dialect) -> Result<Response, Error> {
-        let follower = Follower::open(&call.app, &call.caller.principal, &self.generation, 0).await?;
+        let follower = Follower::open(&call.app, &call.caller, &self.generation, 0).await?;
         let encoder = Encoder::new(dialect);
         let mut opening = String::new();
         write_sse(&encoder.begin(&self.message), encoder.offset(), &mut opening);
@@ -90,7 +90,7 @@ impl Answer {
     pub async fn rest(
         &self, call: &Call, dialect: Dialect, offset: u64, held: Option<Parts>,
     ) -> Result<Response, Error> {
-        let follower = Follower::open(&call.app, &call.caller.principal, &self.generation, offset).await?;
+        let follower = Follower::open(&call.app, &call.caller, &self.generation, offset).await?;
         let mut encoder = self.encoder_at(call, dialect, offset).await?;
         let mut opening = String::new();
         if held.is_none() {
@@ -101,7 +101,7 @@ impl Answer {
 
     /// What comes after a decision, for the reader whose stream ended at `offset` to ask for it.
     pub async fn go_on(&self, call: &Call, dialect: Dialect, offset: u64) -> Result<Response, Error> {
-        let follower = Follower::open(&call.app, &call.caller.principal, &self.generation, offset).await?;
+        let follower = Follower::open(&call.app, &call.caller, &self.generation, offset).await?;
         let mut encoder = self.encoder_at(call, dialect, offset).await?;
         let mut opening = String::new();
         write_sse(&encoder.go_on(&self.message), offset, &mut opening);

@@ -3,8 +3,6 @@
 //! Streams belong to principals. A request names its principal by a token, or, to read, by a signed URL.
 //! With neither it is refused, unless the wire is open for development, where one owner stands for all.
 
-use std::sync::Arc;
-
 use ::http::HeaderMap;
 use spool_chat::Principal;
 use spool_chat::tables::User;
@@ -12,24 +10,26 @@ use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
 use crate::app::App;
+use crate::auth::Identity;
 use crate::auth::jwt::Reason;
 
 /// The owner of everything that is made without a token while the wire is open. No user has this id.
 const EVERYBODY: &str = "everybody";
 
-/// The principal, and the name under which its streams are stored.
+/// The caller, and the name under which its streams are stored.
 #[derive(Debug, Clone)]
 pub struct Whose {
     pub owner: String,
-    pub principal: Arc<Principal>,
+    pub identity: Identity,
 }
 
 /// By the `Authorization` header. `needs` is the function that a service's scopes must cover.
 pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Whose> {
     let header = headers.get(::http::header::AUTHORIZATION).map(|value| value.to_str()).transpose();
     let header = header.map_err(|_| Reason::Malformed.error())?;
-    let principal = app.auth.from_header(header).await?.principal;
-    let owner = match &*principal {
+    let identity = app.auth.from_header(header).await?;
+    let principal = &identity.principal;
+    let owner = match &**principal {
         Principal::User { user } => user.to_string(),
         Principal::Service { user, .. } if principal.covers(needs) => user.to_string(),
         Principal::Service { .. } => {
@@ -43,7 +43,7 @@ pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Who
         Principal::Anonymous => return Err(Error::new(Code::Unauthenticated, "Streams need a signed-in caller.")),
         Principal::System => return Err(Error::new(Code::Forbidden, "The server itself has no streams.")),
     };
-    Ok(Whose { owner, principal })
+    Ok(Whose { owner, identity })
 }
 
 /// While the wire is open, only for names and pages of this machine. Any page in a browser here can send
@@ -79,13 +79,13 @@ pub async fn reader(app: &App, headers: &HeaderMap, params: &[(String, String)],
         return identify(app, headers, "streams:read").await;
     }
     match signed(app, params, path)? {
-        Some(user) => Ok(Whose { owner: user.to_string(), principal: Arc::new(Principal::User { user }) }),
+        Some((user, until_ms)) => Ok(Whose { owner: user.to_string(), identity: Identity::of_url(user, until_ms) }),
         None => identify(app, headers, "streams:read").await,
     }
 }
 
-/// For whom the signature of a URL speaks; none if it has no signature.
-pub fn signed(app: &App, params: &[(String, String)], path: &str) -> Result<Option<Id<User>>> {
+/// For whom the signature of a URL speaks, and until when, in milliseconds; none if it has no signature.
+pub fn signed(app: &App, params: &[(String, String)], path: &str) -> Result<Option<(Id<User>, u64)>> {
     let find = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let Some(signature) = find("signature") else { return Ok(None) };
     let refused = |reason: &str, message: &str| Error::new(Code::InvalidToken, message).with("reason", reason);
@@ -99,7 +99,7 @@ pub fn signed(app: &App, params: &[(String, String)], path: &str) -> Result<Opti
     if expires <= app.clock.now_ms() / 1000 {
         return Err(refused("expired", "the URL has expired"));
     }
-    Ok(Some(user))
+    Ok(Some((user, expires.saturating_mul(1000))))
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ async fn long_poll(app: &App, source: &Source, start: Start, client: Option<&str
     let mut page = source.page(app, start).await?;
     source.touch(app, &page.view).await?;
     if page.payload.is_empty() && !page.is_final() {
-        wait(app, &page.view, page.next).await?;
+        wait(app, source, &page.view, page.next).await?;
         page = source.page(app, Start::At(page.next)).await?;
         source.touch(app, &page.view).await?;
     }
@@ -124,12 +124,15 @@ async fn long_poll(app: &App, source: &Source, start: Start, client: Option<&str
     Ok(reply.send(StatusCode::OK, page.payload.into_body()?))
 }
 
-/// Until there is something after `offset`, the stream ends, or the time is up.
-async fn wait(app: &App, view: &View, offset: u64) -> Result<()> {
+/// Until there is something after `offset`, the stream ends, or the time is up. Fails when the reader's
+/// credential is over.
+async fn wait(app: &App, source: &Source, view: &View, offset: u64) -> Result<()> {
+    let mut guard = source.guard(app);
     let mut tail = view.tail(app, offset).await?;
     let limit = Duration::from_millis(app.config.streams.long_poll_ms);
     tokio::select! {
         news = tail.next() => news.map(drop),
+        why = guard.ended() => Err(why),
         () = tokio::time::sleep(limit) => Ok(()),
         () = app.shutdown.cancelled() => Ok(()),
     }

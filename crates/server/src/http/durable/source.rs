@@ -17,6 +17,7 @@ use super::content::{Kind, Payload};
 use super::offset::Start;
 use super::paths::Target;
 use crate::app::App;
+use crate::auth::revocation::Guard;
 
 /// A stream, and who reads it.
 #[derive(Debug, Clone)]
@@ -82,6 +83,11 @@ impl Source {
         Self { whose, target }
     }
 
+    /// Ends a wait or a connection with the reader's credential.
+    pub fn guard(&self, app: &App) -> Guard {
+        app.auth.revocations().guard(&self.whose.identity)
+    }
+
     pub async fn view(&self, app: &App) -> Result<View> {
         match &self.target {
             Target::Stream(path) => {
@@ -124,7 +130,7 @@ impl Source {
             Start::At(offset) => offset,
             Start::End => progress.cursor,
         };
-        let deltas = follow::deltas(app, &self.whose.principal, id.as_str(), from).await?;
+        let deltas = follow::deltas(app, &self.whose.identity.principal, id.as_str(), from).await?;
         let over = matches!(deltas.events.last(), Some(Event::Status { .. }));
         let status = if over { deltas.status } else { progress.status };
         let mut payload = Payload::new(Kind::Events);
@@ -135,7 +141,7 @@ impl Source {
 
     async fn progress(&self, app: &App, id: &Id<Generation>) -> Result<Progress> {
         let args = json!({ "generationId": id });
-        let (_, progress) = app.functions.query("generations:get", &self.whose.principal, args).await?;
+        let (_, progress) = app.functions.query("generations:get", &self.whose.identity.principal, args).await?;
         decoded("generations:get", &progress)
     }
 

@@ -26,6 +26,7 @@ use super::offset::{self, Start};
 use super::read::Reply;
 use super::source::{Page, Source, View};
 use crate::app::App;
+use crate::auth::revocation::Guard;
 
 /// A connection ends after this, so that edges can collapse readers anew (protocol, 8.2).
 const CONNECTION: Duration = Duration::from_secs(60);
@@ -47,6 +48,7 @@ struct Follower {
     carry: Vec<u8>,
     cursor: Option<String>,
     until: Instant,
+    guard: Guard,
     over: bool,
     open: Gauge,
 }
@@ -74,6 +76,7 @@ pub fn follow(app: Arc<App>, source: Source, first: Page, cursor: Option<String>
         carry: Vec::new(),
         cursor,
         until: Instant::now() + CONNECTION,
+        guard: source.guard(&app),
         over: false,
         open,
         source,
@@ -89,7 +92,7 @@ pub fn follow(app: Arc<App>, source: Source, first: Page, cursor: Option<String>
 impl Follower {
     /// The next bytes to send; `None` ends the connection, which a reader opens again where it was.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.over {
+        if self.over || self.guard.ended().now_or_never().is_some() {
             return None;
         }
         let frame = match self.page.take() {
@@ -131,6 +134,8 @@ impl Follower {
             chunks = tail.next() => chunks?,
             () = sleep_until(heartbeat.min(self.until)) => return self.silent().await,
             () = app.shutdown.cancelled() => return Ok(None),
+            // The reader comes back at once and is told with the answer of that request.
+            _ = self.guard.ended() => return Ok(None),
         };
         let mut payload = Payload::new(self.view.kind);
         let Some(chunks) = chunks else { return self.ended(payload).await };

@@ -162,7 +162,7 @@ struct Added {
 async fn append_events(
     app: &App, whose: &Whose, id: &Id<Generation>, request: &HeaderMap, body: &[u8], close: bool,
 ) -> Answer {
-    if !matches!(*whose.principal, Principal::Service { .. }) {
+    if !matches!(*whose.identity.principal, Principal::Service { .. }) {
         return Err(read_only().into());
     }
     if close {
@@ -189,7 +189,7 @@ async fn append_events(
     if let Some((id, epoch, seq)) = &producer {
         args["producer"] = json!({ "id": id, "epoch": epoch, "seq": seq });
     }
-    let added = app.functions.mutate("generations:append", &whose.principal, args, None).await?;
+    let added = app.functions.mutate("generations:append", &whose.identity.principal, args, None).await?;
     let Added { appended, cursor, reason, producer_seq, duplicate } = answer("generations:append", &added.value)?;
     if !appended {
         let message = reason.unwrap_or_else(|| "The answer is over.".to_owned());
