@@ -13,8 +13,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, credential, generation, message, producer, remains, stream, subscription, thread,
-    upload, user,
+    Stream, approval, artifact, credential, generation, message, password, producer, remains, stream, subscription,
+    thread, upload, user,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -70,7 +70,7 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
 }
 
 /// Checks one batch: threads first, then generations, messages, artifacts, approvals and uploads, then what
-/// belongs to durable streams, then credentials and users.
+/// belongs to durable streams, then credentials, passwords and users.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -90,7 +90,8 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         }
         "links" => each(tx, subscription::LINKS, (phase, Some("remains")), within, found, streams::link)?,
         "remains" => each(tx, remains::BY_OF, (phase, Some("credentials")), within, found, streams::remains)?,
-        "credentials" => each(tx, credential::BY_KIND, (phase, Some("users")), within, found, checks::credential)?,
+        "credentials" => each(tx, credential::BY_KIND, (phase, Some("passwords")), within, found, checks::credential)?,
+        "passwords" => each(tx, password::BY_EMAIL, (phase, Some("users")), within, found, checks::password)?,
         "users" => each(tx, user::BY_IDENTITY, (phase, None), within, found, checks::user)?,
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };

@@ -14,6 +14,7 @@ pub mod guests;
 pub mod keys;
 pub mod listing;
 pub mod messages;
+pub mod passwords;
 pub mod remains;
 pub mod server;
 pub mod sessions;

@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod credential;
 pub mod generation;
 pub mod message;
+pub mod password;
 pub mod producer;
 pub mod remains;
 pub mod stream;
@@ -21,6 +22,7 @@ pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, 
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use generation::{Generation, GenerationView, Runner};
 pub use message::{Message, MessageView, Origin, Role};
+pub use password::{AdminView, Password};
 pub use producer::Producer;
 pub use remains::Remains;
 pub use stream::{Fork, Stream};
@@ -36,6 +38,7 @@ pub static SCHEMA: Schema = Schema {
     tables: &[
         &user::TABLE,
         &credential::TABLE,
+        &password::TABLE,
         &thread::TABLE,
         &message::TABLE,
         &generation::TABLE,

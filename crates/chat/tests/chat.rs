@@ -13,6 +13,7 @@ mod guests;
 mod logs;
 mod matrix;
 mod messages;
+mod passwords;
 mod queue;
 mod random;
 mod sessions;

@@ -43,8 +43,9 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for each of the other three tables of chats, of the five of durable streams, for credentials and users.
-    assert_eq!(batches, 2 + 2 + 3 + 3 + 5 + 2);
+    // One for each of the other three tables of chats, of the five of durable streams, for credentials, passwords and
+    // users.
+    assert_eq!(batches, 2 + 2 + 3 + 3 + 5 + 3);
 }
 
 #[tokio::test]

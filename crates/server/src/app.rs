@@ -25,6 +25,7 @@ use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
 use crate::metrics::Metrics;
 use crate::providers::Providers;
+use crate::rooms::Rooms;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
 use crate::uploads::{self, Files};
@@ -45,6 +46,8 @@ pub struct App {
     pub files: Files,
     /// Calls subscribers of durable streams.
     pub webhooks: reqwest::Client,
+    /// Readers that keep up.
+    pub rooms: Arc<Rooms>,
     /// One permit per open socket and stream.
     room: Arc<Semaphore>,
     pub shutdown: CancellationToken,
@@ -112,6 +115,7 @@ impl App {
         let tokens = Tokens::new(&key, Arc::clone(&clock))?;
         let issuers = Issuers::new(&tokens, &config.auth, Arc::clone(&clock))?;
         let stream_keys = StreamKeys::derive(&key)?;
+        let rooms = Rooms::start(&store)?;
         let admin = AdminAccess { address, token: random_token() };
         dir.publish_admin(&admin)?;
         let providers = Arc::new(Providers::new(&config)?);
@@ -126,6 +130,7 @@ impl App {
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
+            rooms,
             files: Files::open(dir.path())?,
             config,
             clock,

@@ -18,5 +18,6 @@ mod driver;
 mod http;
 mod instant;
 mod jobs;
+mod rooms;
 mod streams;
 mod sync;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use spool_protocol::{Code, Error};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::Timestamp;
 use crate::backend::{Backend, Connection};
@@ -16,7 +16,7 @@ use crate::commit::{Committed, Committer, Job, LedgerKey, MutationFn, WriteCount
 use crate::id::IdSource;
 use crate::limits;
 use crate::live::{Claim, Live, Output, QueryFn, Subscription};
-use crate::logs::{Chunk, Logs, Tail};
+use crate::logs::{Chunk, Logs, Published, Tail};
 use crate::pins::Pins;
 use crate::range::ReadSet;
 use crate::tx::Tx;
@@ -224,6 +224,12 @@ impl Store {
             }
         };
         Ok(Tail::new(self.clone(), log.to_owned(), state, offset))
+    }
+
+    /// What every commit does to logs, from now on and in commit order. Followers hear of it before: one that
+    /// finds nothing in its [`Tail`] after it subscribed misses nothing.
+    pub fn log_feed(&self) -> broadcast::Receiver<Arc<Published>> {
+        self.0.logs.feed()
     }
 
     /// Stored chunks from the one that holds `from` on, up to the read limit.

@@ -6,8 +6,9 @@ use spool_store::{Order, Tx};
 use super::Findings;
 use crate::states::{GenerationStatus, MessageStatus};
 use crate::tables::{
-    Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Role, Stream, Subscription,
-    Thread, Upload, User, UserKind, approval, artifact, credential, generation, message, stream, subscription, thread,
+    Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Password, Role, Stream,
+    Subscription, Thread, Upload, User, UserKind, approval, artifact, credential, generation, message, password,
+    stream, subscription, thread,
 };
 use crate::turn;
 
@@ -172,5 +173,17 @@ pub(super) fn credential(tx: &mut Tx<'_>, row: &Credential, findings: &mut Findi
     let session = row.kind == CredentialKind::Session;
     let whole = !session || (row.method.is_some() && row.expires_at.is_some() && row.scopes.is_empty());
     findings.expect(whole, "session", || "a session has a method and an end, and no scopes".to_owned());
+    Ok(())
+}
+
+pub(super) fn password(tx: &mut Tx<'_>, row: &Password, findings: &mut Findings<'_>) -> Result<()> {
+    let user = tx.get(&row.user_id)?;
+    findings.expect(user.is_some(), "user_exists", || format!("{} is missing", row.user_id));
+    let address = password::normalised(&row.email).as_ref() == Some(&row.email);
+    findings.expect(address, "normalised_email", || "the address is not as it is compared".to_owned());
+    let hashed = row.hash.as_ref().is_none_or(|hash| hash.starts_with("$argon2id$"));
+    findings.expect(hashed, "hashed_password", || "what is stored is not a hash of Argon2id".to_owned());
+    let ends = row.reset_hash.is_some() == row.reset_expires_at.is_some();
+    findings.expect(ends, "reset_ends", || "a token to set a password has no end".to_owned());
     Ok(())
 }

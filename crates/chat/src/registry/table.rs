@@ -7,7 +7,7 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, approvals, artifacts, credentials, driver, external, generations, guests, keys, listing, messages,
-    remains, server, sessions, streams, subscriptions, threads, turns, uploads, users,
+    passwords, remains, server, sessions, streams, subscriptions, threads, turns, uploads, users,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -197,6 +197,25 @@ pub static FUNCTIONS: &[Function] = functions![
         "Whether there are sessions that are over.";
     "credentials:sweep": Mutation System credentials::sweep, credentials::Sweep => crate::functions::Deleted,
         "Removes sessions that are over, in bounded steps.";
+
+    "passwords:find": Query System passwords::find, passwords::Find => Option<passwords::Found>,
+        "What the password of an account is compared with, or null.";
+    "passwords:create": Mutation System passwords::create, passwords::Create => spool_store::Id<crate::tables::User>,
+        "Makes an account with an e-mail address.";
+    "passwords:signIn": Mutation System passwords::sign_in, passwords::SignIn => Option<spool_store::Id<crate::tables::Credential>>,
+        "Opens a session for a password that was right, if it still is.";
+    "passwords:change": Mutation System passwords::change, passwords::Change => bool,
+        "Sets another password and ends every other session.";
+    "passwords:allowReset": Mutation System passwords::allow_reset, passwords::AllowReset => bool,
+        "Lets whoever has a token set the password of an account.";
+    "passwords:forReset": Query System passwords::for_reset, passwords::Token => Option<passwords::Found>,
+        "Whose password a token sets, or null.";
+    "passwords:reset": Mutation System passwords::reset, passwords::ResetOne => Option<passwords::Found>,
+        "Sets a password by a token, once, and ends every session.";
+    "passwords:promote": Mutation System passwords::promote, passwords::Promote => bool,
+        "Makes the person of an account an administrator.";
+    "passwords:admins": Query System passwords::admins, Nothing => Vec<crate::tables::AdminView>,
+        "Who runs the server.";
 
     "sessions:list": Query User sessions::list, Nothing => Vec<crate::tables::SessionView>,
         "Where the caller is signed in, newest first.";

@@ -61,17 +61,19 @@ pub struct Spent {
     pub messages: u64,
 }
 
-static INDEXES: [Index; 4] = [
+static INDEXES: [Index; 5] = [
     Index::unique("by_identity", &["issuer", "subject"]),
     Index::new("by_seen", &["seenAt"]),
     Index::new("by_moving", &["movingSince"]),
     Index::new("by_claim", &["claimedAt"]),
+    Index::new("by_admin", &["isAdmin", "createdAt"]),
 ];
 pub static TABLE: Table = Table { name: "users", prefix: "usr", indexes: &INDEXES };
 pub static BY_IDENTITY: &Index = &INDEXES[0];
 pub static BY_SEEN: &Index = &INDEXES[1];
 pub static BY_MOVING: &Index = &INDEXES[2];
 pub static BY_CLAIM: &Index = &INDEXES[3];
+pub static BY_ADMIN: &Index = &INDEXES[4];
 
 impl Document for User {
     const TABLE: &'static Table = &TABLE;
