@@ -3,9 +3,12 @@
 import { useGuestAuth, useThread } from "@spool/client/react";
 import { useCallback, useEffect, useState } from "react";
 import { Chat } from "./chat/Chat";
+import { LocalChat } from "./local/LocalChat";
+import { useIsLocal } from "./local/useIsLocal";
 import { go, useRoute } from "./route";
 import { Fallback } from "./status/Fallback";
 import { Header } from "./status/Header";
+import { SignInError } from "./status/SignInError";
 import { Sidebar } from "./threads/Sidebar";
 
 export function App() {
@@ -14,6 +17,7 @@ export function App() {
   const auth = useGuestAuth();
   const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
   const title = thread?.title ?? null;
+  const local = useIsLocal();
 
   useEffect(() => {
     document.title = title === null || title === "" ? "Spool" : `${title} · Spool`;
@@ -43,9 +47,8 @@ export function App() {
       <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} />
       <main className="relative flex min-w-0 flex-1 flex-col bg-page">
         <Header title={threadId === null ? null : title} model={thread?.model ?? null} onMenu={openDrawer} />
-        <Fallback key={pane}>
-          <Chat key={pane} threadId={threadId} />
-        </Fallback>
+        <SignInError />
+        <Fallback key={pane}>{local ? <LocalChat /> : <Chat key={pane} threadId={threadId} />}</Fallback>
       </main>
     </div>
   );

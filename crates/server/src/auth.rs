@@ -21,6 +21,7 @@ pub mod guests;
 pub mod issuers;
 pub mod jwt;
 pub mod keys;
+pub mod oidc;
 mod remote;
 pub mod revocation;
 pub mod tokens;

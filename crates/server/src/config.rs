@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 pub mod auth;
 pub mod guests;
+pub mod providers;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]

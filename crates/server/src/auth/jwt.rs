@@ -236,6 +236,11 @@ impl<'text> Token<'text> {
         })
     }
 
+    /// A claim that is a text, if it is there. To be asked of a token that was verified.
+    pub fn optional(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
+    }
+
     /// A claim that must be a text with something in it.
     fn text(&self, name: &str) -> Result<&str, Error> {
         match self.claims.get(name) {

@@ -7,11 +7,14 @@ use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
+use super::providers::{self, Provider};
+
 /// Identity providers whose tokens are taken.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     pub issuers: Vec<Issuer>,
+    pub providers: Vec<Provider>,
 }
 
 /// One identity provider. Texts may be `${NAME}`, taken from the environment, or `${file:PATH}`.
@@ -73,6 +76,10 @@ impl Default for ClaimNames {
 pub struct Secret(String);
 
 impl Secret {
+    pub(super) fn resolve(&mut self, field: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+        resolve(&mut self.0, field, variable)
+    }
+
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -125,6 +132,9 @@ impl Auth {
                 resolve(secret, &field("secret"), variable)?;
             }
         }
+        for (at, provider) in self.providers.iter_mut().enumerate() {
+            provider.resolve(&format!("auth.providers[{at}]"), variable)?;
+        }
         Ok(())
     }
 
@@ -135,15 +145,38 @@ impl Auth {
                 bail!("auth.issuers[{at}].issuer: is configured twice; give one entry all its audiences and keys");
             }
         }
-        Ok(())
+        providers::check(&self.providers)
     }
 }
 
 impl Issuer {
-    fn check(&self) -> Result<()> {
+    /// An issuer of tokens for one client, whose discovery names its keys.
+    pub(super) fn of_client(issuer: String, client_id: String) -> Self {
+        Self {
+            issuer,
+            audience: vec![client_id],
+            authorized_parties: Vec::new(),
+            jwks: None,
+            keys: Vec::new(),
+            secret: None,
+            algorithms: None,
+            leeway_seconds: LEEWAY_SECONDS,
+            cache_seconds: cache_seconds(),
+            refetch_seconds: refetch_seconds(),
+            allow_http: false,
+            claims: ClaimNames::default(),
+        }
+    }
+
+    pub(super) fn check_name(&self) -> Result<()> {
         if self.issuer.trim().is_empty() || self.issuer.starts_with(RESERVED) {
             bail!("issuer: must be the iss of its tokens, and must not begin with {RESERVED}");
         }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.check_name()?;
         if self.audience.is_empty() && self.authorized_parties.is_empty() {
             bail!("audience: must be set, or authorized_parties; else tokens for any other service would be taken");
         }
@@ -223,7 +256,7 @@ impl Issuer {
 }
 
 /// `${NAME}` and `${file:PATH}` become what they refer to; any other text stays.
-fn resolve(text: &mut String, field: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+pub(super) fn resolve(text: &mut String, field: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
     let Some(reference) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else { return Ok(()) };
     let found = match reference.strip_prefix("file:") {
         Some(path) => {
