@@ -18,11 +18,13 @@ use tower::util::MapRequestLayer;
 
 use crate::actions::Actions;
 use crate::auth::issuers::Issuers;
+use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
-use crate::auth::{Auth, random_token};
+use crate::auth::{Auth, oidc, random_token};
 use crate::config::{Config, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
+use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::providers::Providers;
 use crate::rooms::Rooms;
@@ -40,6 +42,11 @@ pub struct App {
     pub functions: Functions,
     pub actions: Actions,
     pub auth: Auth,
+    /// Passwords, and who tries them too often.
+    pub passwords: Passwords,
+    pub mail: Option<Mailer>,
+    /// Whom people sign in with elsewhere.
+    pub oidc: oidc::Providers,
     pub providers: Arc<Providers>,
     pub stream_keys: StreamKeys,
     /// The bytes of uploads.
@@ -122,7 +129,11 @@ impl App {
         let url_key = Some(stream_keys.urls.clone());
         let settings = Arc::new(Settings { url_key, ..settings(&config, &providers) });
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
+        let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
+            passwords: Passwords::default(),
+            mail,
+            oidc: oidc::Providers::new(&config.auth.providers, &key, Arc::clone(&clock))?,
             auth: Auth::new(tokens, issuers, functions.clone(), config.guests(), admin.token),
             actions: Actions::new(functions.clone()),
             functions,

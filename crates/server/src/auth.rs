@@ -22,8 +22,10 @@ pub mod issuers;
 pub mod jwt;
 pub mod keys;
 pub mod oidc;
+pub mod passwords;
 mod remote;
 pub mod revocation;
+pub mod throttle;
 pub mod tokens;
 
 use guests::Door;
@@ -208,7 +210,7 @@ impl Auth {
 
     /// The row of a verified identity, made by its first call. What a newer token says of the person
     /// replaces what an older one said; two devices with different tokens must not take turns.
-    async fn user(&self, claims: &Claims) -> Result<Id<User>, Error> {
+    pub async fn user(&self, claims: &Claims) -> Result<Id<User>, Error> {
         let key = (claims.issuer.clone(), claims.subject.clone());
         if let Some(known) = self.users.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
             && (known.profile == claims.profile || known.issued_ms >= claims.issued_ms)

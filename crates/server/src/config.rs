@@ -13,6 +13,7 @@ use serde::Deserialize;
 pub mod auth;
 pub mod guests;
 pub mod providers;
+pub mod sign_in;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Directory for the database, the files, the signing key and the lock (`SPOOL_DATA`).
     pub data: PathBuf,
+    /// Where people reach this server, as `https://spool.example`: for links in mails, and so that cookies are
+    /// kept to TLS. Default: `streams.public_url`.
+    pub public_url: Option<String>,
     /// `full` (default): every acknowledgement is fsynced. `normal`: a power cut may lose the last commits.
     pub synchronous: Synchronous,
     /// Title of a thread that nobody has named yet.
@@ -33,6 +37,8 @@ pub struct Config {
     pub instructions: Option<String>,
     pub guests: guests::Guests,
     pub auth: auth::Auth,
+    /// How mails are sent. Without it none are.
+    pub mail: Option<sign_in::Mail>,
     pub turns: Turns,
     pub approvals: Approvals,
     pub uploads: Uploads,
@@ -218,12 +224,14 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 3210)),
             data: PathBuf::from(".spool"),
+            public_url: None,
             synchronous: Synchronous::Full,
             default_title: "New Conversation".into(),
             model: None,
             instructions: None,
             guests: guests::Guests::default(),
             auth: auth::Auth::default(),
+            mail: None,
             turns: Turns::default(),
             approvals: Approvals::default(),
             uploads: Uploads::default(),
@@ -259,6 +267,9 @@ impl Config {
         }
         config.streams.read_environment(&set)?;
         config.auth.resolve(variable)?;
+        if let Some(mail) = &mut config.mail {
+            mail.resolve(variable)?;
+        }
         config.check()?;
         Ok(config)
     }
@@ -296,7 +307,14 @@ impl Config {
         if let Some((key, most)) = self.guests.out_of_range().first_key_value() {
             bail!("{key}: must be 0 to {most}");
         }
+        sign_in::check(self)?;
         self.auth.check()
+    }
+
+    /// Where people reach this server, without a slash at the end; `None` if nobody said.
+    pub fn public_url(&self) -> Option<&str> {
+        let url = self.public_url.as_deref().or(self.streams.public_url.as_deref());
+        url.map(|url| url.trim_end_matches('/'))
     }
 
     /// The settings of guests, with the defaults of this listener.

@@ -36,9 +36,9 @@ const BUFFER: usize = 64 << 10;
 /// Between two attempts to accept, where the machine is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The address at the other end of a request's connection.
+/// The address that a request came from, in its extensions. Behind a proxy, the proxy's.
 #[derive(Debug, Clone, Copy)]
-pub struct PeerAddress(pub IpAddr);
+pub struct Peer(pub IpAddr);
 
 /// Accepts until `shutdown`, then waits for the requests to end.
 pub async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
@@ -54,11 +54,7 @@ where
         };
         match accepted {
             Ok((tcp, peer)) => {
-                let service = service.clone().map_request(move |mut request: Request| {
-                    request.extensions_mut().insert(PeerAddress(peer.ip().to_canonical()));
-                    request
-                });
-                drop(connections.spawn(connection(tcp, service, shutdown.clone())));
+                drop(connections.spawn(connection(tcp, Peer(peer.ip()), service.clone(), shutdown.clone())))
             }
             Err(error) => {
                 // A connection that its client gave up is no reason to wait; too many open files are.
@@ -72,7 +68,7 @@ where
     connections.wait().await;
 }
 
-async fn connection<S>(tcp: TcpStream, service: S, shutdown: CancellationToken)
+async fn connection<S>(tcp: TcpStream, peer: Peer, service: S, shutdown: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -87,6 +83,7 @@ where
             if request.version() == Version::HTTP_11 {
                 request.extensions_mut().insert(Arc::clone(&lane));
             }
+            request.extensions_mut().insert(peer);
             request.map(Body::new)
         })
         .map_response(move |response: Response| response.map(|body| Watched { body, tcp: tcp.clone(), gone: None }));

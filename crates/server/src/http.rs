@@ -26,7 +26,9 @@ mod durable;
 mod follow;
 mod functions;
 mod health;
+mod oidc;
 mod received;
+mod sign_in;
 mod stream;
 mod ui;
 mod uploads;
@@ -51,6 +53,16 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/api/debug_event", post(|| async {}))
         .route("/api/auth/guest", post(account::guest))
         .route("/api/auth/claim", post(account::claim))
+        .route("/api/auth/oidc/{provider}/start", get(oidc::start))
+        .route("/api/auth/oidc/{provider}/callback", get(oidc::callback))
+        .route("/api/auth/methods", get(account::methods))
+        .route("/api/auth/sign-in", post(sign_in::sign_in))
+        .route("/api/auth/sign-up", post(sign_in::sign_up))
+        .route("/api/auth/sign-out", post(sign_in::sign_out))
+        .route("/api/auth/token", post(sign_in::token))
+        .route("/api/auth/password", post(sign_in::password))
+        .route("/api/auth/forgot", post(sign_in::forgot))
+        .route("/api/auth/reset", post(sign_in::reset))
         .route("/api/stream/{generation}", get(stream::follow))
         .route("/api/chat", post(chat::submit).layer((DefaultBodyLimit::max(chat), Extension(BodyLimit(chat)))))
         .route("/api/chat/{chat}/stream", get(chat::resume))

@@ -10,6 +10,7 @@ pub mod config;
 mod connections;
 pub mod data_dir;
 pub mod functions;
+mod mail;
 pub mod metrics;
 pub mod providers;
 pub mod uploads;

@@ -19,6 +19,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+mod admin;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -44,6 +46,11 @@ enum Command {
     Key {
         #[command(subcommand)]
         command: KeyCommand,
+    },
+    /// Administrators and the accounts they make.
+    Admin {
+        #[command(subcommand)]
+        command: admin::AdminCommand,
     },
     /// Check every invariant of the stored data. Exits with 1 if one is broken.
     Doctor {
@@ -106,6 +113,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Serve { listen, place } => serve(listen, &place).await,
         Command::Key { command: KeyCommand::Create { scope, label, place } } => create_key(&scope, label, &place).await,
+        Command::Admin { command } => admin::run(command).await,
         Command::Doctor { place } => doctor(&place).await,
         Command::Openapi => {
             print(&serde_json::to_string_pretty(&spool_chat::openapi::document())?)?;

@@ -140,6 +140,31 @@ impl Auth {
         // A session's token names the user, and no guest is called so.
         let found = if is_guest { self.find_guest(&claims).await? } else { None };
         let guest = found.ok_or_else(|| Error::not_found("guest"))?.user;
+        self.move_all(&guest, account).await
+    }
+
+    /// The guest that somebody was until now who signs in, by the `Authorization` header. Whatever is no token
+    /// of a guest that can be claimed stands for nobody: it must not keep anybody from signing in.
+    pub async fn claimable(&self, header: Option<&str>) -> Result<Option<Id<User>>, Error> {
+        let token = header.and_then(|header| header.split_once(' ')).map_or("", |(_, token)| token.trim());
+        let Ok(claims) = self.issuers.verify(token).await else { return Ok(None) };
+        if claims.issuer != self.tokens.issuer() {
+            return Ok(None);
+        }
+        let found = self.find_guest(&claims).await?.filter(|found| found.claimed_into.is_none());
+        Ok(found.map(|found| found.user))
+    }
+
+    /// The account that somebody has just signed in to takes over what they made as a guest. Another account
+    /// may have been faster; that is no reason not to sign in.
+    pub async fn take_over(&self, guest: &Id<User>, account: &Id<User>) -> Result<(), Error> {
+        match self.move_all(guest, account).await {
+            Err(error) if !matches!(error.code, Code::InvalidToken | Code::NotFound) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn move_all(&self, guest: &Id<User>, account: &Id<User>) -> Result<u64, Error> {
         let args = json!({ "guest": guest, "into": account });
         let mut step: Moved = self.step("users:claim", args).await?;
         let mut threads = step.threads;

@@ -8,13 +8,25 @@ use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
 use super::providers::{self, Provider};
+use super::sign_in::PasswordSignIn;
 
-/// Identity providers whose tokens are taken.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// Identity providers whose tokens are taken, and sign-in of our own.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     pub issuers: Vec<Issuer>,
+    /// Whom people sign in with in the built-in UI.
     pub providers: Vec<Provider>,
+    pub password: PasswordSignIn,
+    /// Days after which a person signs in again on a device, 1 to 365.
+    pub session_days: u64,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        let (issuers, providers) = (Vec::new(), Vec::new());
+        Self { issuers, providers, password: PasswordSignIn::default(), session_days: 30 }
+    }
 }
 
 /// One identity provider. Texts may be `${NAME}`, taken from the environment, or `${file:PATH}`.
@@ -76,6 +88,10 @@ impl Default for ClaimNames {
 pub struct Secret(String);
 
 impl Secret {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     pub(super) fn resolve(&mut self, field: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
         resolve(&mut self.0, field, variable)
     }
@@ -139,6 +155,9 @@ impl Auth {
     }
 
     pub fn check(&self) -> Result<()> {
+        if !(1..=365).contains(&self.session_days) {
+            bail!("auth.session_days: must be 1 to 365");
+        }
         for (at, issuer) in self.issuers.iter().enumerate() {
             issuer.check().with_context(|| format!("auth.issuers[{at}]"))?;
             if self.issuers[..at].iter().any(|earlier| earlier.issuer == issuer.issuer) {

@@ -11,8 +11,9 @@ use ::http::{Extensions, StatusCode};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 
+use super::Refusal;
 use super::durable::origin;
-use super::sign_in::{self, Client};
+use super::sign_in::{self, Client, Proof};
 use crate::app::App;
 use crate::auth::oidc::Failure;
 use crate::auth::oidc::pending::{LIFE_MS, Pending};
@@ -67,8 +68,8 @@ async fn complete(
     };
     let user = app.auth.user(&claims).await.map_err(failed)?;
     let client = Client::of(headers, extensions);
-    let opened = sign_in::open_session(app, &client, &user, &format!("oidc:{id}")).await;
-    let (_, session) = opened.map_err(failed)?;
+    let opened = sign_in::open_session(app, &client, &user, Proof::Provider(id)).await;
+    let (_, session) = opened.map_err(|Refusal(error)| failed(error))?;
     Ok((pending.return_to, session))
 }
 
