@@ -112,7 +112,7 @@ impl Auth {
     }
 
     /// The caller with a guest's token that holds.
-    pub(super) async fn from_guest(&self, claims: &Claims) -> Result<Identity, Error> {
+    pub(super) async fn identity_of_guest(&self, claims: &Claims) -> Result<Identity, Error> {
         if self.door.rules.policy != GuestPolicy::Server {
             return Err(Reason::GuestsOff.error());
         }
