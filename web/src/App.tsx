@@ -2,6 +2,7 @@
 
 import { useGuestAuth, useThread } from "@spool/client/react";
 import { useCallback, useEffect, useState } from "react";
+import { useSignIn } from "./account/useSignIn";
 import { Chat } from "./chat/Chat";
 import { LocalChat } from "./local/LocalChat";
 import { useIsLocal } from "./local/useIsLocal";
@@ -15,6 +16,7 @@ export function App() {
   const { threadId, pane } = useRoute();
   const [drawer, setDrawer] = useState(false);
   const auth = useGuestAuth();
+  const signIn = useSignIn();
   const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
   const title = thread?.title ?? null;
   const local = useIsLocal();
@@ -44,7 +46,7 @@ export function App() {
       >
         Skip to the message box
       </a>
-      <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} />
+      <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} signIn={signIn} />
       <main className="relative flex min-w-0 flex-1 flex-col bg-page">
         <Header title={threadId === null ? null : title} model={thread?.model ?? null} onMenu={openDrawer} />
         <SignInError />

@@ -106,7 +106,8 @@ pub struct SignIn {
     password: String,
 }
 
-/// `POST /api/auth/sign-in {email, password}` → `{token, expiresAt, sessionId, userId}` and the cookie.
+/// `POST /api/auth/sign-in {email, password}` → `{token, expiresAt, sessionId, userId, claimed}` and the
+/// cookie. A guest's token in the header says whose conversations go into the account.
 pub async fn sign_in(State(app): State<Arc<App>>, Form { body, client }: Form<SignIn>) -> Reply {
     check_enabled(&app)?;
     let account = body.email.trim().to_lowercase();
@@ -247,7 +248,10 @@ pub async fn reset(State(app): State<Arc<App>>, Form { body, client }: Form<Rese
 /// `hash` is what the password was compared with: one that was changed meanwhile opens nothing.
 async fn open(app: &Arc<App>, client: &Client, user: &Id<User>, hash: &str) -> Reply {
     let (session, cookie) = open_session(app, client, user, Proof::Password { hash }).await?;
-    let mut response = Json(issued(app, &session)?).into_response();
+    let mut answer = issued(app, &session)?;
+    // The guest's token is worth nothing from now on.
+    answer["claimed"] = client.guest.is_some().into();
+    let mut response = Json(answer).into_response();
     set_cookie(&mut response, &cookie);
     Ok(response)
 }
