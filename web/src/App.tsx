@@ -5,11 +5,11 @@ import { useCallback, useEffect, useState } from "react";
 import { useSignIn } from "./account/useSignIn";
 import { Chat } from "./chat/Chat";
 import { LocalChat } from "./local/LocalChat";
+import { useHandOver } from "./local/useHandOver";
 import { useIsLocal } from "./local/useIsLocal";
 import { go, useRoute } from "./route";
 import { Fallback } from "./status/Fallback";
 import { Header } from "./status/Header";
-import { SignInError } from "./status/SignInError";
 import { Sidebar } from "./threads/Sidebar";
 
 export function App() {
@@ -20,6 +20,7 @@ export function App() {
   const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
   const title = thread?.title ?? null;
   const local = useIsLocal();
+  useHandOver();
 
   useEffect(() => {
     document.title = title === null || title === "" ? "Spool" : `${title} · Spool`;
@@ -49,8 +50,7 @@ export function App() {
       <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} signIn={signIn} />
       <main className="relative flex min-w-0 flex-1 flex-col bg-page">
         <Header title={threadId === null ? null : title} model={thread?.model ?? null} onMenu={openDrawer} />
-        <SignInError />
-        <Fallback key={pane}>{local ? <LocalChat /> : <Chat key={pane} threadId={threadId} />}</Fallback>
+        <Fallback key={pane}>{local ? <LocalChat canSignIn={signIn !== null && (signIn.password || signIn.providers.length > 0)} /> : <Chat key={pane} threadId={threadId} />}</Fallback>
       </main>
     </div>
   );

@@ -1,13 +1,12 @@
 // Where a visitor writes who has no account, on a server that keeps nothing of visitors: everything stays in
 // this browser until somebody signs in, and that is said.
 
-import { useState, type FormEvent, type KeyboardEvent, type ReactNode } from "react";
+import { useState, type FormEvent, type KeyboardEvent } from "react";
 import { ArrowUpIcon, SpoolMark } from "../icons";
 import { fullTime } from "../time";
 import { drafts, openDraft, useDrafts, useOpenDraft } from "./useDrafts";
 
-/** `action` is the way to sign in. */
-export function LocalChat({ action }: { action?: ReactNode }) {
+export function LocalChat({ canSignIn }: { canSignIn: boolean }) {
   const id = useOpenDraft();
   const draft = useDrafts().find((one) => one.id === id);
   return (
@@ -37,7 +36,14 @@ export function LocalChat({ action }: { action?: ReactNode }) {
             <span className="font-medium text-ink">Only in this browser.</span> Nothing you write is sent. When you sign in, your
             drafts become threads of your account, and you can ask for answers.
           </p>
-          {action}
+          {canSignIn && (
+            <a
+              href="/sign-in"
+              className="inline-flex h-9 items-center rounded-lg bg-accent px-3.5 font-medium text-on-accent transition-colors hover:bg-accent-strong"
+            >
+              Sign in
+            </a>
+          )}
         </div>
         <Writer key={id ?? "new"} onWrite={(text) => openDraft(drafts.write(id, text))} />
       </div>

@@ -1,7 +1,7 @@
 //! Sign-in with identity providers: the two addresses that a browser is sent through.
 //!
-//! Both are navigations, so whatever happens the person ends on a page: the one they came from, or the start
-//! page with the reason in `signin_error`. No code, token or secret is in an address that we send anybody to,
+//! Both are navigations, so whatever happens the person ends on a page: the one they came from, or the
+//! page of sign-in with the reason in `signin_error`. No code, token or secret is in an address that we send anybody to,
 //! except what OpenID Connect puts into the provider's.
 
 use std::sync::Arc;
@@ -84,7 +84,7 @@ fn cookie(app: &App, value: &str, seconds: u64) -> String {
 }
 
 fn ended<const N: usize>(failure: Failure, cookies: [String; N]) -> Response {
-    redirect(&format!("/?signin_error={}", failure.as_str()), cookies)
+    redirect(&format!("/sign-in?signin_error={}", failure.as_str()), cookies)
 }
 
 fn redirect<const N: usize>(to: &str, cookies: [String; N]) -> Response {
