@@ -190,6 +190,10 @@ export type Runner = "hosted" | "external" | "worker";
 export type GenerationsActiveArgs = Record<string, never>;
 export type GenerationsActiveReturns = GenerationView[];
 /**
+ * What a visitor without an account may do.
+ */
+export type GuestPolicy = "off" | "local" | "server";
+/**
  * What to do if an answer is being made in the thread.
  */
 export type IfBusy = "refuse" | "queue";
@@ -1288,6 +1292,7 @@ export type ServerInfo = {
    * Whether answers come from the built-in demo model, because no provider is configured.
    */
   demo: boolean;
+  guests: GuestPolicy;
   /**
    * The largest file that can be uploaded.
    */

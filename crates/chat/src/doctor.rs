@@ -16,7 +16,7 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 use crate::context::CallContext;
 use crate::tables::{
     Stream, approval, artifact, credential, generation, machine, message, password, producer, remains, share, stream,
-    subscription, thread, upload, worker,
+    subscription, thread, upload, user, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -72,7 +72,7 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
 }
 
 /// Checks one batch: threads first, then generations, messages, artifacts, approvals, uploads and shares, then what
-/// belongs to durable streams, then credentials and passwords, machines and workers.
+/// belongs to durable streams, then credentials, passwords and users, machines and workers.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -94,7 +94,8 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "links" => each(tx, subscription::LINKS, (phase, Some("remains")), within, found, streams::link)?,
         "remains" => each(tx, remains::BY_OF, (phase, Some("credentials")), within, found, streams::remains)?,
         "credentials" => each(tx, credential::BY_KIND, (phase, Some("passwords")), within, found, checks::credential)?,
-        "passwords" => each(tx, password::BY_EMAIL, (phase, Some("machines")), within, found, checks::password)?,
+        "passwords" => each(tx, password::BY_EMAIL, (phase, Some("users")), within, found, checks::password)?,
+        "users" => each(tx, user::BY_IDENTITY, (phase, Some("machines")), within, found, checks::user)?,
         "machines" => each(tx, machine::BY_USER, (phase, Some("workers")), within, found, workers::machine)?,
         "workers" => each(tx, worker::BY_MACHINE, (phase, None), within, found, workers::worker)?,
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),

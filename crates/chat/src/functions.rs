@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod driver;
 pub mod external;
 pub mod generations;
+pub mod guests;
 pub mod keys;
 pub mod listing;
 pub mod machines;

@@ -26,6 +26,9 @@ pub const HISTORY_ROWS: usize = 200;
 pub const CLEARED_MESSAGES: usize = 500;
 /// Threads that one call of `threads:clearAll` marks.
 pub const CLEARED_THREADS: usize = 1_000;
+/// Rows of a guest that one step of a claim moves. A thread moves with its files, so a step may be
+/// [`THREAD_UPLOADS`] longer.
+pub const CLAIMED_ROWS: usize = 500;
 /// Generations that one look at expired leases ends or queues again.
 pub const EXPIRED_GENERATIONS: usize = 200;
 /// Generations or keys that a list without pages returns.

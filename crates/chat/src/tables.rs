@@ -34,7 +34,7 @@ pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
 pub use upload::{Upload, UploadView};
-pub use user::{User, UserKind, UserView};
+pub use user::{Spent, User, UserKind, UserView};
 pub use worker::{Presence, Worker, WorkerView};
 
 use spool_store::Schema;

@@ -9,6 +9,7 @@ mod doctor;
 mod driver;
 mod external;
 mod generated;
+mod guests;
 mod logs;
 mod matrix;
 mod messages;

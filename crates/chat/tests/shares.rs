@@ -330,7 +330,7 @@ async fn sh_03_a_named_person_reads_cannot_write_and_copies() {
 
 #[tokio::test]
 async fn sh_03_an_address_is_whoever_signs_in_with_it() {
-    let mut stage = stage().await;
+    let stage = stage().await;
     let thread = stage.thread(&stage.u1).await;
     let grant = json!({ "threadId": thread, "email": "Ada@Example.com" });
     let share = text(&stage.ok(&stage.u1, "shares:grant", grant).await);
@@ -344,11 +344,11 @@ async fn sh_03_an_address_is_whoever_signs_in_with_it() {
     let guest = Principal::User { user: Id::parse(&text(&stage.system("users:provision", args).await)).unwrap() };
     assert_eq!(stage.code(&guest, "shares:view", json!({ "shareId": share })).await, Code::NotFound);
     assert_eq!(stage.ok(&guest, "shares:withMe", json!({})).await, json!([]));
-    // An account of our own, whose address nobody has verified, unless the server says so.
-    let args = json!({ "issuer": "spool:account", "subject": "x", "kind": "full", "email": "ada@example.com" });
-    let own = Principal::User { user: Id::parse(&text(&stage.system("users:provision", args).await)).unwrap() };
+    // An account of our own, before anybody vouches for its address and after it was used for a reset.
+    let own = json!({ "email": "ada@example.com", "reset": { "hash": "0".repeat(64), "expiresAt": 9e15 } });
+    let own = Principal::User { user: Id::parse(&text(&stage.system("passwords:create", own).await)).unwrap() };
     assert_eq!(stage.code(&own, "shares:view", json!({ "shareId": share })).await, Code::NotFound);
-    stage.settings = Arc::new(Settings { own_addresses_verified: true, ..Settings::clone(&stage.settings) });
+    stage.system("passwords:reset", json!({ "resetHash": "0".repeat(64), "hash": "$argon2id$x" })).await;
     stage.ok(&own, "shares:view", json!({ "shareId": share })).await;
     let listed = stage.ok(&stage.u1, "shares:list", json!({ "threadId": thread })).await;
     assert_eq!((&listed[0]["viewerEmail"], listed[0].get("path")), (&json!("ada@example.com"), None));

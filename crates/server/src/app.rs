@@ -20,8 +20,8 @@ use crate::actions::Actions;
 use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
-use crate::auth::{Auth, random_token};
-use crate::config::{Config, GuestPolicy, Synchronous};
+use crate::auth::{Auth, oidc, random_token};
+use crate::config::{Config, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
 use crate::mail::Mailer;
@@ -45,6 +45,8 @@ pub struct App {
     /// Passwords, and who tries them too often.
     pub passwords: Passwords,
     pub mail: Option<Mailer>,
+    /// Whom people sign in with elsewhere.
+    pub oidc: oidc::Providers,
     pub providers: Arc<Providers>,
     pub stream_keys: StreamKeys,
     /// The bytes of uploads.
@@ -132,7 +134,8 @@ impl App {
         Ok(Arc::new(Self {
             passwords: Passwords::default(),
             mail,
-            auth: Auth::new(tokens, issuers, functions.clone(), admin.token),
+            oidc: oidc::Providers::new(&config.auth.providers, &key, Arc::clone(&clock))?,
+            auth: Auth::new(tokens, issuers, functions.clone(), config.guests(), admin.token),
             actions: Actions::new(functions.clone()),
             functions,
             providers,
@@ -174,6 +177,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
         roles: config.roles.settings(),
         allow_client_roles: config.turns.allow_client_roles,
+        guests: config.guests().limits,
         share_links: config.share_links(),
         share_ms: Some(config.sharing.max_days * 86_400_000).filter(|ms| *ms > 0),
         info: spool_chat::ServerInfo {
@@ -183,8 +187,8 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             roles: config.roles.settings().known,
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
-            guests: config.guest_policy() != GuestPolicy::Off,
-            sign_in: config.auth.password.enabled,
+            guests: config.guests().policy,
+            sign_in: config.auth.password.enabled || !config.auth.providers.is_empty(),
             share_links: config.share_links(),
             share_max_days: config.sharing.max_days,
         },

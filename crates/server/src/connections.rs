@@ -84,6 +84,7 @@ where
             if request.version() == Version::HTTP_11 {
                 request.extensions_mut().insert(Arc::clone(&lane));
             }
+            request.extensions_mut().insert(peer);
             request.map(Body::new)
         })
         .map_response(move |response: Response| response.map(|body| Watched { body, tcp: tcp.clone(), gone: None }));

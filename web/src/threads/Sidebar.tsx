@@ -4,6 +4,7 @@
 import { useEffect, useRef } from "react";
 import { AccountBar } from "../account/AccountBar";
 import { CloseIcon, PencilIcon, SpoolMark } from "../icons";
+import { openDraft } from "../local/useDrafts";
 import { go, hrefOf } from "../route";
 import { ConnectionPill } from "../status/ConnectionPill";
 import { IconButton } from "../ui/IconButton";
@@ -58,6 +59,7 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
             aria-current={threadId === null ? "page" : undefined}
             onClick={followLink(() => {
               go(null);
+              openDraft(null);
               onClose();
             })}
             className="flex h-10 items-center gap-2.5 rounded-xl border border-line bg-raised px-3 text-sm font-medium shadow-[0_1px_2px_oklch(0.3_0.03_262/0.04)] transition-colors hover:border-line-strong"

@@ -80,14 +80,14 @@ fn is_viewer(tx: &mut Tx<'_>, ctx: &CallContext, share: &Share) -> Result<bool> 
         return Ok(true);
     }
     let Some(address) = &share.viewer_email else { return Ok(false) };
-    Ok(address_of(tx, ctx, user)?.as_ref() == Some(address))
+    Ok(address_of(tx, user)?.as_ref() == Some(address))
 }
 
 /// The address under which others may share with this user, as it is compared. It must be one that somebody
 /// vouches for: whoever could claim any address would read what is shared with it. Tokens of issuers that
 /// say it is not verified leave none in the row.
-pub(crate) fn address_of(tx: &mut Tx<'_>, ctx: &CallContext, user: &Id<User>) -> Result<Option<String>> {
+pub(crate) fn address_of(tx: &mut Tx<'_>, user: &Id<User>) -> Result<Option<String>> {
     let user = tx.get(user)?.filter(|user| user.kind == UserKind::Full);
-    let user = user.filter(|user| ctx.settings.own_addresses_verified || !user.issuer.starts_with("spool:"));
+    let user = user.filter(|user| user.email_verified || !user.issuer.starts_with("spool:"));
     Ok(user.and_then(|user| user.email).map(|email| email.trim().to_lowercase()))
 }

@@ -6,9 +6,9 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, machines, messages,
-    passwords, remains, roles, server, sessions, shares, streams, subscriptions, threads, turns, uploads, users,
-    workers,
+    Nothing, approvals, artifacts, credentials, driver, external, generations, guests, keys, listing, machines,
+    messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, threads, turns, uploads,
+    users, workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -55,6 +55,21 @@ pub static FUNCTIONS: &[Function] = functions![
         "Gives a user roles. For administrators.";
     "users:provision": Mutation System users::provision, users::Provision => spool_store::Id<crate::tables::User>,
         "The user of a verified identity; the first call makes the row.";
+
+    "users:claim": Mutation System guests::claim::claim, guests::claim::Claim => guests::claim::Moved,
+        "An account takes over what a guest has, exactly once: the first step.";
+    "users:moving": Query System guests::claim::is_moving, Nothing => bool,
+        "Whether rows of a claimed guest wait to be moved.";
+    "users:move": Mutation System guests::claim::carry_on, guests::claim::Move => guests::claim::Moved,
+        "Moves rows of a claimed guest, in bounded steps.";
+    "guests:admit": Mutation System guests::admit, guests::Identity => spool_store::Id<crate::tables::User>,
+        "The guest that is given a token; the first call makes the row.";
+    "guests:find": Query System guests::find, guests::Identity => Option<guests::Found>,
+        "The guest that a token speaks of, and whether an account has claimed it.";
+    "guests:idle": Query System guests::is_idle, Nothing => bool,
+        "Whether a guest was without activity for the time of retention.";
+    "guests:expire": Mutation System guests::expire, guests::Expire => crate::functions::Deleted,
+        "Removes guests without activity, in bounded steps.";
 
     "threads:create": Mutation User threads::create, threads::Create => spool_store::Id<crate::tables::Thread>,
         "Makes a thread and returns its id. An externalId that the caller used before gives the same thread.";
@@ -206,8 +221,8 @@ pub static FUNCTIONS: &[Function] = functions![
         "The session that a secret with this hash opens, or null.";
     "credentials:touch": Mutation System credentials::touch, credentials::Touch => (),
         "Notes that a credential was used.";
-    "credentials:revoked": Query System credentials::revoked, Nothing => Vec<spool_store::Id<crate::tables::Credential>>,
-        "The credentials that were revoked lately, newest first.";
+    "credentials:revoked": Query System credentials::revoked, Nothing => credentials::Revoked,
+        "The credentials that were revoked lately, and the guests that were claimed, newest first.";
     "credentials:revoke": Mutation System credentials::revoke, credentials::One => (),
         "Ends a credential.";
     "credentials:revokeAll": Mutation System credentials::revoke_all, credentials::OfUser => (),

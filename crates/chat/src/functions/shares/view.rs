@@ -200,7 +200,7 @@ pub fn with_me(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing) -> Result<Vec
     let Principal::User { user } = &ctx.principal else { return Ok(Vec::new()) };
     let newest = limits::SHARED_WITH_ME;
     let mut shares = tx.query::<Share>(share::BY_VIEWER).eq(user).eq(true).order(Order::Desc).take(newest)?;
-    if let Some(address) = shared::address_of(tx, ctx, user)? {
+    if let Some(address) = shared::address_of(tx, user)? {
         let by_address = tx.query::<Share>(share::BY_EMAIL).eq(address.as_str()).eq(true).order(Order::Desc);
         shares.extend(by_address.take(newest)?);
     }

@@ -27,8 +27,13 @@ pub fn remove(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<()> {
 }
 
 /// Marks the thread deleted and stops what runs in it.
-fn mark(tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread) -> Result<()> {
+fn mark(tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread) -> Result<()> {
     thread.state().step(ThreadStep::Delete)?;
+    mark_any(tx, ctx, thread)
+}
+
+/// The same for any live thread: the default one, too, goes with its owner.
+pub(crate) fn mark_any(tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread) -> Result<()> {
     thread.deleted_at = Some(tx.now());
     thread.updated_at = tx.now();
     thread.default_of = None;
