@@ -11,6 +11,7 @@ use spool_store::Id;
 
 use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
+use crate::quota::Quotas;
 use crate::tables::User;
 
 /// One call: who asks, and how this server is set up. Cheap to clone.
@@ -18,11 +19,27 @@ use crate::tables::User;
 pub struct CallContext {
     pub principal: Principal,
     pub settings: Arc<Settings>,
+    /// For the audit trail only.
+    pub facts: CallFacts,
+}
+
+/// What the boundary saw of the request that a call came with.
+#[derive(Debug, Clone, Default)]
+pub struct CallFacts {
+    /// The caller's address, or its hash, as configured.
+    pub address: Option<Arc<str>>,
+    pub request_id: Option<Arc<str>>,
 }
 
 impl CallContext {
     pub fn new(principal: Principal, settings: Arc<Settings>) -> Self {
-        Self { principal, settings }
+        Self { principal, settings, facts: CallFacts::default() }
+    }
+
+    /// The same call, with what is known of its request.
+    #[must_use]
+    pub fn with(self, facts: CallFacts) -> Self {
+        Self { facts, ..self }
     }
 
     /// The user that new rows belong to; the server itself has none.
@@ -58,6 +75,7 @@ pub struct Settings {
     pub when_busy: WhenBusy,
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
+    pub quotas: Quotas,
     /// Signs read URLs of durable streams.
     pub url_key: Option<UrlKey>,
     pub info: ServerInfo,
@@ -74,6 +92,7 @@ impl Default for Settings {
             approval_ms: Some(24 * 3_600_000),
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
+            quotas: Quotas::default(),
             url_key: None,
             info: ServerInfo::default(),
         }

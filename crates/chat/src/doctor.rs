@@ -3,6 +3,7 @@
 //! Reads only. What it finds is a defect of the code, never of a caller: the functions keep these true
 //! in every transaction.
 
+mod accounts;
 mod checks;
 mod streams;
 
@@ -13,7 +14,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, generation, message, producer, remains, stream, subscription, thread, upload,
+    Stream, approval, artifact, audit, departure, generation, holdings, message, producer, remains, stream, subscription,
+    thread, upload, usage,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -69,7 +71,7 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
 }
 
 /// Checks one batch: threads first, then generations, messages, artifacts, approvals and uploads, then what
-/// belongs to durable streams.
+/// belongs to durable streams, and what is kept about people.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -88,7 +90,11 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
             each(tx, subscription::BY_NAME, (phase, Some("links")), within, found, streams::subscription)?
         }
         "links" => each(tx, subscription::LINKS, (phase, Some("remains")), within, found, streams::link)?,
-        "remains" => each(tx, remains::BY_OF, (phase, None), within, found, streams::remains)?,
+        "remains" => each(tx, remains::BY_OF, (phase, Some("holdings")), within, found, streams::remains)?,
+        "holdings" => each(tx, holdings::BY_USER, (phase, Some("usage")), within, found, accounts::holdings)?,
+        "usage" => each(tx, usage::BY_MONTH, (phase, Some("audit")), within, found, accounts::usage)?,
+        "audit" => each(tx, audit::BY_AGE, (phase, Some("departures")), within, found, accounts::entry)?,
+        "departures" => each(tx, departure::BY_AGE, (phase, None), within, found, accounts::departure)?,
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };
     Ok(Report { violations, cursor: next })

@@ -5,22 +5,27 @@
 //! that waits is the server's.
 
 pub mod args;
+pub mod audit;
 pub mod context;
 pub mod doctor;
+mod erasure;
 pub mod functions;
 pub mod limits;
+mod month;
 pub mod openapi;
 pub mod owned;
 pub mod parts;
 pub mod principal;
+pub mod quota;
 pub mod registry;
 pub mod states;
 pub mod tables;
 pub mod title;
 mod turn;
 
-pub use context::{CallContext, ModelChoice, ServerInfo, Settings, WhenBusy};
+pub use context::{CallContext, CallFacts, ModelChoice, ServerInfo, Settings, WhenBusy};
 pub use parts::Part;
 pub use principal::Principal;
+pub use quota::Quotas;
 pub use registry::{Access, Function, Kind, Visibility};
 pub use tables::SCHEMA;

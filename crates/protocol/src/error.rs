@@ -76,6 +76,11 @@ codes! {
     StreamConflict = "stream_conflict",
     /// A document, an argument list, a scan or a result is over its limit; `data.limit` names it.
     TooLarge = "too_large",
+    /// Too many requests of one caller; `data.retryAfterMs` says when to try again.
+    RateLimited = "rate_limited",
+    /// The user has used up what the server grants; `data.limit`, `data.used` and, where it comes back by
+    /// itself, `data.resetsAt`.
+    QuotaExceeded = "quota_exceeded",
     /// The server is over a limit of its own; try again later.
     Overloaded = "overloaded",
     /// The disk (or the database) refuses more data. Reads go on.

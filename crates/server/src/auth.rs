@@ -3,7 +3,7 @@
 //! Three kinds are taken: tokens that this server signed (guests), tokens of configured issuers, and
 //! service keys. A refused credential is never treated as none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use spool_chat::Principal;
 use spool_chat::tables::{Credential, User};
 use spool_protocol::Error;
 use spool_store::Id;
+use tokio::sync::watch;
 
 use crate::functions::Functions;
 
@@ -60,6 +61,8 @@ pub struct Auth {
     functions: Functions,
     /// (issuer, subject) → user. Only a memo of rows, which never change their id.
     users: Mutex<HashMap<(String, String), Known>>,
+    /// Hashes of users who deleted their accounts lately.
+    departed: watch::Sender<HashSet<String>>,
     admin_token: String,
 }
 
@@ -78,7 +81,18 @@ const KEY_PREFIX: &str = "spk_";
 
 impl Auth {
     pub fn new(tokens: Tokens, issuers: Issuers, functions: Functions, admin_token: String) -> Self {
-        Self { tokens, issuers, functions, users: Mutex::default(), admin_token }
+        Self { tokens, issuers, functions, users: Mutex::default(), departed: watch::Sender::default(), admin_token }
+    }
+
+    /// Takes note of who has left. Their tokens are looked at anew, and refused.
+    pub fn note_departed(&self, departed: HashSet<String>) {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.departed.send_replace(departed);
+    }
+
+    /// Changes whenever somebody leaves.
+    pub fn departures(&self) -> watch::Receiver<HashSet<String>> {
+        self.departed.subscribe()
     }
 
     pub fn tokens(&self) -> &Tokens {
@@ -159,7 +173,7 @@ impl Auth {
         let Profile { name, email, picture } = &claims.profile;
         let args = json!({
             "issuer": claims.issuer, "subject": claims.subject, "kind": kind,
-            "name": name, "email": email, "picture": picture,
+            "name": name, "email": email, "picture": picture, "issuedMs": claims.issued_ms,
         });
         let user = self.functions.mutate_as_system("users:provision", args).await?;
         let user: Id<User> =

@@ -23,6 +23,8 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
 use crate::aside::Aside;
+use crate::origin::Peer;
+use crate::peers::{self, Peers};
 
 /// How long a peer may leave sent bytes unacknowledged, or its window closed.
 const STUCK: Duration = Duration::from_secs(60);
@@ -34,7 +36,7 @@ const BUFFER: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until `shutdown`, then waits for the requests to end.
-pub async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
+pub async fn serve<S>(listener: TcpListener, service: S, peers: Arc<Peers>, shutdown: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -46,7 +48,14 @@ where
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((tcp, _)) => drop(connections.spawn(connection(tcp, service.clone(), shutdown.clone()))),
+            Ok((tcp, address)) => match peers.enter(address.ip()) {
+                Some(place) => {
+                    let peer = Peer { address: address.ip(), place: Arc::new(place) };
+                    drop(connections.spawn(connection(tcp, peer, service.clone(), shutdown.clone())));
+                }
+                // Nobody waits for this to be read.
+                None => drop(tcp.try_write(peers::REFUSAL)),
+            },
             Err(error) => {
                 // A connection that its client gave up is no reason to wait; too many open files are.
                 tracing::debug!(%error, "accepting a connection");
@@ -59,7 +68,7 @@ where
     connections.wait().await;
 }
 
-async fn connection<S>(tcp: TcpStream, service: S, shutdown: CancellationToken)
+async fn connection<S>(tcp: TcpStream, peer: Peer, service: S, shutdown: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -67,9 +76,13 @@ where
     tune(&tcp);
     let tcp = Arc::new(tcp);
     let watched = Arc::clone(&tcp);
-    let service = service.map_request(|request: hyper::Request<Incoming>| request.map(Body::new)).map_response(
-        move |response: Response| response.map(|body| Watched { body, tcp: watched.clone(), gone: None }),
-    );
+    let named = move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        request.map(Body::new)
+    };
+    let service = service.map_request(named).map_response(move |response: Response| {
+        response.map(|body| Watched { body, tcp: watched.clone(), gone: None })
+    });
     let service = TowerToHyperService::new(service);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

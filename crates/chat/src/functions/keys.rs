@@ -6,8 +6,10 @@ use spool_protocol::{Error, Result};
 use spool_store::{Id, Order, Tx};
 
 use super::Nothing;
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
+use crate::tables::audit::Outcome;
 use crate::tables::{Credential, CredentialKind, KeyView, User, UserKind, credential};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -23,7 +25,7 @@ pub struct Create {
 }
 
 /// `keys:create`: a key with an account of its own.
-pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyView> {
+pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<KeyView> {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if args.secret_hash.len() != 64 || !args.secret_hash.bytes().all(hex) {
         return Err(Error::bad_request("secretHash: 64 lowercase hex digits").with("path", "secretHash"));
@@ -52,6 +54,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
         picture: None,
         created_at: now,
         updated_at: now,
+        leaving_at: None,
     };
     tx.put(&user)?;
     let key = Credential {
@@ -67,6 +70,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
         revoked_at: None,
     };
     tx.put(&key)?;
+    audit::record(tx, ctx, "key.create", key.id.as_str(), Outcome::Done)?;
     Ok(KeyView::from(&key))
 }
 
@@ -83,11 +87,12 @@ pub struct Revoke {
 }
 
 /// `keys:revoke`: for good; a second time changes nothing.
-pub fn revoke(tx: &mut Tx<'_>, _ctx: &CallContext, args: Revoke) -> Result<()> {
+pub fn revoke(tx: &mut Tx<'_>, ctx: &CallContext, args: Revoke) -> Result<()> {
     let mut key = tx.get(&args.key_id)?.ok_or_else(|| Error::not_found("key"))?;
     if key.revoked_at.is_none() {
         key.revoked_at = Some(tx.now());
         tx.put(&key)?;
+        audit::record(tx, ctx, "key.revoke", key.id.as_str(), Outcome::Done)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::args::present;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::owned;
+use crate::quota;
 use crate::states::{ThreadStatus, ThreadStep};
 use crate::tables::{Thread, ThreadView, TitleSource, User, thread};
 use crate::title;
@@ -41,12 +42,14 @@ pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Id<Thr
         return Ok(existing.id);
     }
     let (title, source) = named(ctx, args.title)?;
+    quota::check_thread(tx, ctx)?;
     let mut thread = Thread::new(tx, &user, title, source);
     thread.model = args.model;
     thread.context = args.context;
     thread.tags = tags;
     thread.external_id = args.external_id;
     tx.put(&thread)?;
+    quota::add_thread(tx, &user)?;
     Ok(thread.id)
 }
 
@@ -177,7 +180,8 @@ pub(crate) fn set_status(thread: &mut Thread, step: ThreadStep) -> Result<()> {
     Ok(())
 }
 
-/// `threads:getOrCreateDefault`: the unique index makes a second one impossible.
+/// `threads:getOrCreateDefault`: the unique index makes a second one impossible. Everybody may have one, so
+/// the limit of threads is not asked; it counts all the same.
 pub fn get_or_create_default(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing) -> Result<Id<Thread>> {
     let user = ctx.user()?.clone();
     if let Some(existing) = find_default(tx, &user)? {
@@ -185,8 +189,9 @@ pub fn get_or_create_default(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing)
     }
     let mut thread = Thread::new(tx, &user, ctx.settings.default_title.clone(), TitleSource::Placeholder);
     thread.is_default = true;
-    thread.default_of = Some(user);
+    thread.default_of = Some(user.clone());
     tx.put(&thread)?;
+    quota::add_thread(tx, &user)?;
     Ok(thread.id)
 }
 

@@ -12,6 +12,7 @@ use crate::limits::{self, check_bytes};
 use crate::owned;
 use crate::parts::{self, Part};
 use crate::principal::Principal;
+use crate::quota;
 use crate::states::{MessageStatus, MessageStep};
 use crate::tables::{Generation, Message, Origin, Role, Thread, Upload, message};
 use crate::turn::{self, Begin};
@@ -68,6 +69,7 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     said.extend(Some(Part::Text { text: args.text }).filter(|part| !parts::are_blank(std::slice::from_ref(part))));
     check_bytes("model", args.model.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     check_version(&thread, args.history_version)?;
+    quota::check_tokens(tx, ctx)?;
     let queued = must_wait(tx, ctx, &thread, args.if_busy)?;
 
     let mut user_message = user_message(tx, ctx, &mut thread, said)?;
@@ -185,6 +187,7 @@ fn again(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry, step: MessageStep) -> 
     }
     // Refuse before anything is chosen: the step says whether the answer failed.
     message.status.step(step)?;
+    quota::check_tokens(tx, ctx)?;
     let model = args.model.or_else(|| message.model.clone());
     let choice = Begin::hosted(&ctx.settings, &thread, model);
     let generation = turn::retry(tx, ctx, &mut thread, &mut message, step, choice)?;

@@ -36,10 +36,15 @@ pub struct Credential {
     pub revoked_at: Option<u64>,
 }
 
-static INDEXES: [Index; 2] = [Index::unique("by_secret", &["secretHash"]), Index::new("by_creation", &["createdAt"])];
+static INDEXES: [Index; 3] = [
+    Index::unique("by_secret", &["secretHash"]),
+    Index::new("by_creation", &["createdAt"]),
+    Index::new("by_user", &["userId"]),
+];
 pub static TABLE: Table = Table { name: "credentials", prefix: "crd", indexes: &INDEXES };
 pub static BY_SECRET: &Index = &INDEXES[0];
 pub static BY_CREATION: &Index = &INDEXES[1];
+pub static BY_USER: &Index = &INDEXES[2];
 
 impl Document for Credential {
     const TABLE: &'static Table = &TABLE;

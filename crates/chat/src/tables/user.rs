@@ -33,11 +33,16 @@ pub struct User {
     pub picture: Option<String>,
     pub created_at: u64,
     pub updated_at: u64,
+    /// The account is being deleted; when its erasure was last at work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving_at: Option<u64>,
 }
 
-static INDEXES: [Index; 1] = [Index::unique("by_identity", &["issuer", "subject"])];
+static INDEXES: [Index; 2] =
+    [Index::unique("by_identity", &["issuer", "subject"]), Index::new("by_leaving", &["leavingAt"])];
 pub static TABLE: Table = Table { name: "users", prefix: "usr", indexes: &INDEXES };
 pub static BY_IDENTITY: &Index = &INDEXES[0];
+pub static BY_LEAVING: &Index = &INDEXES[1];
 
 impl Document for User {
     const TABLE: &'static Table = &TABLE;

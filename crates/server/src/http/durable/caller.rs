@@ -13,6 +13,7 @@ use spool_store::Id;
 
 use crate::app::App;
 use crate::auth::jwt::Reason;
+use crate::http::boundary;
 
 /// The owner of everything that is made without a token while the wire is open. No user has this id.
 const EVERYBODY: &str = "everybody";
@@ -28,7 +29,7 @@ pub struct Whose {
 pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Whose> {
     let header = headers.get(::http::header::AUTHORIZATION).map(|value| value.to_str()).transpose();
     let header = header.map_err(|_| Reason::Malformed.error())?;
-    let principal = app.auth.from_header(header).await?.principal;
+    let principal = boundary::identify(app, header).await?.principal;
     let owner = match &*principal {
         Principal::User { user } => user.to_string(),
         Principal::Service { user, .. } if principal.covers(needs) => user.to_string(),
