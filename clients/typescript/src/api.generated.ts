@@ -28,6 +28,7 @@ export type ArtifactStatus = ("draft" | "approved" | "rejected" | "archived") | 
  */
 export type Author = "user" | "agent";
 export type PageStatus = "SplitRecommended" | "SplitRequired";
+export type Outcome = "done" | "denied";
 /**
  * One entry of a generation log.
  */
@@ -352,10 +353,28 @@ export type ThreadsRemoveReturns = null;
 export type ThreadsUpdateReturns = null;
 export type UploadsListReturns = UploadView[];
 export type UploadsRemoveReturns = null;
+export type UsageMeArgs = Record<string, never>;
 export type UserKind = ("full" | "service") | "anonymous";
 export type UsersMeArgs = Record<string, never>;
 export type UsersMeReturns = UserView | null;
 
+export type AccountDeleteMyAccountArgs = {
+  /**
+   * The word `delete`, or the account's e-mail address: nobody deletes an account by accident.
+   */
+  confirm: string;
+};
+/**
+ * What an account consisted of.
+ */
+export type AccountDeleted = {
+  /**
+   * Rows by table.
+   */
+  deleted: {
+    [k: string]: number;
+  };
+};
 export type AiStreamingListMessagesArgs = {
   paginationOpts: PaginationOpts;
   streamArgs?: StreamArgs | null;
@@ -648,6 +667,34 @@ export type VersionView = {
   toolCallId?: string;
   version: number;
 };
+export type AuditMineArgs = {
+  paginationOpts: PaginationOpts;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type AuditMineReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: AuditView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
+ * An entry as it is shown.
+ */
+export type AuditView = {
+  _id: string;
+  action: string;
+  actor: string;
+  address?: string;
+  at: number;
+  outcome: Outcome;
+  reason?: string;
+  requestId?: string;
+  subject?: string;
+  suppressed?: number;
+};
 /**
  * A source, as older front ends send it.
  */
@@ -815,6 +862,16 @@ export type LogPage = {
   cursor: number;
   events: Event[];
   status: GenerationStatus;
+};
+/**
+ * How much of something there is, and how much may be.
+ */
+export type Measure = {
+  /**
+   * Absent is without limit.
+   */
+  limit?: number;
+  used: number;
 };
 /**
  * One step of a message. `order` is the message's `seq`.
@@ -1285,6 +1342,25 @@ export type UploadsReadUrlArgs = {
 export type UploadsRemoveArgs = {
   uploadId: string;
 };
+export type UsageView = {
+  /**
+   * Answers of this month that said what they cost.
+   */
+  answers: number;
+  inputTokens: number;
+  /**
+   * `2026-11`, in UTC.
+   */
+  month: string;
+  outputTokens: number;
+  /**
+   * When the month is over, in milliseconds since the Unix epoch.
+   */
+  resetsAt: number;
+  storageBytes: Measure;
+  threads: Measure;
+  tokens: Measure;
+};
 /**
  * A user as that user sees it.
  */
@@ -1298,6 +1374,9 @@ export type UserView = {
 
 /** Every public function, as the official client takes it. */
 export const api = {
+  account: {
+    deleteMyAccount: makeFunctionReference<"action", AccountDeleteMyAccountArgs, AccountDeleted>("account:deleteMyAccount"),
+  },
   "ai/streaming": {
     listMessages: makeFunctionReference<"query", AiStreamingListMessagesArgs, UiMessageListing>("ai/streaming:listMessages"),
   },
@@ -1314,6 +1393,9 @@ export const api = {
     listByThread: makeFunctionReference<"query", ArtifactsListByThreadArgs, ArtifactsListByThreadReturns>("artifacts:listByThread"),
     update: makeFunctionReference<"mutation", ArtifactsUpdateArgs, Saved>("artifacts:update"),
     versions: makeFunctionReference<"query", ArtifactsVersionsArgs, ArtifactsVersionsReturns>("artifacts:versions"),
+  },
+  audit: {
+    mine: makeFunctionReference<"query", AuditMineArgs, AuditMineReturns>("audit:mine"),
   },
   generations: {
     active: makeFunctionReference<"query", GenerationsActiveArgs, GenerationsActiveReturns>("generations:active"),
@@ -1359,6 +1441,9 @@ export const api = {
     list: makeFunctionReference<"query", UploadsListArgs, UploadsListReturns>("uploads:list"),
     readUrl: makeFunctionReference<"mutation", UploadsReadUrlArgs, SignedUrl>("uploads:readUrl"),
     remove: makeFunctionReference<"mutation", UploadsRemoveArgs, UploadsRemoveReturns>("uploads:remove"),
+  },
+  usage: {
+    me: makeFunctionReference<"query", UsageMeArgs, UsageView>("usage:me"),
   },
   users: {
     me: makeFunctionReference<"query", UsersMeArgs, UsersMeReturns>("users:me"),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use spool_chat::states::{ArtifactStatus, GenerationStatus};
-use spool_chat::tables::{Approval, Artifact, Generation, Message, Thread};
+use spool_chat::tables::audit::{self, AuditEntry};
+use spool_chat::tables::{Approval, Artifact, Generation, Holdings, Message, Thread, holdings};
 use spool_protocol::ApprovalStatus;
 use spool_store::{Document, Id, Tx};
 
@@ -43,8 +44,30 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for each of the other three tables of chats, and for each of the five of durable streams, which are empty.
-    assert_eq!(batches, 2 + 2 + 3 + 3 + 5);
+    // One for each of the other three tables of chats, and for each of the five of durable streams, which are empty;
+    // one for each of the four about people.
+    assert_eq!(batches, 2 + 2 + 3 + 3 + 5 + 4);
+}
+
+#[tokio::test]
+async fn op_11_the_doctor_counts_again_what_users_have() {
+    let stage = Stage::new().await;
+    let thread = stage.thread(&stage.u1).await;
+    stage.upload(&stage.u1, &thread, "a").await;
+    stage.healthy().await;
+    let run = std::sync::Arc::new(|tx: &mut spool_store::Tx<'_>| {
+        for mut row in tx.query::<Holdings>(holdings::BY_USER).collect()? {
+            (row.threads, row.storage_bytes) = (7, 8);
+            tx.put(&row)?;
+        }
+        for mut row in tx.query::<AuditEntry>(audit::BY_AGE).take(1)? {
+            row.actor = "user:somebody".to_owned();
+            tx.put(&row)?;
+        }
+        Ok("null".to_owned())
+    });
+    stage.store.mutate(run, None).await.unwrap();
+    assert_eq!(found(&stage).await, ["holdings", "holdings", "audit_user"]);
 }
 
 #[tokio::test]

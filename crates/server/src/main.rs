@@ -50,6 +50,14 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Print the audit trail, newest first, one JSON object per line.
+    Audit {
+        /// Entries at most.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Print the OpenAPI document of all public functions.
     Openapi,
 }
@@ -107,6 +115,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Serve { listen, place } => serve(listen, &place).await,
         Command::Key { command: KeyCommand::Create { scope, label, place } } => create_key(&scope, label, &place).await,
         Command::Doctor { place } => doctor(&place).await,
+        Command::Audit { limit, place } => audit(limit, &place).await,
         Command::Openapi => {
             print(&serde_json::to_string_pretty(&spool_chat::openapi::document())?)?;
             Ok(ExitCode::SUCCESS)
@@ -202,6 +211,25 @@ async fn create_key(scopes: &[String], label: Option<String>, place: &Place) -> 
     }
     operator.mutate("keys:create", args).await?;
     print(&format!("{key}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn audit(limit: usize, place: &Place) -> Result<ExitCode> {
+    let operator = Operator::of(&place.config()?)?;
+    let (mut cursor, mut left) = (Value::Null, limit);
+    while left > 0 {
+        let options = json!({ "numItems": left.min(500), "cursor": cursor });
+        let page = operator.query("audit:list", json!({ "paginationOpts": options })).await?;
+        let entries = page["page"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for entry in entries {
+            print(&format!("{entry}\n"))?;
+        }
+        left = left.saturating_sub(entries.len());
+        if page["isDone"] == true {
+            break;
+        }
+        cursor = page["continueCursor"].clone();
+    }
     Ok(ExitCode::SUCCESS)
 }
 

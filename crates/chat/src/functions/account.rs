@@ -146,7 +146,8 @@ pub fn erase(tx: &mut Tx<'_>, ctx: &CallContext, args: Erase) -> Result<Erased> 
 /// Threads are told to stop first, all of them; those that are still go with all they have.
 fn erase_threads(tx: &mut Tx<'_>, ctx: &CallContext, user: &Id<User>, tally: &mut Tally) -> Result<bool> {
     let live = tx.query::<Thread>(thread::BY_ACTIVITY).eq(user).eq(None::<u64>).take(tally.left)?;
-    for thread in live {
+    for mut thread in live {
+        thread.is_default = false; // with its user even that one goes
         threads::removal::mark(tx, ctx, thread)?;
         tally.left -= 1;
     }
