@@ -14,12 +14,12 @@ const browser = await launch({ after });
 
 /** Breaches of the policy in this page, from its first script on. */
 const watched = async (t, options = {}) => {
-  const window = ui(await open(t, browser, server.url, options));
+  const window = ui(await open(t, browser, "about:blank", options));
   await window.page.addInitScript(() => {
     window.breaches = [];
     document.addEventListener("securitypolicyviolation", (event) => window.breaches.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sample}`));
   });
-  await window.page.reload();
+  await window.page.goto(server.url);
   await window.composer.waitFor();
   return Object.assign(window, { breaches: () => window.page.evaluate(() => window.breaches) });
 };
@@ -38,10 +38,9 @@ describe("the content policy of the UI", { concurrency: 2 }, () => {
       await window.answer.locator("pre").first().waitFor();
       await until(() => window.answer.locator("pre span[style]").count(), { what: "the code to be coloured" });
       await window.say("hello again");
-      await window.status("complete");
-      const title = await window.threads.getByRole("link").first().innerText();
-      await window.option(title, "Rename").catch(() => {});
-      await window.page.keyboard.press("Escape");
+      await until(async () => (await window.messages.locator('[data-role="assistant"][data-status="complete"]').count()) === 2, { what: "both answers" });
+      await window.composer.hover();
+      assert.deepEqual(await window.breaches(), []);
       await window.page.reload();
       await window.answer.waitFor();
       await shot(window.page, `csp-${colorScheme}`);
@@ -88,6 +87,19 @@ describe("the content policy of the UI", { concurrency: 2 }, () => {
     }, { what: "every breach to be reported" });
     assert.equal(await window.page.evaluate(() => window.stolen), undefined);
     assert.deepEqual(heard, []);
+  });
+
+  test("a page that the browser has already keeps its policy", async (t) => {
+    const window = await watched(t);
+    for (let n = 0; n < 3; n += 1) {
+      await window.page.reload();
+      await window.composer.waitFor();
+      assert.deepEqual(await window.breaches(), []);
+    }
+    const page = await fetch(server.url);
+    const again = await fetch(server.url, { headers: { "if-none-match": page.headers.get("etag") } });
+    assert.equal(again.status, 304);
+    assert.equal(again.headers.get("content-security-policy"), page.headers.get("content-security-policy"));
   });
 
   test("images of other sites are shown where the configuration says so", async () => {

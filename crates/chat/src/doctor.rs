@@ -14,8 +14,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, audit, departure, generation, holdings, message, producer, remains, stream, subscription,
-    thread, upload, usage,
+    Stream, approval, artifact, audit, departure, generation, holdings, message, producer, remains, stream,
+    subscription, thread, upload, usage,
 };
 
 /// Rows of one batch. Each costs a handful of reads.

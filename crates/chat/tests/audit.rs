@@ -68,7 +68,10 @@ async fn op_06_what_the_boundary_saw_is_added_and_nobody_who_left_is_named_again
     assert!(!all.to_string().contains(gone.user().unwrap().as_str()), "{all}");
     let mine = stage.ok(&stage.u1, "audit:mine", first()).await;
     let entry = mine["page"].as_array().unwrap().iter().find(|entry| entry["action"] == "threads:remove").unwrap();
-    assert_eq!((&entry["reason"], &entry["address"], &entry["requestId"]), (&json!("forbidden"), &json!("hash"), &json!("r")));
+    assert_eq!(
+        (&entry["reason"], &entry["address"], &entry["requestId"]),
+        (&json!("forbidden"), &json!("hash"), &json!("r"))
+    );
     stage.healthy().await;
 }
 

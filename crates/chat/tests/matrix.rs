@@ -34,9 +34,12 @@ fn case(path: &str, ids: &Ids) -> Option<Case> {
     Some(match path {
         "account:deleteMyAccount" => Ends(json!({ "confirm": "not yet" })),
         "audit:mine" => NoIds(json!({ "paginationOpts": page })),
-        "server:info" | "users:me" | "usage:me" | "threads:clearAll" | "threads:getOrCreateDefault" | "generations:active" => {
-            NoIds(json!({}))
-        }
+        "server:info"
+        | "users:me"
+        | "usage:me"
+        | "threads:clearAll"
+        | "threads:getOrCreateDefault"
+        | "generations:active" => NoIds(json!({})),
         "threads:create" => NoIds(json!({ "title": "Mine", "externalId": "theirs" })),
         "threads:find" => NoIds(json!({ "externalId": "theirs" })),
         "threads:page" => NoIds(json!({ "paginationOpts": page })),
@@ -200,7 +203,9 @@ async fn ia_10_a_key_reaches_no_function_outside_its_scopes() {
         .iter()
         .filter(|function| function.visibility == Visibility::Public && function.access != Access::Anyone)
     {
-        let Some(Case::Takes(args) | Case::NoIds(args) | Case::Ends(args)) = case(function.path, &ids) else { continue };
+        let Some(Case::Takes(args) | Case::NoIds(args) | Case::Ends(args)) = case(function.path, &ids) else {
+            continue;
+        };
         let refused = outcome(&stage, &narrow, function.path, function.kind, args).await.unwrap_err();
         assert_eq!(refused.code, Code::Forbidden, "{}", function.path);
     }

@@ -171,7 +171,12 @@ mod tests {
         for _ in 0..100 {
             denials.note(&one, "threads:remove", 1, &forbidden);
             denials.note(&one, "threads:remove", 1, &Error::not_found("thread"));
-            denials.note(&one, "generations:append", 1, &Error::new(Code::Forbidden, "no").with("reason", "lease_lost"));
+            denials.note(
+                &one,
+                "generations:append",
+                1,
+                &Error::new(Code::Forbidden, "no").with("reason", "lease_lost"),
+            );
         }
         denials.note(&two, "threads:remove", 1, &forbidden);
         let pending = denials.pending();

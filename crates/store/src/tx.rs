@@ -168,9 +168,7 @@ impl<'conn> Tx<'conn> {
         rows.iter().map(|(_, text)| read(table, text)).collect()
     }
 
-    fn record_change(
-        &mut self, table: &'static Table, id: &str, old: Option<Vec<Vec<u8>>>, new: Vec<Vec<u8>>,
-    ) {
+    fn record_change(&mut self, table: &'static Table, id: &str, old: Option<Vec<Vec<u8>>>, new: Vec<Vec<u8>>) {
         let keys = &mut self.changes.keys;
         keys.push(((table.name, BY_ID), id.as_bytes().to_vec()));
         let mut old = old.unwrap_or_default();

@@ -34,7 +34,8 @@ pub(super) fn usage(tx: &mut Tx<'_>, row: &Usage, findings: &mut Findings<'_>) -
         let scan = tx.query::<Generation>(generation::BY_USER).eq(&row.user_id).eq(status);
         for generation in scan.take(limits::LISTED)? {
             let ended = generation.ended_at.is_some_and(|at| month::of(at) == row.month);
-            let Some(usage) = generation.usage.filter(|_| ended && generation.creation_time >= row.creation_time) else {
+            let Some(usage) = generation.usage.filter(|_| ended && generation.creation_time >= row.creation_time)
+            else {
                 continue;
             };
             least += usage.input_tokens + usage.output_tokens;

@@ -21,8 +21,7 @@ pub struct Departure {
     pub at: u64,
 }
 
-static INDEXES: [Index; 2] =
-    [Index::new("by_identity", &["identityHash", "at"]), Index::new("by_age", &["at"])];
+static INDEXES: [Index; 2] = [Index::new("by_identity", &["identityHash", "at"]), Index::new("by_age", &["at"])];
 pub static TABLE: Table = Table { name: "departures", prefix: "dep", indexes: &INDEXES };
 pub static BY_IDENTITY: &Index = &INDEXES[0];
 pub static BY_AGE: &Index = &INDEXES[1];

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn ht_05_origins_are_origins_and_cookies_are_for_the_named() {
-        for bad in ["app.example.com", "https://a/b", "https://*.example.com", "https://A.example", "https://", "null"] {
+        for bad in ["app.example.com", "https://a/b", "https://*.example.com", "https://A.example", "https://", "null"]
+        {
             let error = format!("{:#}", load(&format!("[cors]\norigins = [{bad:?}]"), &[]).unwrap_err());
             assert!(error.contains("cors.origins[0]"), "{bad}: {error}");
         }

@@ -2,7 +2,7 @@
 //!
 //! An answer that says it for itself, as files of users do, keeps what it says.
 
-use ::http::{HeaderName, HeaderValue, header};
+use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::extract::State;
 use axum::response::Response;
 
@@ -37,8 +37,11 @@ impl Headers {
     }
 }
 
-/// Adds what the answer does not say itself.
+/// Adds what the answer does not say itself. One that says "as before" would change what was said before.
 pub async fn complete(State(headers): State<Headers>, mut response: Response) -> Response {
+    if response.status() == StatusCode::NOT_MODIFIED {
+        return response;
+    }
     for (name, value) in headers.all {
         response.headers_mut().entry(name).or_insert(value);
     }

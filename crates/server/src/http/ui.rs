@@ -33,14 +33,18 @@ pub async fn page(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> 
     match Built::get("index.html") {
         Some(file) => serve("index.html", &file, &headers, &policy),
         // It has a style of its own, and shows nothing of anybody.
-        None => ([(header::CONTENT_SECURITY_POLICY, UNBUILT_POLICY)], Html(include_str!("unbuilt.html"))).into_response(),
+        None => {
+            ([(header::CONTENT_SECURITY_POLICY, UNBUILT_POLICY)], Html(include_str!("unbuilt.html"))).into_response()
+        }
     }
 }
 
 fn serve(path: &str, file: &EmbeddedFile, headers: &HeaderMap, policy: &str) -> Response {
     let tag = format!("\"{}\"", BASE64.encode(&file.metadata.sha256_hash()[..12]));
     if headers.get(header::IF_NONE_MATCH).is_some_and(|seen| seen.as_bytes() == tag.as_bytes()) {
-        return StatusCode::NOT_MODIFIED.into_response();
+        // The browser keeps the page that it has, under the policy that this answer names.
+        let policy = (header::CONTENT_SECURITY_POLICY, policy.to_owned());
+        return (StatusCode::NOT_MODIFIED, [policy]).into_response();
     }
     // The build puts a digest into the names under assets/, so those never change.
     let fresh = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };

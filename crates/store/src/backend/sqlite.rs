@@ -459,8 +459,7 @@ impl Connection for SqliteConnection {
         let LedgerPlace { session, request } = after;
         let last = "SELECT session, request FROM _ledger WHERE (session, request) > (?1, ?2)
             ORDER BY session, request LIMIT 1 OFFSET ?3";
-        let read =
-            |row: &rusqlite::Row<'_>| Ok(LedgerPlace { session: row.get(0)?, request: row.get(1)? });
+        let read = |row: &rusqlite::Row<'_>| Ok(LedgerPlace { session: row.get(0)?, request: row.get(1)? });
         let mut statement = self.sqlite.prepare_cached(last).map_err(|e| map(&e))?;
         let skipped = i64::try_from(rows).unwrap_or(i64::MAX).max(1) - 1;
         let end = statement.query_row(params![session, request, skipped], read).optional().map_err(|e| map(&e))?;
