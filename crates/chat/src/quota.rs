@@ -156,17 +156,16 @@ pub(crate) fn holdings_of(tx: &mut Tx<'_>, user: &Id<User>) -> Result<Holdings> 
 
 /// A row for a user who has none: rows that are older than this table are counted once.
 fn measured(tx: &mut Tx<'_>, user: &Id<User>) -> Result<Holdings> {
-    let (threads, storage) = measure(tx, user)?;
+    let (threads, storage) = measure(tx, user, limits::MEASURED_ROWS)?;
     let storage_bytes = storage.unwrap_or_default();
     let (id, creation_time) = (tx.new_id(), tx.now() as f64);
     Ok(Holdings { id, creation_time, user_id: user.clone(), threads, storage_bytes })
 }
 
-/// The truth: threads, and bytes of files and artifacts; `None` where those are too many to be counted in
-/// one step.
-pub(crate) fn measure(tx: &mut Tx<'_>, user: &Id<User>) -> Result<(u64, Option<u64>)> {
+/// The truth: threads, and bytes of files and artifacts; `None` where those are more than `most` rows.
+pub(crate) fn measure(tx: &mut Tx<'_>, user: &Id<User>, most: usize) -> Result<(u64, Option<u64>)> {
     let threads = tx.query::<Thread>(thread::BY_ACTIVITY).eq(user).eq(None::<u64>).count()?;
-    let mut left = limits::MEASURED_ROWS;
+    let mut left = most;
     let uploads = tx.query::<Upload>(upload::BY_USER).eq(user).eq(None::<u64>).take(left)?;
     let mut bytes: u64 = uploads.iter().map(|upload| upload.size).sum();
     left -= uploads.len();

@@ -100,7 +100,7 @@ async fn op_11_files_and_artifacts_are_counted_until_they_are_gone() {
     let artifact = stage.ok(&stage.u1, "artifacts:create", made).await;
     assert_eq!(usage(&stage).await["storageBytes"], json!({ "used": 8, "limit": 10 }));
     let refused =
-        stage.refused(&spool_chat::Principal::System, "uploads:create", { stage.upload_args(&stage.u1, &thread, "b") });
+        stage.refused(&spool_chat::Principal::System, "uploads:create", stage.upload_args(&stage.u1, &thread, "b"));
     let refused = refused.await;
     assert_eq!(refused.code, Code::QuotaExceeded);
     assert_eq!(refused.data.unwrap()["wanted"], json!(3));

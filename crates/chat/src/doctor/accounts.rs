@@ -4,12 +4,14 @@ use spool_protocol::Result;
 use spool_store::Tx;
 
 use super::Findings;
-use crate::limits;
 use crate::month;
 use crate::principal::Principal;
 use crate::quota;
 use crate::tables::audit::AuditEntry;
 use crate::tables::{Departure, Generation, Holdings, Usage, generation};
+
+/// Rows that are read to check one counter; several are checked in one step.
+const ROWS: usize = 3_000;
 
 /// Counted again, unless that is too much for one step.
 pub(super) fn holdings(tx: &mut Tx<'_>, row: &Holdings, findings: &mut Findings<'_>) -> Result<()> {
@@ -17,7 +19,7 @@ pub(super) fn holdings(tx: &mut Tx<'_>, row: &Holdings, findings: &mut Findings<
     if tx.get(&row.user_id)?.is_none_or(|user| user.leaving_at.is_some()) {
         return Ok(());
     }
-    let (threads, bytes) = quota::measure(tx, &row.user_id)?;
+    let (threads, bytes) = quota::measure(tx, &row.user_id, ROWS)?;
     findings.expect(row.threads == threads, "holdings", || format!("threads is {}, there are {threads}", row.threads));
     if let Some(bytes) = bytes {
         findings.expect(row.storage_bytes == bytes, "holdings", || {
@@ -32,7 +34,7 @@ pub(super) fn usage(tx: &mut Tx<'_>, row: &Usage, findings: &mut Findings<'_>) -
     let mut least = 0;
     for status in ["complete", "stopped", "error", "interrupted"] {
         let scan = tx.query::<Generation>(generation::BY_USER).eq(&row.user_id).eq(status);
-        for generation in scan.take(limits::LISTED)? {
+        for generation in scan.take(ROWS / 4)? {
             let ended = generation.ended_at.is_some_and(|at| month::of(at) == row.month);
             let Some(usage) = generation.usage.filter(|_| ended && generation.creation_time >= row.creation_time)
             else {
