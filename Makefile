@@ -71,6 +71,7 @@ e2e: build tests/node_modules tests/ai-sdk/node_modules tests/durable/node_modul
 	cd tests/convex-agent && npm test
 
 chromium:
+	@command -v sqlite3 >/dev/null || { echo "Installing Debian's sqlite3 for the tests that look into the database"; apt-get update -q && apt-get install -y -q --no-install-recommends sqlite3; }
 	@command -v chromium >/dev/null || { echo "Installing Debian's chromium for the browser tests"; apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
 
 ## Long runs, on demand

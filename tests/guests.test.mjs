@@ -64,13 +64,13 @@ describe("guests", { concurrency: true }, () => {
     assert.equal(await http(small, two.token).query("threads:get", { threadId }), null);
     await client.mutation("threads:create", {});
     const threads = await refusal(client.mutation("threads:create", {}));
-    assert.deepEqual([threads.code, threads.quota, threads.limit], ["quota_exceeded", "threads", 2]);
+    assert.deepEqual([threads.code, threads.quota, threads.limit], ["quota_exceeded", "guest_threads", 2]);
 
     for (const text of ["one", "two"]) await client.mutation("messages:append", { threadId, role: "user", text });
     const messages = await refusal(client.mutation("turns:send", { threadId, text: "three" }));
     assert.deepEqual([messages.code, messages.quota, messages.limit], ["quota_exceeded", "messages_per_day", 2]);
-    assert.equal(messages.resetAt % 86_400_000, 0, "midnight");
-    assert.ok(messages.resetAt > Date.now() && messages.resetAt <= Date.now() + 86_400_000);
+    assert.equal(messages.resetsAt % 86_400_000, 0, "midnight");
+    assert.ok(messages.resetsAt > Date.now() && messages.resetsAt <= Date.now() + 86_400_000);
     // A wire whose failures are statuses.
     const body = { id: threadId, messages: [{ id: "m", role: "user", parts: [{ type: "text", text: "three" }] }] };
     const chat = await post(small, "/api/chat", { token: one.token, body });

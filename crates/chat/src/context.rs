@@ -12,6 +12,7 @@ use spool_store::Id;
 use crate::functions::shares::tokens::ShareKey;
 use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
+use crate::quota::Quotas;
 use crate::roles::{RoleChoice, Roles};
 use crate::tables::User;
 
@@ -20,11 +21,27 @@ use crate::tables::User;
 pub struct CallContext {
     pub principal: Principal,
     pub settings: Arc<Settings>,
+    /// For the audit trail only.
+    pub facts: CallFacts,
+}
+
+/// What the boundary saw of the request that a call came with.
+#[derive(Debug, Clone, Default)]
+pub struct CallFacts {
+    /// The caller's address, or its hash, as configured.
+    pub address: Option<Arc<str>>,
+    pub request_id: Option<Arc<str>>,
 }
 
 impl CallContext {
     pub fn new(principal: Principal, settings: Arc<Settings>) -> Self {
-        Self { principal, settings }
+        Self { principal, settings, facts: CallFacts::default() }
+    }
+
+    /// The same call, with what is known of its request.
+    #[must_use]
+    pub fn with(self, facts: CallFacts) -> Self {
+        Self { facts, ..self }
     }
 
     /// The user that new rows belong to; the server itself has none.
@@ -65,6 +82,7 @@ pub struct Settings {
     pub roles: Roles,
     /// What guests may use.
     pub guests: GuestLimits,
+    pub quotas: Quotas,
     /// Signs read URLs of durable streams.
     pub url_key: Option<UrlKey>,
     /// Derives the tokens of share links.
@@ -114,6 +132,7 @@ impl Default for Settings {
             allow_client_roles: false,
             roles: Roles::default(),
             guests: GuestLimits::default(),
+            quotas: Quotas::default(),
             url_key: None,
             share_key: None,
             share_links: true,

@@ -3,6 +3,7 @@
 //! Reads only. What it finds is a defect of the code, never of a caller: the functions keep these true
 //! in every transaction.
 
+mod accounts;
 mod checks;
 mod shares;
 mod streams;
@@ -15,12 +16,14 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, credential, generation, machine, message, password, producer, remains, share, stream,
-    subscription, thread, upload, user, worker,
+    Stream, approval, artifact, audit, credential, departure, generation, holdings, machine, message, password,
+    producer, remains, share, stream, subscription, thread, upload, usage, user, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
 const BATCH: u32 = 100;
+/// Rows of one batch whose check costs thousands of reads.
+const FEW: u32 = 10;
 /// Bytes of durable streams that one batch reads; a longer stream is gone through in several.
 const BATCH_BYTES: usize = 16 << 20;
 
@@ -72,7 +75,8 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
 }
 
 /// Checks one batch: threads first, then generations, messages, artifacts, approvals, uploads and shares, then what
-/// belongs to durable streams, then credentials, passwords and users, machines and workers.
+/// belongs to durable streams, then credentials, passwords and users, machines and workers, and what is kept
+/// about people.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -97,7 +101,11 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "passwords" => each(tx, password::BY_EMAIL, (phase, Some("users")), within, found, checks::password)?,
         "users" => each(tx, user::BY_IDENTITY, (phase, Some("machines")), within, found, checks::user)?,
         "machines" => each(tx, machine::BY_USER, (phase, Some("workers")), within, found, workers::machine)?,
-        "workers" => each(tx, worker::BY_MACHINE, (phase, None), within, found, workers::worker)?,
+        "workers" => each(tx, worker::BY_MACHINE, (phase, Some("holdings")), within, found, workers::worker)?,
+        "holdings" => few(tx, holdings::BY_USER, (phase, Some("usage")), within, found, accounts::holdings)?,
+        "usage" => few(tx, usage::BY_MONTH, (phase, Some("audit")), within, found, accounts::usage)?,
+        "audit" => each(tx, audit::BY_AGE, (phase, Some("departures")), within, found, accounts::entry)?,
+        "departures" => each(tx, departure::BY_AGE, (phase, None), within, found, accounts::departure)?,
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };
     Ok(Report { violations, cursor: next })
@@ -108,7 +116,23 @@ fn each<T: Document>(
     tx: &mut Tx<'_>, index: &'static Index, (phase, next): (&str, Option<&str>), cursor: Option<&str>,
     into: &mut Vec<Violation>, check: impl Fn(&mut Tx<'_>, &T, &mut Findings<'_>) -> Result<()>,
 ) -> Result<Option<String>> {
-    let page = batch::<T>(tx, index, cursor)?;
+    let page = batch::<T>(tx, index, cursor, BATCH)?;
+    checked(tx, page, (phase, next), into, check)
+}
+
+/// [`each`], of rows that cost thousands of reads.
+fn few<T: Document>(
+    tx: &mut Tx<'_>, index: &'static Index, (phase, next): (&str, Option<&str>), cursor: Option<&str>,
+    into: &mut Vec<Violation>, check: impl Fn(&mut Tx<'_>, &T, &mut Findings<'_>) -> Result<()>,
+) -> Result<Option<String>> {
+    let page = batch::<T>(tx, index, cursor, FEW)?;
+    checked(tx, page, (phase, next), into, check)
+}
+
+fn checked<T: Document>(
+    tx: &mut Tx<'_>, page: Page<T>, (phase, next): (&str, Option<&str>), into: &mut Vec<Violation>,
+    check: impl Fn(&mut Tx<'_>, &T, &mut Findings<'_>) -> Result<()>,
+) -> Result<Option<String>> {
     for row in &page.page {
         check(tx, row, &mut Findings { id: row.id().as_str(), into })?;
     }
@@ -120,7 +144,7 @@ fn each<T: Document>(
 fn stream_batch(tx: &mut Tx<'_>, within: Option<&str>, into: &mut Vec<Violation>) -> Result<Option<String>> {
     let (place, cursor) = within.unwrap_or(":").split_once(':').unwrap_or_default();
     let place = place.split_once('@').and_then(|(id, offset)| Some((id, offset.parse().ok()?)));
-    let page = batch::<Stream>(tx, stream::BY_PATH, Some(cursor).filter(|cursor| !cursor.is_empty()))?;
+    let page = batch::<Stream>(tx, stream::BY_PATH, Some(cursor).filter(|cursor| !cursor.is_empty()), BATCH)?;
     // A stream that was removed meanwhile: the page is gone through from its beginning.
     let first = place.and_then(|(id, _)| page.page.iter().position(|row| row.id.as_str() == id));
     let mut at = first.and(place).map_or(0, |(_, offset)| offset);
@@ -138,8 +162,8 @@ fn stream_batch(tx: &mut Tx<'_>, within: Option<&str>, into: &mut Vec<Violation>
     Ok(if page.is_done { Some("producers:".to_owned()) } else { Some(format!("streams::{}", page.continue_cursor)) })
 }
 
-fn batch<T: Document>(tx: &mut Tx<'_>, index: &'static Index, cursor: Option<&str>) -> Result<Page<T>> {
-    let options = PaginationOpts { num_items: BATCH, cursor: cursor.map(str::to_owned), end_cursor: None };
+fn batch<T: Document>(tx: &mut Tx<'_>, index: &'static Index, cursor: Option<&str>, rows: u32) -> Result<Page<T>> {
+    let options = PaginationOpts { num_items: rows, cursor: cursor.map(str::to_owned), end_cursor: None };
     tx.query::<T>(index).paginate(&options)
 }
 

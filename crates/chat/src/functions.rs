@@ -4,8 +4,10 @@
 //! ([`crate::registry`]); access to rows is [`crate::owned`]'s. Must never do anything but read and write
 //! through the transaction.
 
+pub mod account;
 pub mod approvals;
 pub mod artifacts;
+pub mod audit;
 pub mod credentials;
 pub mod driver;
 pub mod external;
@@ -26,6 +28,7 @@ pub mod subscriptions;
 pub mod threads;
 pub mod turns;
 pub mod uploads;
+pub mod usage;
 pub mod users;
 pub mod workers;
 

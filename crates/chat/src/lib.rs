@@ -5,15 +5,18 @@
 //! that waits is the server's.
 
 pub mod args;
+pub mod audit;
 pub mod context;
 pub mod doctor;
+mod erasure;
 pub mod functions;
 pub mod limits;
+mod month;
 pub mod openapi;
 pub mod owned;
 pub mod parts;
 pub mod principal;
-mod quota;
+pub mod quota;
 pub mod registry;
 pub mod roles;
 pub mod states;
@@ -21,8 +24,9 @@ pub mod tables;
 pub mod title;
 mod turn;
 
-pub use context::{CallContext, GuestLimits, GuestPolicy, ModelChoice, ServerInfo, Settings, WhenBusy};
+pub use context::{CallContext, CallFacts, GuestLimits, GuestPolicy, ModelChoice, ServerInfo, Settings, WhenBusy};
 pub use parts::Part;
 pub use principal::Principal;
+pub use quota::Quotas;
 pub use registry::{Access, Function, Kind, Visibility};
 pub use tables::SCHEMA;

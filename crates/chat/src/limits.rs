@@ -79,6 +79,8 @@ pub const MESSAGE_FILES: usize = 50;
 /// writer waits behind it.
 pub const SWEPT_ROWS: usize = 1_000;
 pub const SWEPT_BYTES: usize = 8 << 20;
+/// Rows of one user that are counted in one step, where no counter is there yet.
+pub const MEASURED_ROWS: usize = 10_000;
 /// Deleted sources that go together with their last fork; of a longer chain the rest is swept.
 pub const FREED_SOURCES: usize = 16;
 /// Longest life of a signed URL, in seconds: a week.

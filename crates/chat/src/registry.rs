@@ -15,6 +15,7 @@ use spool_protocol::{Code, Error, Result};
 use spool_store::Tx;
 
 use crate::context::CallContext;
+use crate::functions::account;
 use crate::principal::Principal;
 
 /// How a function is called.
@@ -121,6 +122,9 @@ impl Function {
     /// Runs a query or mutation: access, then arguments, then the function. Returns JSON text.
     pub fn call(&self, tx: &mut Tx<'_>, ctx: &CallContext, args: Value) -> Result<String> {
         self.authorize(&ctx.principal)?;
+        if self.kind == Kind::Mutation {
+            account::check_here(tx, &ctx.principal)?;
+        }
         let run = self.run.ok_or_else(|| Error::internal(format!("{} is not a transaction", self.path)))?;
         run(tx, ctx, args)
     }

@@ -5,10 +5,14 @@
 
 pub mod approval;
 pub mod artifact;
+pub mod audit;
 pub mod credential;
+pub mod departure;
 pub mod generation;
+pub mod holdings;
 pub mod machine;
 pub mod message;
+pub mod ownership;
 pub mod password;
 pub mod producer;
 pub mod remains;
@@ -17,13 +21,16 @@ pub mod stream;
 pub mod subscription;
 pub mod thread;
 pub mod upload;
+pub mod usage;
 pub mod user;
 pub mod worker;
 
 pub use approval::{Approval, ApprovalView};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
+pub use departure::Departure;
 pub use generation::{Generation, GenerationView, Runner};
+pub use holdings::Holdings;
 pub use machine::{Machine, MachineView, WorkerCounts};
 pub use message::{Message, MessageView, Origin, Role};
 pub use password::{AdminView, Password};
@@ -34,6 +41,7 @@ pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
 pub use upload::{Upload, UploadView};
+pub use usage::Usage;
 pub use user::{Spent, User, UserKind, UserView};
 pub use worker::{Presence, Worker, WorkerView};
 
@@ -61,5 +69,9 @@ pub static SCHEMA: Schema = Schema {
         &remains::TABLE,
         &machine::TABLE,
         &worker::TABLE,
+        &usage::TABLE,
+        &holdings::TABLE,
+        &audit::TABLE,
+        &departure::TABLE,
     ],
 };

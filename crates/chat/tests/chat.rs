@@ -3,8 +3,10 @@
 // Every function here is part of a test, though clippy sees only those that say so.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod account;
 mod approvals;
 mod artifacts;
+mod audit;
 mod doctor;
 mod driver;
 mod external;
@@ -15,6 +17,7 @@ mod matrix;
 mod messages;
 mod passwords;
 mod queue;
+mod quotas;
 mod random;
 mod roles;
 mod sessions;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use spool_chat::states::{ArtifactStatus, GenerationStatus, WorkerApproval};
-use spool_chat::tables::{Approval, Artifact, Credential, Generation, Machine, Message, Thread, Worker};
+use spool_chat::tables::audit::{self, AuditEntry};
+use spool_chat::tables::{
+    Approval, Artifact, Credential, Generation, Holdings, Machine, Message, Thread, Worker, holdings,
+};
 use spool_protocol::ApprovalStatus;
 use spool_store::{Document, Id, Tx};
 
@@ -44,8 +47,8 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
         }
     }
     // One for each of the other four tables of chats, of the five of durable streams, for credentials, passwords
-    // and users, and of the two of workers.
-    assert_eq!(batches, 2 + 2 + 3 + 4 + 5 + 3 + 2);
+    // and users, of the two of workers, and of the four about people.
+    assert_eq!(batches, 2 + 2 + 3 + 4 + 5 + 3 + 2 + 4);
 }
 
 #[tokio::test]
@@ -66,6 +69,27 @@ async fn the_doctor_finds_workers_that_are_not_whole() {
     spoil::<Worker>(&stage, &worker, |worker| worker.approval = WorkerApproval::Approved).await;
     spoil::<Generation>(&stage, &turn.generation, |generation| generation.worker_id = None).await;
     assert_eq!(found(&stage).await, ["worker"]);
+}
+
+#[tokio::test]
+async fn op_11_the_doctor_counts_again_what_users_have() {
+    let stage = Stage::new().await;
+    let thread = stage.thread(&stage.u1).await;
+    stage.upload(&stage.u1, &thread, "a").await;
+    stage.healthy().await;
+    let run = std::sync::Arc::new(|tx: &mut spool_store::Tx<'_>| {
+        for mut row in tx.query::<Holdings>(holdings::BY_USER).collect()? {
+            (row.threads, row.storage_bytes) = (7, 8);
+            tx.put(&row)?;
+        }
+        for mut row in tx.query::<AuditEntry>(audit::BY_AGE).take(1)? {
+            row.actor = "user:somebody".to_owned();
+            tx.put(&row)?;
+        }
+        Ok("null".to_owned())
+    });
+    stage.store.mutate(run, None).await.unwrap();
+    assert_eq!(found(&stage).await, ["holdings", "holdings", "audit_user"]);
 }
 
 #[tokio::test]

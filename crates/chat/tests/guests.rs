@@ -96,7 +96,7 @@ async fn gu_02_a_guest_has_its_threads_and_no_more_than_the_quota() {
     stage.ok(&g1, "threads:getOrCreateDefault", json!({})).await;
     let refused = stage.refused(&g1, "threads:create", json!({})).await;
     assert_eq!(refused.code, Code::QuotaExceeded);
-    assert_eq!(refused.data.unwrap(), json!({ "quota": "threads", "limit": 2 }));
+    assert_eq!(refused.data.unwrap(), json!({ "quota": "guest_threads", "limit": 2, "used": 2 }));
     // What exists is given again; a removed thread makes room; others are not concerned.
     stage.ok(&g1, "threads:getOrCreateDefault", json!({})).await;
     stage.ok(&g1, "threads:remove", json!({ "threadId": thread })).await;
@@ -130,7 +130,7 @@ async fn gu_02_a_guest_sends_so_many_messages_a_day_and_repeats_cost_nothing() {
         if path != "turns:regenerate" {
             assert_eq!(refused.code, Code::QuotaExceeded, "{path}");
             let midnight = (1_700_000_000_000 / DAY + 1) * DAY;
-            let data = json!({ "quota": "messages_per_day", "limit": 3, "resetAt": midnight, "retryAfterMs": midnight - 1_700_000_000_000 });
+            let data = json!({ "quota": "messages_per_day", "limit": 3, "resetsAt": midnight, "retryAfterMs": midnight - 1_700_000_000_000 });
             assert_eq!(refused.data.unwrap(), data, "{path}");
         }
     }

@@ -128,6 +128,10 @@ impl Stage {
         self.ok(&Principal::System, path, args).await
     }
 
+    pub fn clock_ms(&self) -> u64 {
+        spool_store::Clock::now_ms(&*self.clock)
+    }
+
     /// A new thread of `principal`.
     pub async fn thread(&self, principal: &Principal) -> String {
         text(&self.ok(principal, "threads:create", json!({})).await)

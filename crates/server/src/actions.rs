@@ -10,16 +10,19 @@ use spool_chat::registry::Kind;
 use spool_protocol::{Code, Error};
 use tokio::sync::Notify;
 
+use crate::account;
 use crate::functions::Functions;
 
 #[derive(Clone)]
 pub struct Actions {
     functions: Functions,
+    /// Wakes the jobs before their time.
+    hurry: Arc<Notify>,
 }
 
 impl Actions {
-    pub fn new(functions: Functions) -> Self {
-        Self { functions }
+    pub fn new(functions: Functions, hurry: Arc<Notify>) -> Self {
+        Self { functions, hurry }
     }
 
     /// Runs an action to its end and returns the result as JSON text.
@@ -30,6 +33,7 @@ impl Actions {
             "turns:sendAndWait" => self.send_and_wait(principal, args).await,
             "workers:create" => workers::with_secret(&self.functions, "workers:insert", principal, args).await,
             "workers:rotate" => workers::with_secret(&self.functions, "workers:renew", principal, args).await,
+            "account:deleteMyAccount" => account::delete(&self.functions, &self.hurry, principal, args).await,
             other => Err(Error::internal(format!("the action {other} has no implementation"))),
         }
     }

@@ -10,7 +10,7 @@ use spool_protocol::{Code, Error};
 use spool_store::backend::sqlite::{self, SqliteBackend};
 use spool_store::{Clock, Store, StoreOptions};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer as _;
@@ -24,14 +24,17 @@ use crate::auth::{Auth, oidc, random_token};
 use crate::config::{Config, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
+use crate::limits::Limits;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
+use crate::origin::Origins;
+use crate::peers::Peers;
 use crate::providers::Providers;
 use crate::rooms::Rooms;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
 use crate::uploads::{self, Files};
-use crate::{connections, driver, http, jobs, shares, streams};
+use crate::{account, audit, connections, driver, http, jobs, shares, streams};
 
 /// How long connections get to end by themselves, beyond the time that running turns have.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -41,6 +44,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     pub functions: Functions,
     pub actions: Actions,
+    /// Wakes the jobs before their time.
+    pub hurry: Arc<Notify>,
     pub auth: Auth,
     /// Passwords, and who tries them too often.
     pub passwords: Passwords,
@@ -49,6 +54,8 @@ pub struct App {
     pub oidc: oidc::Providers,
     pub providers: Arc<Providers>,
     pub stream_keys: StreamKeys,
+    pub origins: Arc<Origins>,
+    pub limits: Limits,
     /// The bytes of uploads.
     pub files: Files,
     /// Calls subscribers of durable streams.
@@ -88,10 +95,12 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
+    let departures = tokio::spawn(account::watch(Arc::clone(&app)));
     tracing::info!("ready");
     let service = MapRequestLayer::new(http::collapse_slashes).layer(http::router(&app));
+    let peers = Peers::new(Arc::clone(&app.origins), app.config.limits.connections_per_address);
     let ended = async {
-        connections::serve(listener, service, app.shutdown.clone()).await;
+        connections::serve(listener, service, peers, app.shutdown.clone()).await;
         app.tasks.close();
         app.tasks.wait().await;
     };
@@ -104,10 +113,14 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
         () = ended => {}
         () = late => tracing::warn!("connections or turns did not end in time; their state is in the store"),
     }
+    if let Err(error) = audit::flush(&app).await {
+        tracing::warn!(%error, "the last refusals are not in the audit trail");
+    }
     driver.abort();
     jobs.abort();
     streams.abort();
     revocations.abort();
+    departures.abort();
     Ok(())
 }
 
@@ -123,12 +136,14 @@ impl App {
         let issuers = Issuers::new(&tokens, &config.auth, Arc::clone(&clock))?;
         let stream_keys = StreamKeys::derive(&key)?;
         let rooms = Rooms::start(&store)?;
+        let origins = Arc::new(Origins::new(&config.limits, config.audit.addresses, &key));
         let admin = AdminAccess { address, token: random_token() };
         dir.publish_admin(&admin)?;
         let providers = Arc::new(Providers::new(&config)?);
         let url_key = Some(stream_keys.urls.clone());
         let share_key = Some(shares::key(&key));
         let settings = Arc::new(Settings { url_key, share_key, ..settings(&config, &providers) });
+        let hurry = Arc::new(Notify::new());
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
         let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
@@ -136,13 +151,16 @@ impl App {
             mail,
             oidc: oidc::Providers::new(&config.auth.providers, &key, Arc::clone(&clock))?,
             auth: Auth::new(tokens, issuers, functions.clone(), config.guests(), admin.token),
-            actions: Actions::new(functions.clone()),
+            actions: Actions::new(functions.clone(), Arc::clone(&hurry)),
+            hurry,
             functions,
             providers,
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
             rooms,
+            origins,
+            limits: Limits::new(&config.limits),
             files: Files::open(dir.path())?,
             config,
             clock,
@@ -180,6 +198,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         guests: config.guests().limits,
         share_links: config.share_links(),
         share_ms: Some(config.sharing.max_days * 86_400_000).filter(|ms| *ms > 0),
+        quotas: config.quotas.settings(),
         info: spool_chat::ServerInfo {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),

@@ -3,7 +3,7 @@
 //! Four kinds are taken: tokens that this server signed (of guests and sessions), tokens of configured
 //! issuers, service keys, and tokens of workers. A refused credential is never treated as none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use spool_chat::tables::credential::secret_hash;
 use spool_chat::tables::{Credential, User};
 use spool_protocol::Error;
 use spool_store::Id;
+use tokio::sync::watch;
 
 use crate::config::guests::InForce;
 use crate::functions::Functions;
@@ -82,6 +83,8 @@ pub struct Auth {
     revocations: Revocations,
     /// When the use of a credential was noted last, in milliseconds.
     noted: Mutex<HashMap<Id<Credential>, u64>>,
+    /// Hashes of users who deleted their accounts lately.
+    departed: watch::Sender<HashSet<String>>,
     admin_token: String,
 }
 
@@ -104,8 +107,19 @@ impl Auth {
     pub fn new(tokens: Tokens, issuers: Issuers, functions: Functions, guests: InForce, admin_token: String) -> Self {
         let door = Door::new(guests, Arc::clone(tokens.clock()));
         let revocations = Revocations::new(Arc::clone(tokens.clock()));
-        let (users, noted) = (Mutex::default(), Mutex::default());
-        Self { tokens, issuers, functions, door, users, revocations, noted, admin_token }
+        let (users, noted, departed) = (Mutex::default(), Mutex::default(), watch::Sender::default());
+        Self { tokens, issuers, functions, door, users, revocations, noted, departed, admin_token }
+    }
+
+    /// Takes note of who has left. Their tokens are looked at anew, and refused.
+    pub fn note_departed(&self, departed: HashSet<String>) {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.departed.send_replace(departed);
+    }
+
+    /// Changes whenever somebody leaves.
+    pub fn departures(&self) -> watch::Receiver<HashSet<String>> {
+        self.departed.subscribe()
     }
 
     pub fn tokens(&self) -> &Tokens {
@@ -224,7 +238,7 @@ impl Auth {
         let Profile { name, email, picture } = &claims.profile;
         let args = json!({
             "issuer": claims.issuer, "subject": claims.subject, "kind": "full",
-            "name": name, "email": email, "picture": picture,
+            "name": name, "email": email, "picture": picture, "issuedMs": claims.issued_ms,
         });
         let user = self.functions.mutate_as_system("users:provision", args).await?;
         let user: Id<User> =

@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+pub mod audit;
 pub mod auth;
 pub mod guests;
+pub mod limits;
 pub mod providers;
 pub mod roles;
 pub mod sharing;
 pub mod sign_in;
+pub mod web;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,6 +52,11 @@ pub struct Config {
     /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
     pub connections: usize,
     pub streams: Streams,
+    pub limits: limits::Limits,
+    pub quotas: limits::Quotas,
+    pub cors: web::Cors,
+    pub security: web::Security,
+    pub audit: audit::Audit,
     /// Model providers by name. Those of the environment are added as `openai` and `anthropic`.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -243,6 +251,11 @@ impl Default for Config {
             sharing: sharing::Sharing::default(),
             connections: 20_000,
             streams: Streams::default(),
+            limits: limits::Limits::default(),
+            quotas: limits::Quotas::default(),
+            cors: web::Cors::default(),
+            security: web::Security::default(),
+            audit: audit::Audit::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -316,6 +329,10 @@ impl Config {
             bail!("{key}: must be 0 to {most}");
         }
         sign_in::check(self)?;
+        self.limits.check()?;
+        self.cors.check()?;
+        self.security.check()?;
+        self.audit.check()?;
         self.auth.check()
     }
 

@@ -4,7 +4,6 @@
 //! that does not take it, and how long a request may take to arrive.
 
 use std::io;
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,6 +24,8 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
 use crate::aside::Aside;
+use crate::origin::Peer;
+use crate::peers::{self, Peers};
 use crate::rooms::Lane;
 
 /// How long a peer may leave sent bytes unacknowledged, or its window closed.
@@ -36,12 +37,8 @@ const BUFFER: usize = 64 << 10;
 /// Between two attempts to accept, where the machine is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The address that a request came from, in its extensions. Behind a proxy, the proxy's.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
-
 /// Accepts until `shutdown`, then waits for the requests to end.
-pub async fn serve<S>(listener: TcpListener, service: S, shutdown: CancellationToken)
+pub async fn serve<S>(listener: TcpListener, service: S, peers: Arc<Peers>, shutdown: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -53,9 +50,14 @@ where
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((tcp, peer)) => {
-                drop(connections.spawn(connection(tcp, Peer(peer.ip()), service.clone(), shutdown.clone())))
-            }
+            Ok((tcp, address)) => match peers.enter(address.ip()) {
+                Some(place) => {
+                    let peer = Peer { address: address.ip(), place: Arc::new(place) };
+                    drop(connections.spawn(connection(tcp, peer, service.clone(), shutdown.clone())));
+                }
+                // Nobody waits for this to be read.
+                None => drop(tcp.try_write(peers::REFUSAL)),
+            },
             Err(error) => {
                 // A connection that its client gave up is no reason to wait; too many open files are.
                 tracing::debug!(%error, "accepting a connection");
@@ -79,12 +81,11 @@ where
     let socket = Socket { tcp: Arc::clone(&tcp), lane: Arc::clone(&lane) };
     let service = service
         .map_request(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(peer.clone());
             // What a room writes is framed as chunks, which older clients do not read.
             if request.version() == Version::HTTP_11 {
                 request.extensions_mut().insert(Arc::clone(&lane));
             }
-            request.extensions_mut().insert(peer);
             request.map(Body::new)
         })
         .map_response(move |response: Response| response.map(|body| Watched { body, tcp: tcp.clone(), gone: None }));

@@ -15,7 +15,9 @@ use spool_store::live::{QueryFn, Subscription};
 use spool_store::{Committed, LedgerKey, Store, Timestamp};
 use tokio::sync::{Notify, oneshot};
 
+use crate::audit::Denials;
 use crate::metrics::Metrics;
+use crate::origin;
 
 /// Below the message limit of the Rust client, 64 MiB, with room for a Transition around it. Every stored
 /// message fits: it is served at most twice in one view.
@@ -26,11 +28,12 @@ pub struct Functions {
     store: Store,
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
+    denials: Arc<Denials>,
 }
 
 impl Functions {
     pub fn new(store: Store, settings: Arc<Settings>, metrics: Arc<Metrics>) -> Self {
-        Self { store, settings, metrics }
+        Self { store, settings, metrics, denials: Arc::default() }
     }
 
     pub fn store(&self) -> &Store {
@@ -39,6 +42,11 @@ impl Functions {
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Where refusals are noted for the audit trail.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     /// A public function (or, for the server itself, any) of the wanted kind.
@@ -50,12 +58,17 @@ impl Functions {
 
     /// The function with its arguments, to be run inside a transaction, once or more often.
     fn bind(&self, function: &'static Function, principal: &Arc<Principal>, args: Value) -> QueryFn {
-        let context = CallContext::new(Principal::clone(principal), Arc::clone(&self.settings));
+        let facts = origin::current().facts.clone();
+        let context = CallContext::new(Principal::clone(principal), Arc::clone(&self.settings)).with(facts);
         let runs = self.metrics.runs_of(function.path);
+        let denials = Arc::clone(&self.denials);
         Arc::new(move |tx| {
             runs.inc();
             let result = function.call(tx, &context, args.clone()).and_then(checked);
-            result.map_err(|error| shown(function.path, error))
+            result.map_err(|error| {
+                denials.note(&context, function.path, tx.now(), &error);
+                shown(function.path, error)
+            })
         })
     }
 

@@ -1,9 +1,8 @@
 //! The routes. Each wire has a file; this one is the table of contents.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use ::http::{HeaderName, HeaderValue, Method};
+use ::http::HeaderValue;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::middleware::{self, Next};
@@ -13,7 +12,6 @@ use axum::{Extension, Router};
 use serde::de::DeserializeOwned;
 use spool_protocol::{Code, Error};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::app::App;
 use crate::auth::Identity;
@@ -21,10 +19,13 @@ use crate::auth::jwt::Reason;
 use crate::sync;
 
 mod account;
+mod boundary;
 mod chat;
+mod cors;
 mod durable;
 mod follow;
 mod functions;
+mod headers;
 mod health;
 mod oidc;
 mod received;
@@ -82,7 +83,9 @@ pub fn router(app: &Arc<App>) -> Router {
         .fallback(ui::page)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(CatchPanicLayer::custom(|_| Refusal(Error::internal("a handler panicked")).into_response()))
-        .layer(cors())
+        .layer(middleware::from_fn_with_state(Arc::clone(app), boundary::enter))
+        .layer(cors::layer(&app.config.cors))
+        .layer(middleware::map_response_with_state(headers::Headers::of(&app.config), headers::complete))
         .with_state(Arc::clone(app))
 }
 
@@ -110,24 +113,11 @@ pub fn collapse_slashes(mut request: Request) -> Request {
     request
 }
 
-/// Any site may call: credentials are tokens in a header, never cookies, so a foreign page has none.
-fn cors() -> CorsLayer {
-    let exposed = ["x-request-id", "x-spool-generation-id"].map(HeaderName::from_static);
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::mirror_request())
-        .allow_headers(AllowHeaders::mirror_request())
-        .allow_methods([Method::GET, Method::POST, Method::OPTIONS, Method::PATCH, Method::DELETE, Method::PUT])
-        .expose_headers(exposed.into_iter().chain(durable::EXPOSED).collect::<Vec<_>>())
-        .allow_credentials(true)
-        .max_age(Duration::from_secs(86_400))
-}
-
 /// Gives every answer a request id; the client's own is honoured.
 async fn with_request_id(request: Request, next: Next) -> Response {
-    let own = request.headers().get("convex-request-id").cloned().filter(|id| id.len() <= 64);
     let mut response = next.run(request).await;
-    let id = own.or_else(|| HeaderValue::from_str(&crate::functions::request_id()).ok());
-    if let Some(id) = id {
+    let id = crate::origin::current().facts.request_id.clone();
+    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().entry("x-request-id").or_insert(id);
     }
     response
@@ -143,7 +133,7 @@ impl FromRequestParts<Arc<App>> for Caller {
         let header = parts.headers.get(::http::header::AUTHORIZATION);
         let header = header.map(|value| value.to_str()).transpose();
         let header = header.map_err(|_| Refusal(Reason::Malformed.error()))?;
-        app.auth.from_header(header).await.map(Caller).map_err(Refusal)
+        boundary::identify(app, header).await.map(Caller).map_err(Refusal)
     }
 }
 
@@ -205,12 +195,11 @@ impl IntoResponse for Refusal {
             Code::ProviderError | Code::ProviderCut => StatusCode::BAD_GATEWAY,
             Code::Interrupted | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let wait_ms = error.data.as_ref().and_then(|data| data.get("retryAfterMs")?.as_u64());
         let mut response = (status, axum::Json(error.to_data())).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
-        } else if let Some(ms) = wait_ms {
-            response.headers_mut().insert("retry-after", HeaderValue::from(ms.div_ceil(1000).max(1)));
+        let told = error.data.as_ref().and_then(|data| data.get("retryAfterMs")?.as_u64());
+        let seconds = told.map(|ms| ms.div_ceil(1000)).or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(1));
+        if let Some(seconds) = seconds {
+            response.headers_mut().insert("retry-after", seconds.into());
         }
         response
     }

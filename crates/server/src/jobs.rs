@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use spool_protocol::Error;
 
 use crate::app::App;
-use crate::uploads;
+use crate::{account, audit, uploads};
 
 /// How often the server looks for something to clean.
 const EVERY: Duration = Duration::from_secs(2);
@@ -20,6 +20,8 @@ const PURGE_ROWS: u64 = 500;
 const LEDGER_DAYS: u64 = 14;
 /// Rounds between two looks at the ledger.
 const LEDGER_EVERY: u64 = 300;
+/// Rounds between two looks at callers who ask for nothing any more: a minute.
+const FORGET_EVERY: u64 = 30;
 
 pub async fn run(app: Arc<App>) {
     let mut round: u64 = 0;
@@ -30,6 +32,7 @@ pub async fn run(app: Arc<App>) {
         round += 1;
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
+            () = app.hurry.notified() => {}
             () = app.shutdown.cancelled() => {}
         }
     }
@@ -56,9 +59,16 @@ async fn clean(app: &App, round: u64) -> Result<(), Error> {
     in_steps(app, "remains:waiting", "remains:sweep").await?;
     in_steps(app, "credentials:sweepable", "credentials:sweep").await?;
     uploads::purge(app).await?;
+    account::carry_on(app).await?;
+    audit::flush(app).await?;
+    if round.is_multiple_of(FORGET_EVERY) {
+        app.limits.forget_idle();
+        app.functions.denials().forget_idle();
+    }
     if round.is_multiple_of(LEDGER_EVERY) {
         let before = app.clock.now_ms().saturating_sub(LEDGER_DAYS * 86_400_000);
         app.functions.store().prune_ledger(before).await?;
+        audit::prune(app).await?;
     }
     Ok(())
 }

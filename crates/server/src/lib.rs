@@ -2,9 +2,11 @@
 //!
 //! [`app::serve`] is the whole of it; `main.rs` only reads the command line.
 
+mod account;
 pub mod actions;
 pub mod app;
 mod aside;
+mod audit;
 pub mod auth;
 pub mod config;
 mod connections;
@@ -19,6 +21,9 @@ mod driver;
 mod http;
 pub mod instant;
 mod jobs;
+mod limits;
+mod origin;
+mod peers;
 mod rooms;
 mod shares;
 mod streams;

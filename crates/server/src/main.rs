@@ -58,6 +58,14 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Print the audit trail, newest first, one JSON object per line.
+    Audit {
+        /// Entries at most.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Print the OpenAPI document of all public functions.
     Openapi,
 }
@@ -101,6 +109,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Key { command } => key::run(command).await.map(|()| ExitCode::SUCCESS),
         Command::Admin { command } => admin::run(command).await,
         Command::Doctor { place } => doctor(&place).await,
+        Command::Audit { limit, place } => audit(limit, &place).await,
         Command::Openapi => {
             print(&serde_json::to_string_pretty(&spool_chat::openapi::document())?)?;
             Ok(ExitCode::SUCCESS)
@@ -187,6 +196,25 @@ async fn call(access: &AdminAccess, client: &reqwest::Client, kind: &str, path: 
     }
     let message = answer["errorMessage"].as_str().or_else(|| answer["message"].as_str());
     bail!("{path}: {}", message.unwrap_or("the running server refused"))
+}
+
+async fn audit(limit: usize, place: &Place) -> Result<ExitCode> {
+    let operator = Operator::of(&place.config()?)?;
+    let (mut cursor, mut left) = (Value::Null, limit);
+    while left > 0 {
+        let options = json!({ "numItems": left.min(500), "cursor": cursor });
+        let page = operator.query("audit:list", json!({ "paginationOpts": options })).await?;
+        let entries = page["page"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for entry in entries {
+            print(&format!("{entry}\n"))?;
+        }
+        left = left.saturating_sub(entries.len());
+        if page["isDone"] == true {
+            break;
+        }
+        cursor = page["continueCursor"].clone();
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn doctor(place: &Place) -> Result<ExitCode> {

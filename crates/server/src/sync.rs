@@ -10,12 +10,15 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use hyper_util::rt::TokioIo;
+use spool_chat::Principal;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::app::App;
 use crate::http::Refusal;
+use crate::limits::Class;
+use crate::origin;
 
 mod session;
 mod socket;
@@ -55,13 +58,15 @@ fn upgrade(app: Arc<App>, client: Client, mut request: Request) -> Response {
         Ok(response) => response,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("not a WebSocket upgrade: {error}")).into_response(),
     };
-    let place = match app.admit() {
+    let origin = origin::current();
+    let charged = app.limits.charge(Class::Stream, &Principal::Anonymous, &origin);
+    let place = match charged.and_then(|()| app.admit()) {
         Ok(place) => place,
         Err(error) => return Refusal(error).into_response(),
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let tracker = app.tasks.clone();
-    tracker.spawn(async move {
+    tracker.spawn(origin::scope(origin, async move {
         let Ok(upgraded) = upgraded.await else { return };
         let mut config = WebSocketConfig::default();
         // The default read buffer of 128 KiB per socket would cost more than all the rest of a session.
@@ -75,7 +80,7 @@ fn upgrade(app: Arc<App>, client: Client, mut request: Request) -> Response {
         socket::serve(&app, stream, client).await;
         app.functions.metrics().sync_sessions.dec();
         drop(place);
-    });
+    }));
     response.map(|()| Body::empty())
 }
 

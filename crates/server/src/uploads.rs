@@ -215,7 +215,11 @@ pub async fn save<E>(
         args["user"] = json!(user);
     }
     let media_type = accepted(app, &about.media_type)?;
-    app.functions.query_as_system("uploads:writable", args.clone()).await?;
+    let mut wish = args.clone();
+    if let Some(declared) = about.declared {
+        wish["size"] = json!(declared);
+    }
+    app.functions.query_as_system("uploads:writable", wish).await?;
     let limit = app.config.uploads.max_bytes;
     tokio::pin!(body);
     if about.declared.is_some_and(|declared| declared > limit) {

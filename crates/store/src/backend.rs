@@ -56,6 +56,13 @@ pub struct LedgerRecord {
     pub value: String,
 }
 
+/// A place in the order of answers: session and request. The default stands before all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LedgerPlace {
+    pub session: String,
+    pub request: String,
+}
+
 /// Where a log ends, and whether more may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogEnd {
@@ -124,4 +131,9 @@ pub trait Connection: Send {
     fn ledger_put(&mut self, session: &str, request: &str, record: &LedgerRecord, now_ms: u64) -> Result<(), Error>;
     /// Forgets answers older than `before_ms`; returns how many.
     fn ledger_prune(&mut self, before_ms: u64) -> Result<u64, Error>;
+    /// Forgets the answers of one principal among the `rows` answers behind `after`; returns where to go on,
+    /// or nothing at the end. Looks at every answer, so that storing one needs no further index.
+    fn ledger_forget(
+        &mut self, principal: &str, after: &LedgerPlace, rows: usize,
+    ) -> Result<Option<LedgerPlace>, Error>;
 }

@@ -13,7 +13,7 @@ use spool_protocol::{Code, Error};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Timestamp;
-use crate::backend::{CommitError, Connection, LedgerRecord, LogEnd};
+use crate::backend::{CommitError, Connection, LedgerPlace, LedgerRecord, LogEnd};
 use crate::clock::Clock;
 use crate::id::IdSource;
 use crate::limits;
@@ -49,6 +49,7 @@ pub(crate) enum Job {
     Append { log: String, expected: u64, units: u64, data: String, reply: oneshot::Sender<Result<u64, Error>> },
     OpenLog { log: String, reply: oneshot::Sender<Result<Arc<LogState>, Error>> },
     PruneLedger { before_ms: u64, reply: oneshot::Sender<Result<u64, Error>> },
+    ForgetLedger { principal: String, after: LedgerPlace, reply: oneshot::Sender<Result<Option<LedgerPlace>, Error>> },
 }
 
 /// An answer that waits for the commit.
@@ -56,6 +57,7 @@ enum Answer {
     Mutated(oneshot::Sender<Result<Committed, Error>>, Committed),
     Appended(oneshot::Sender<Result<u64, Error>>, u64),
     Pruned(oneshot::Sender<Result<u64, Error>>, u64),
+    Forgotten(oneshot::Sender<Result<Option<LedgerPlace>, Error>>, Option<LedgerPlace>),
 }
 
 impl Answer {
@@ -65,6 +67,7 @@ impl Answer {
             Answer::Mutated(reply, committed) => drop(reply.send(Ok(committed))),
             Answer::Appended(reply, end) => drop(reply.send(Ok(end))),
             Answer::Pruned(reply, count) => drop(reply.send(Ok(count))),
+            Answer::Forgotten(reply, end) => drop(reply.send(Ok(end))),
         }
     }
 
@@ -72,6 +75,7 @@ impl Answer {
         match self {
             Answer::Mutated(reply, _) => drop(reply.send(Err(error.clone()))),
             Answer::Appended(reply, _) | Answer::Pruned(reply, _) => drop(reply.send(Err(error.clone()))),
+            Answer::Forgotten(reply, _) => drop(reply.send(Err(error.clone()))),
         }
     }
 }
@@ -196,6 +200,10 @@ impl Committer {
                 let count = self.connection.ledger_prune(before_ms)?;
                 batch.answers.push(Answer::Pruned(reply, count));
             }
+            Job::ForgetLedger { principal, after, reply } => {
+                let end = self.connection.ledger_forget(&principal, &after, limits::LEDGER_STEP)?;
+                batch.answers.push(Answer::Forgotten(reply, end));
+            }
         }
         Ok(())
     }
@@ -287,6 +295,7 @@ fn refuse(job: Job, error: &Error) {
     match job {
         Job::Mutate { reply, .. } => drop(reply.send(Err(error.clone()))),
         Job::Append { reply, .. } | Job::PruneLedger { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Job::ForgetLedger { reply, .. } => drop(reply.send(Err(error.clone()))),
         Job::OpenLog { reply, .. } => drop(reply.send(Err(error.clone()))),
     }
 }

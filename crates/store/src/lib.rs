@@ -24,6 +24,7 @@ pub mod tx;
 pub use clock::{Clock, SystemClock, VirtualClock};
 pub use commit::{Committed, LedgerKey};
 pub use id::{Document, Id};
+pub use key::Part;
 pub use logs::{Chunk, Encoded, Published, Tail};
 pub use scan::{Order, Page, PaginationOpts};
 pub use schema::{Index, Schema, Table};

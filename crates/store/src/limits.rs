@@ -41,3 +41,5 @@ pub const UNFOLLOWED_LOGS: usize = 256;
 pub const LOG_READ_BYTES: usize = 256 << 10;
 /// How long a non-empty log page stays as it is for subscribers that do not move their cursor on.
 pub const LOG_PAGE_LINGER_MS: u64 = 100;
+/// Answers that one step of forgetting a principal looks at, so that nobody waits long behind it.
+pub const LEDGER_STEP: usize = 2_000;

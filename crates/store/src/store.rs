@@ -12,7 +12,7 @@ use spool_protocol::{Code, Error};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::Timestamp;
-use crate::backend::{Backend, Connection};
+use crate::backend::{Backend, Connection, LedgerPlace};
 use crate::clock::{Clock, SystemClock};
 use crate::commit::{Committed, Committer, Job, LedgerKey, MutationFn, WriteCounters};
 use crate::id::IdSource;
@@ -279,6 +279,21 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.0.writes.send(Job::PruneLedger { before_ms, reply }).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// Forgets every stored answer of a principal that asks for nothing any more, in steps between which others
+    /// write.
+    pub async fn forget_answers(&self, principal: &str) -> Result<(), Error> {
+        let mut after = LedgerPlace::default();
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let job = Job::ForgetLedger { principal: principal.to_owned(), after, reply };
+            self.0.writes.send(job).await.map_err(|_| closed())?;
+            match answer.await.map_err(|_| closed())?? {
+                Some(place) => after = place,
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn read<T: Send + 'static>(

@@ -16,7 +16,7 @@ use crate::limits;
 use crate::logs::Chunk;
 use crate::range::{BY_ID, ChangeSet, IndexName, KeyRange, LogRead, ReadSet};
 use crate::scan::{Order, Scan, seen};
-use crate::schema::Index;
+use crate::schema::{Index, Table};
 
 /// One attempt at running a function.
 pub struct Tx<'conn> {
@@ -127,23 +127,48 @@ impl<'conn> Tx<'conn> {
         }
         let keys: Vec<Vec<u8>> = T::TABLE.indexes.iter().map(|index| index_key(index, &value, &id)).collect();
         let old = self.connection.put(T::TABLE, Row { id: &id, document: &text, keys: &keys })?;
-        self.record_change::<T>(&id, old, keys);
+        self.record_change(T::TABLE, &id, old, keys);
         Ok(())
     }
 
     /// Deletes a document; one that does not exist is no error. Says whether it existed.
     pub fn delete<T: Document>(&mut self, id: &Id<T>) -> Result<bool, Error> {
+        self.erase(T::TABLE, id.as_str())
+    }
+
+    /// [`Tx::delete`] for work that is the same for every table.
+    pub fn erase(&mut self, table: &'static Table, id: &str) -> Result<bool, Error> {
         self.check_writable()?;
-        let old = self.connection.delete(T::TABLE, id.as_str())?;
+        let old = self.connection.delete(table, id)?;
         let existed = old.is_some();
         if existed {
-            self.record_change::<T>(id.as_str(), old, Vec::new());
+            self.record_change(table, id, old, Vec::new());
         }
         Ok(existed)
     }
 
-    fn record_change<T: Document>(&mut self, id: &str, old: Option<Vec<Vec<u8>>>, new: Vec<Vec<u8>>) {
-        let table = T::TABLE;
+    /// [`Tx::get`] for work that is the same for every table.
+    pub fn row(&mut self, table: &'static Table, id: &str) -> Result<Option<Value>, Error> {
+        self.reads.ranges.push(KeyRange::point((table.name, BY_ID), id.as_bytes()));
+        self.count_rows(1)?;
+        self.connection.get(table, id)?.map(|text| read(table, &text)).transpose()
+    }
+
+    /// Rows whose key in `index` begins with `values`, for work that is the same for every table.
+    pub fn rows_under(
+        &mut self, table: &'static Table, index: &'static Index, values: &[Part], limit: Limit,
+    ) -> Result<Vec<Value>, Error> {
+        let mut lo = Vec::new();
+        values.iter().for_each(|value| key::push(&mut lo, value));
+        let mut hi = lo.clone();
+        hi.push(key::END);
+        let rows = self.connection.scan(table, index, &lo, &hi, Order::Asc, limit)?;
+        self.count_rows(rows.len())?;
+        self.reads.ranges.push(KeyRange { index: (table.name, index.name), lo, hi });
+        rows.iter().map(|(_, text)| read(table, text)).collect()
+    }
+
+    fn record_change(&mut self, table: &'static Table, id: &str, old: Option<Vec<Vec<u8>>>, new: Vec<Vec<u8>>) {
         let keys = &mut self.changes.keys;
         keys.push(((table.name, BY_ID), id.as_bytes().to_vec()));
         let mut old = old.unwrap_or_default();
@@ -273,6 +298,10 @@ impl<'conn> Tx<'conn> {
 
 pub(crate) fn log_sealed() -> Error {
     Error::new(Code::LogSealed, "the log is sealed: its generation is over")
+}
+
+fn read(table: &Table, text: &str) -> Result<Value, Error> {
+    serde_json::from_str(text).map_err(|e| Error::internal(format!("stored document of {}: {e}", table.name)))
 }
 
 fn decode<T: Document>(text: &str) -> Result<T, Error> {

@@ -13,6 +13,7 @@ use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
 use crate::owned;
 use crate::principal::Principal;
+use crate::quota;
 use crate::states::{ArtifactStatus, ArtifactStep};
 use crate::tables::{
     Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, Generation, Message, Thread, VersionView,
@@ -126,6 +127,7 @@ fn pins(
 fn write_version(
     tx: &mut Tx<'_>, ctx: &CallContext, artifact: &mut Artifact, content: String, pins: Pins,
 ) -> Result<()> {
+    quota::check_storage(tx, ctx, content.len() as u64)?;
     let now = tx.now();
     artifact.version += 1;
     artifact.content_bytes = content.len() as u64;
@@ -154,6 +156,8 @@ fn write_version(
     tx.put(&content)?;
     tx.put(&version)?;
     tx.put(&*artifact)?;
+    let thread = tx.get(&artifact.thread_id)?.ok_or_else(|| Error::not_found("thread"))?;
+    quota::add_storage(tx, &thread.user_id, version.content_bytes)?;
     tell(tx, artifact, pins.generation)
 }
 

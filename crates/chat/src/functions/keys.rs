@@ -7,8 +7,10 @@ use spool_store::{Id, Order, Tx};
 
 use super::Nothing;
 use super::credentials::{check_hash, end};
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
+use crate::tables::audit::Outcome;
 use crate::tables::{Credential, CredentialKind, KeyView, User, UserKind, credential};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,7 +26,7 @@ pub struct Create {
 }
 
 /// `keys:create`: a key with an account of its own.
-pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyView> {
+pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<KeyView> {
     check_hash("secretHash", &args.secret_hash)?;
     check_count("scopes", args.scopes.len(), limits::TAGS)?;
     for (at, scope) in args.scopes.iter().enumerate() {
@@ -59,6 +61,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
         address: None,
     };
     tx.put(&key)?;
+    audit::record(tx, ctx, "key.create", key.id.as_str(), Outcome::Done)?;
     Ok(KeyView::from(&key))
 }
 
@@ -79,7 +82,11 @@ pub struct Revoke {
 }
 
 /// `keys:revoke`: for good; a second time changes nothing.
-pub fn revoke(tx: &mut Tx<'_>, _ctx: &CallContext, args: Revoke) -> Result<()> {
+pub fn revoke(tx: &mut Tx<'_>, ctx: &CallContext, args: Revoke) -> Result<()> {
     let key = tx.get(&args.key_id)?.filter(|key| key.kind == CredentialKind::Service);
-    end(tx, key.ok_or_else(|| Error::not_found("key"))?)
+    let key = key.ok_or_else(|| Error::not_found("key"))?;
+    if key.revoked_at.is_none() {
+        audit::record(tx, ctx, "key.revoke", key.id.as_str(), Outcome::Done)?;
+    }
+    end(tx, key)
 }

@@ -48,6 +48,7 @@ pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Id<Thr
     }
     quota::check_thread(tx, ctx)?;
     let (title, source) = named(ctx, args.title)?;
+    quota::check_thread(tx, ctx)?;
     let mut thread = Thread::new(tx, &user, title, source);
     thread.model = args.model;
     thread.context = args.context;
@@ -55,6 +56,7 @@ pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Id<Thr
     thread.external_id = args.external_id;
     thread.worker_id = args.worker_id;
     tx.put(&thread)?;
+    quota::add_thread(tx, &user)?;
     Ok(thread.id)
 }
 
@@ -195,7 +197,8 @@ pub(crate) fn set_status(thread: &mut Thread, step: ThreadStep) -> Result<()> {
     Ok(())
 }
 
-/// `threads:getOrCreateDefault`: the unique index makes a second one impossible.
+/// `threads:getOrCreateDefault`: the unique index makes a second one impossible. Everybody may have one, so
+/// the limit of threads is not asked; it counts all the same.
 pub fn get_or_create_default(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing) -> Result<Id<Thread>> {
     let user = ctx.user()?.clone();
     if let Some(existing) = find_default(tx, &user)? {
@@ -204,8 +207,9 @@ pub fn get_or_create_default(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing)
     quota::check_thread(tx, ctx)?;
     let mut thread = Thread::new(tx, &user, ctx.settings.default_title.clone(), TitleSource::Placeholder);
     thread.is_default = true;
-    thread.default_of = Some(user);
+    thread.default_of = Some(user.clone());
     tx.put(&thread)?;
+    quota::add_thread(tx, &user)?;
     Ok(thread.id)
 }
 

@@ -73,6 +73,7 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     check_version(&thread, args.history_version)?;
     check_bytes("role", args.role.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     workers::check_ready(tx, &thread)?;
+    quota::check_tokens(tx, ctx)?;
     let queued = must_wait(tx, ctx, &thread, args.if_busy)?;
     quota::check_message(tx, ctx)?;
 
@@ -195,6 +196,7 @@ fn again(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry, step: MessageStep) -> 
     // Refuse before anything is chosen: the step says whether the answer failed.
     message.status.step(step)?;
     quota::check_message(tx, ctx)?;
+    quota::check_tokens(tx, ctx)?;
     let model = args.model.or_else(|| message.model.clone());
     workers::check_ready(tx, &thread)?;
     let choice = Begin::of(tx, ctx, &thread, model, args.role.as_deref())?;

@@ -16,6 +16,7 @@ use crate::limits::{self, check_bytes, check_count};
 use crate::owned;
 use crate::parts::Part;
 use crate::principal::Principal;
+use crate::quota;
 use crate::tables::{Thread, Upload, UploadView, User, upload};
 
 /// What a file is called that has no usable name.
@@ -47,7 +48,7 @@ pub struct Created {
 }
 
 /// `uploads:create`
-pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<Created> {
+pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Created> {
     let thread = writable(tx, args.user.as_ref(), &args.thread_id)?;
     if let Some(request) = &args.request_id {
         check_bytes("requestId", request, limits::NAME_BYTES)?;
@@ -58,6 +59,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<Creat
     }
     let live = tx.query::<Upload>(upload::BY_THREAD).eq(&thread.id).eq(None::<u64>);
     check_count("uploads of the thread", live.take(limits::THREAD_UPLOADS)?.len() + 1, limits::THREAD_UPLOADS)?;
+    quota::check_storage(tx, &for_whom(ctx, args.user.as_ref()), args.size)?;
     if tx.get(&args.id)?.is_some() {
         return Err(Error::internal("an id was given to two uploads"));
     }
@@ -76,7 +78,14 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<Creat
         deleted_at: None,
     };
     tx.put(&upload)?;
+    quota::add_storage(tx, &upload.user_id, upload.size)?;
     Ok(Created { upload: upload.into(), created: true })
+}
+
+/// The server stores the row; the limits are those of whoever uploads.
+fn for_whom(ctx: &CallContext, user: Option<&Id<User>>) -> CallContext {
+    let principal = user.map_or_else(|| ctx.principal.clone(), |user| Principal::User { user: user.clone() });
+    CallContext { principal, ..ctx.clone() }
 }
 
 fn repeated(earlier: Upload, sha256: &str) -> Result<Created> {
@@ -92,11 +101,14 @@ fn repeated(earlier: Upload, sha256: &str) -> Result<Created> {
 pub struct Writable {
     pub thread_id: Id<Thread>,
     pub user: Option<Id<User>>,
+    /// How long the file will be, if that is known.
+    pub size: Option<u64>,
 }
 
 /// `uploads:writable`: refuses before any byte is taken what [`create`] would refuse after.
-pub fn check_writable(tx: &mut Tx<'_>, _ctx: &CallContext, args: Writable) -> Result<()> {
-    writable(tx, args.user.as_ref(), &args.thread_id).map(drop)
+pub fn check_writable(tx: &mut Tx<'_>, ctx: &CallContext, args: Writable) -> Result<()> {
+    writable(tx, args.user.as_ref(), &args.thread_id)?;
+    quota::check_storage(tx, &for_whom(ctx, args.user.as_ref()), args.size.unwrap_or(0))
 }
 
 fn writable(tx: &mut Tx<'_>, user: Option<&Id<User>>, id: &Id<Thread>) -> Result<Thread> {
@@ -211,15 +223,21 @@ pub fn everyone(tx: &mut Tx<'_>, _ctx: &CallContext, args: Everyone) -> Result<P
 fn mark(tx: &mut Tx<'_>, mut upload: Upload) -> Result<()> {
     upload.deleted_at = Some(tx.now());
     upload.request_id = None; // the same request makes a new file
-    tx.put(&upload)
+    tx.put(&upload)?;
+    quota::release_storage(tx, &upload.user_id, upload.size)
 }
 
-/// Marks up to `limit` files of a thread that is being purged. Says how many.
-pub(super) fn mark_some(tx: &mut Tx<'_>, thread: &Thread, limit: usize) -> Result<usize> {
-    let live = tx.query::<Upload>(upload::BY_THREAD).eq(&thread.id).eq(None::<u64>).take(limit)?;
-    let marked = live.len();
-    live.into_iter().try_for_each(|upload| mark(tx, upload))?;
-    Ok(marked)
+/// Marks a file whose owner is being removed. Says whether it was not marked before.
+pub(crate) fn mark_one(tx: &mut Tx<'_>, id: &Id<Upload>) -> Result<bool> {
+    match tx.get(id)?.filter(|upload| upload.deleted_at.is_none()) {
+        Some(upload) => mark(tx, upload).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Whether bytes of removed files of this user may still be there.
+pub(super) fn has_marked(tx: &mut Tx<'_>, user: &Id<User>) -> Result<bool> {
+    Ok(tx.query::<Upload>(upload::BY_USER).eq(user).ge(0_u64).first()?.is_some())
 }
 
 /// Marks the files that these parts of a thread show: their messages are removed.

@@ -5,9 +5,12 @@ use serde::Deserialize;
 use spool_protocol::Result;
 use spool_store::{Id, Tx};
 
-use super::Nothing;
+use super::{Nothing, account};
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
+use crate::principal::Principal;
+use crate::tables::audit::Outcome;
 use crate::tables::{User, UserKind, UserView, user};
 
 /// `users:me`
@@ -25,16 +28,24 @@ pub struct Provision {
     pub email: Option<String>,
     pub name: Option<String>,
     pub picture: Option<String>,
+    /// When the token was issued that says so, in milliseconds since the Unix epoch; 0 if it does not say.
+    #[serde(default)]
+    pub issued_ms: u64,
 }
 
 /// `users:provision`: the row of a verified identity, made by its first call. Claims that changed are
 /// kept, claims that are missing change nothing.
-pub fn provision(tx: &mut Tx<'_>, _ctx: &CallContext, args: Provision) -> Result<Id<User>> {
+pub fn provision(tx: &mut Tx<'_>, ctx: &CallContext, args: Provision) -> Result<Id<User>> {
     for (field, text) in [("issuer", &args.issuer), ("subject", &args.subject)] {
         check_bytes(field, text, limits::TITLE_BYTES)?;
     }
     let now = tx.now();
     let found = tx.query::<User>(user::BY_IDENTITY).eq(args.issuer.as_str()).eq(args.subject.as_str()).first()?;
+    if found.as_ref().is_some_and(|user| user.leaving_at.is_some())
+        || account::has_left(tx, &args.issuer, &args.subject, args.issued_ms)?
+    {
+        return Err(account::departed());
+    }
     let Some(mut user) = found else {
         let user = User {
             email: args.email,
@@ -43,6 +54,8 @@ pub fn provision(tx: &mut Tx<'_>, _ctx: &CallContext, args: Provision) -> Result
             ..User::new(tx, args.issuer, args.subject, args.kind)
         };
         tx.put(&user)?;
+        let joined = CallContext { principal: Principal::User { user: user.id.clone() }, ..ctx.clone() };
+        audit::record(tx, &joined, "user.join", user.id.as_str(), Outcome::Done)?;
         return Ok(user.id);
     };
     let before = user.clone();

@@ -6,9 +6,9 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, approvals, artifacts, credentials, driver, external, generations, guests, keys, listing, machines,
-    messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, threads, turns, uploads,
-    users, workers,
+    Nothing, account, approvals, artifacts, audit, credentials, driver, external, generations, guests, keys, listing,
+    machines, messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, threads, turns,
+    uploads, usage, users, workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -70,6 +70,28 @@ pub static FUNCTIONS: &[Function] = functions![
         "Whether a guest was without activity for the time of retention.";
     "guests:expire": Mutation System guests::expire, guests::Expire => crate::functions::Deleted,
         "Removes guests without activity, in bounded steps.";
+    "usage:me": Query User usage::me, Nothing => usage::UsageView,
+        "What the caller has used this month and has now, beside the limits.";
+    "account:deleteMyAccount": Action User account::leave, account::DeleteMyAccount => account::AccountDeleted,
+        "Deletes the caller's account with every row and file that belongs to it. Nothing of it comes back.";
+    "account:leave": Mutation System account::leave, account::Leave => (),
+        "Marks an account for its erasure: nobody writes for it any more.";
+    "account:erase": Mutation System account::erase, account::Erase => account::Erased,
+        "Erases what belongs to an account that is marked, in bounded steps.";
+    "account:abandoned": Query System account::abandoned, Nothing => Option<spool_store::Id<crate::tables::User>>,
+        "An account whose erasure nobody is at.";
+    "account:departed": Query System account::recently_departed, Nothing => Vec<String>,
+        "Hashes of the users who left lately.";
+    "account:forget": Mutation System account::forget, account::Forget => crate::functions::Deleted,
+        "Forgets departures of which no token can be good any more.";
+    "audit:mine": Query User audit::mine, audit::ListPage => spool_store::Page<crate::tables::audit::AuditView>,
+        "What the caller did to rights and data, and was refused, newest first.";
+    "audit:list": Query System audit::list, audit::ListPage => spool_store::Page<crate::tables::audit::AuditView>,
+        "The whole audit trail, newest first.";
+    "audit:note": Mutation System audit::note, audit::Note => (),
+        "Adds what was seen at the boundary.";
+    "audit:prune": Mutation System audit::prune, audit::Prune => crate::functions::Deleted,
+        "Removes old entries of the audit trail, in bounded steps.";
 
     "threads:create": Mutation User threads::create, threads::Create => spool_store::Id<crate::tables::Thread>,
         "Makes a thread and returns its id. An externalId that the caller used before gives the same thread.";

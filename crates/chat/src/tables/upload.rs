@@ -33,15 +33,17 @@ pub struct Upload {
     pub deleted_at: Option<u64>,
 }
 
-static INDEXES: [Index; 3] = [
+static INDEXES: [Index; 4] = [
     Index::new("by_thread", &["threadId", "deletedAt"]),
     Index::unique("by_request", &["threadId", "requestId"]),
     Index::new("by_deletion", &["deletedAt"]),
+    Index::new("by_user", &["userId", "deletedAt"]),
 ];
 pub static TABLE: Table = Table { name: "uploads", prefix: "upl", indexes: &INDEXES };
 pub static BY_THREAD: &Index = &INDEXES[0];
 pub static BY_REQUEST: &Index = &INDEXES[1];
 pub static BY_DELETION: &Index = &INDEXES[2];
+pub static BY_USER: &Index = &INDEXES[3];
 
 impl Document for Upload {
     const TABLE: &'static Table = &TABLE;

@@ -62,6 +62,9 @@ pub struct User {
     /// Messages of one day, where there is a quota of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spent: Option<Spent>,
+    /// The account is being deleted; when its erasure was last at work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving_at: Option<u64>,
 }
 
 /// What a user sent on one day.
@@ -73,12 +76,13 @@ pub struct Spent {
     pub messages: u64,
 }
 
-static INDEXES: [Index; 5] = [
+static INDEXES: [Index; 6] = [
     Index::unique("by_identity", &["issuer", "subject"]),
     Index::new("by_seen", &["seenAt"]),
     Index::new("by_moving", &["movingSince"]),
     Index::new("by_claim", &["claimedAt"]),
     Index::new("by_admin", &["isAdmin", "createdAt"]),
+    Index::new("by_leaving", &["leavingAt"]),
 ];
 pub static TABLE: Table = Table { name: "users", prefix: "usr", indexes: &INDEXES };
 pub static BY_IDENTITY: &Index = &INDEXES[0];
@@ -86,6 +90,7 @@ pub static BY_SEEN: &Index = &INDEXES[1];
 pub static BY_MOVING: &Index = &INDEXES[2];
 pub static BY_CLAIM: &Index = &INDEXES[3];
 pub static BY_ADMIN: &Index = &INDEXES[4];
+pub static BY_LEAVING: &Index = &INDEXES[5];
 
 impl Document for User {
     const TABLE: &'static Table = &TABLE;
@@ -118,6 +123,7 @@ impl User {
             claimed_at: None,
             moving_since: None,
             spent: None,
+            leaving_at: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{append, consent, events_of, message_of, start};
 use crate::context::CallContext;
 use crate::limits;
 use crate::parts::{self, Fold, Part};
+use crate::quota;
 use crate::states::WorkerApproval;
 use crate::states::{GenerationStatus, GenerationStep, MessageStatus, MessageStep};
 use crate::tables::{Generation, Thread};
@@ -118,6 +119,9 @@ fn end_one(tx: &mut Tx<'_>, thread: &mut Thread, mut generation: Generation, mut
     }
     generation.provider = ending.provider.or(generation.provider);
     tx.put(&generation)?;
+    if let Some(usage) = &generation.usage {
+        quota::add_tokens(tx, &generation.user_id, usage)?;
+    }
 
     let mut message = message_of(tx, &generation)?;
     message.status = message.status.step(MessageStep::Finish(ending.status))?;

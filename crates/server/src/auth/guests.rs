@@ -62,7 +62,7 @@ impl Door {
             let reset = hour.began_ms + HOUR_MS;
             let message = "Too many new guests from this address. Sign in, or come back later.";
             let error = Error::new(Code::QuotaExceeded, message).with("quota", "new_guests").with("limit", limit);
-            return Err(error.with("resetAt", reset).with("retryAfterMs", reset - now));
+            return Err(error.with("resetsAt", reset).with("retryAfterMs", reset - now));
         }
         hour.guests += 1;
         Ok(())
@@ -201,8 +201,7 @@ mod tests {
         door.count("::ffff:192.0.2.1".parse().unwrap()).unwrap();
         let refused = door.count(here).unwrap_err();
         assert_eq!(refused.code, Code::QuotaExceeded);
-        let data =
-            json!({ "quota": "new_guests", "limit": 2, "resetAt": 1_700_000_000_000_u64 + HOUR_MS, "retryAfterMs": 1 });
+        let data = json!({ "quota": "new_guests", "limit": 2, "resetsAt": 1_700_000_000_000_u64 + HOUR_MS, "retryAfterMs": 1 });
         assert_eq!(refused.data.unwrap(), data);
         door.count(there).unwrap();
         clock.advance_ms(1);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use spool_protocol::Error;
@@ -11,13 +11,11 @@ use spool_protocol::Error;
 use super::{Body, Caller, Refusal};
 use crate::app::App;
 use crate::config::sign_in::SignUp;
-use crate::connections::Peer;
+use crate::origin;
 
 /// `POST /api/auth/guest` → `{token, userId}`. With a guest's token it renews that guest.
-pub async fn guest(
-    State(app): State<Arc<App>>, Caller(known): Caller, Extension(Peer(address)): Extension<Peer>,
-) -> Result<Json<Value>, Refusal> {
-    let (token, user) = app.auth.guest(&known, address).await.map_err(Refusal)?;
+pub async fn guest(State(app): State<Arc<App>>, Caller(known): Caller) -> Result<Json<Value>, Refusal> {
+    let (token, user) = app.auth.guest(&known, origin::current().address).await.map_err(Refusal)?;
     Ok(Json(json!({ "token": token, "userId": user.as_str() })))
 }
 

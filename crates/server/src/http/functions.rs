@@ -20,6 +20,8 @@ use spool_protocol::{Code, Error};
 use super::{Body, Caller, Parameters, Refusal};
 use crate::app::App;
 use crate::functions::find;
+use crate::limits::Class;
+use crate::origin;
 
 /// Queries in one `query_batch`.
 const BATCH_QUERIES: usize = 100;
@@ -168,7 +170,11 @@ pub async fn query_batch(State(app): State<Arc<App>>, Caller(caller): Caller, Bo
     }
     let ts = app.functions.store().pin().await.map_err(Refusal)?;
     let mut results = Vec::with_capacity(batch.queries.len());
-    for call in &batch.queries {
+    for (at, call) in batch.queries.iter().enumerate() {
+        if at > 0 {
+            // The request itself has counted as one.
+            app.limits.charge(Class::Read, &caller.principal, &origin::current()).map_err(Refusal)?;
+        }
         let result = match decode_args(&call.args) {
             Ok(args) => app.functions.query_at(ts, &call.path, &caller.principal, args).await,
             Err(error) => Err(error),

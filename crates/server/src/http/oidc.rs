@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use ::http::StatusCode;
 use ::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use ::http::{Extensions, StatusCode};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 
@@ -40,11 +40,10 @@ pub async fn start(
 /// `GET /api/auth/oidc/<id>/callback`: back from the provider.
 pub async fn callback(
     State(app): State<Arc<App>>, Path(id): Path<String>, Query(query): Parameters, headers: HeaderMap,
-    extensions: Extensions,
 ) -> Response {
     // Whatever this ends in, the same callback does not work twice.
     let forgotten = cookie(&app, "", 0);
-    match complete(&app, &id, &query, &headers, &extensions).await {
+    match complete(&app, &id, &query, &headers).await {
         Ok((return_to, session)) => redirect(&return_to, [session, forgotten]),
         Err(failure) => ended(failure, [forgotten]),
     }
@@ -52,7 +51,7 @@ pub async fn callback(
 
 /// Where to go now, and the cookie of the session.
 async fn complete(
-    app: &Arc<App>, id: &str, query: &[(String, String)], headers: &HeaderMap, extensions: &Extensions,
+    app: &Arc<App>, id: &str, query: &[(String, String)], headers: &HeaderMap,
 ) -> Result<(String, String), Failure> {
     let state = find(query, "state").unwrap_or_default();
     let kept = sign_in::cookie::value(headers, COOKIE);
@@ -67,7 +66,7 @@ async fn complete(
         Failure::ServerError
     };
     let user = app.auth.user(&claims).await.map_err(failed)?;
-    let client = Client::of(headers, extensions);
+    let client = Client::of(headers);
     let opened = sign_in::open_session(app, &client, &user, Proof::Provider(id)).await;
     let (_, session) = opened.map_err(|Refusal(error)| failed(error))?;
     Ok((pending.return_to, session))

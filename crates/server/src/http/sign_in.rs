@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use ::http::Extensions;
 use ::http::header::{self, HeaderMap, HeaderValue};
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
@@ -27,7 +26,7 @@ use crate::auth::passwords::check;
 use crate::auth::random_token;
 use crate::auth::throttle::Key;
 use crate::config::sign_in::SignUp;
-use crate::connections::Peer;
+use crate::origin;
 
 pub mod cookie;
 mod forgot;
@@ -58,11 +57,11 @@ pub struct Client {
 
 impl Client {
     /// Whoever sent a request, who was no guest.
-    pub fn of(headers: &HeaderMap, extensions: &Extensions) -> Self {
+    pub fn of(headers: &HeaderMap) -> Self {
         let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         Self {
             secret: cookie::read(headers),
-            address: cookie::network(extensions.get::<Peer>().copied()),
+            address: cookie::network(origin::current().address),
             user_agent: user_agent.map(str::to_owned),
             guest: None,
         }
@@ -85,7 +84,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
         }
         let known = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let guest = app.auth.claimable(known).await.map_err(Refusal)?;
-        let client = Client { guest, ..Client::of(&parts.headers, &parts.extensions) };
+        let client = Client { guest, ..Client::of(&parts.headers) };
         let bytes = super::received::whole(Request::from_parts(parts, body), BODY_BYTES).await.map_err(Refusal)?;
         let body = if bytes.is_empty() { &b"{}"[..] } else { &bytes[..] };
         // The parser's own words may repeat a password.

@@ -1,6 +1,9 @@
 //! The web UI, embedded in the binary. Unknown paths get its page: the UI routes by itself.
 
+use std::sync::Arc;
+
 use ::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -8,28 +11,32 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use spool_protocol::{Code, Error};
 
 use super::Refusal;
+use super::headers::page_policy;
+use crate::app::App;
 
 #[derive(RustEmbed)]
 #[folder = "../../web/dist"]
 struct Built;
 
-/// Nothing from elsewhere, and no inline script. Styles inline: the markdown renderer sets some.
-const CONTENT_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
-    connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'";
+const UNBUILT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 
-pub async fn page(uri: Uri, headers: HeaderMap) -> Response {
+pub async fn page(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Response {
+    let policy = page_policy(&app.config);
     let path = uri.path().trim_start_matches('/');
     if let Some(file) = Built::get(path).filter(|_| !path.is_empty()) {
-        return serve(path, &file, &headers);
+        return serve(path, &file, &headers, &policy);
     }
     let last = path.rsplit('/').next().unwrap_or_default();
     if last.contains('.') || path.starts_with("api/") || path.starts_with("v1/") {
         return Refusal(Error::new(Code::NotFound, format!("there is nothing at {}", uri.path()))).into_response();
     }
     match Built::get("index.html") {
-        Some(file) if path.starts_with("s/") => unlisted(serve("index.html", &file, &headers)),
-        Some(file) => serve("index.html", &file, &headers),
-        None => (StatusCode::OK, Html(include_str!("unbuilt.html"))).into_response(),
+        Some(file) if path.starts_with("s/") => unlisted(serve("index.html", &file, &headers, &policy)),
+        Some(file) => serve("index.html", &file, &headers, &policy),
+        // It has a style of its own, and shows nothing of anybody.
+        None => {
+            ([(header::CONTENT_SECURITY_POLICY, UNBUILT_POLICY)], Html(include_str!("unbuilt.html"))).into_response()
+        }
     }
 }
 
@@ -40,10 +47,12 @@ fn unlisted(mut response: Response) -> Response {
     response
 }
 
-fn serve(path: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response {
+fn serve(path: &str, file: &EmbeddedFile, headers: &HeaderMap, policy: &str) -> Response {
     let tag = format!("\"{}\"", BASE64.encode(&file.metadata.sha256_hash()[..12]));
     if headers.get(header::IF_NONE_MATCH).is_some_and(|seen| seen.as_bytes() == tag.as_bytes()) {
-        return StatusCode::NOT_MODIFIED.into_response();
+        // The browser keeps the page that it has, under the policy that this answer names.
+        let policy = (header::CONTENT_SECURITY_POLICY, policy.to_owned());
+        return (StatusCode::NOT_MODIFIED, [policy]).into_response();
     }
     // The build puts a digest into the names under assets/, so those never change.
     let fresh = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
@@ -54,9 +63,7 @@ fn serve(path: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response {
         (header::CONTENT_TYPE, kind.essence_str()),
         (header::CACHE_CONTROL, fresh),
         (header::ETAG, tag.as_str()),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, policy),
     ] {
         if let Ok(value) = HeaderValue::from_str(value) {
             set.insert(name, value);

@@ -21,7 +21,7 @@ use spool_store::Id;
 use tokio::io::AsyncReadExt as _;
 
 use super::durable::signed_by;
-use super::{Caller, Parameters, Refusal};
+use super::{Caller, Parameters, Refusal, boundary};
 use crate::app::App;
 use crate::uploads::{About, save};
 
@@ -82,7 +82,7 @@ async fn respond(app: Arc<App>, id: String, params: Vec<(String, String)>, heade
             Some(user) => Arc::new(Principal::User { user: Id::parse(user)? }),
             None => {
                 let caller = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-                app.auth.from_header(caller).await?.principal
+                boundary::identify(&app, caller).await?.principal
             }
         };
         app.functions.query("uploads:get", &principal, json!({ "uploadId": id })).await?

@@ -5,7 +5,7 @@
 //! but no Transition is built until all answers are out, because a client must hear its mutation's
 //! answer before it sees the effects.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,14 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use sha2::{Digest as _, Sha256};
 use spool_chat::Principal;
+use spool_chat::functions::account::departed;
+use spool_chat::tables::departure::hash_of_user;
 use spool_protocol::convex::client::{Authenticate, Call, ClientMessage, Connect, TokenType};
 use spool_protocol::convex::value::decode_args;
 use spool_protocol::convex::{decode_ts, server};
 use spool_protocol::{Code, Error};
 use spool_store::{Committed, LedgerKey};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
@@ -32,6 +34,8 @@ use super::session::{OutOfStep, Session};
 use crate::app::App;
 use crate::auth::Identity;
 use crate::auth::revocation::Guard;
+use crate::limits::Class;
+use crate::origin;
 
 /// Silence after which the client is pinged; npm gives up after 60 s, the Rust client after 30 s.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -52,6 +56,8 @@ const BURST_PAUSE: Duration = Duration::from_millis(5);
 const BURST: usize = 256;
 /// Senseless frames after which a client is sent away.
 const SENSELESS: u32 = 16;
+/// Requests refused for their number, one after another, after which a client is sent away.
+const REFUSED: u32 = 100;
 /// Text above this size goes to npm clients in chunks, to others in fragments of it.
 const CHUNK_BYTES: usize = 4 << 20;
 
@@ -96,6 +102,8 @@ struct Connection<'app> {
     /// The client has had another connection before.
     reconnected: bool,
     senseless: u32,
+    /// Requests refused one after another because there were too many.
+    refused: u32,
     heard_at: Instant,
     spoke_at: Instant,
 }
@@ -117,6 +125,7 @@ pub async fn serve(app: &App, socket: Socket, client: Client) {
         stale: false,
         reconnected: false,
         senseless: 0,
+        refused: 0,
         heard_at: now,
         spoke_at: now,
     };
@@ -136,7 +145,9 @@ pub async fn serve(app: &App, socket: Socket, client: Client) {
 impl Connection<'_> {
     async fn run(&mut self) -> Result<(), End> {
         let wake = Arc::clone(&self.session.wake);
+        let mut departures = self.app.auth.departures();
         loop {
+            self.end_if_departed(&mut departures).await?;
             let ping_at = self.spoke_at + PING_EVERY;
             tokio::select! {
                 frame = self.socket.next() => {
@@ -148,6 +159,7 @@ impl Connection<'_> {
                 Some((request, result)) = self.actions.next(), if !self.actions.is_empty() => {
                     self.answer_action(request, result).await?;
                 }
+                Ok(()) = departures.changed() => {}
                 () = sleep_until(ping_at) => self.ping().await?,
                 why = self.guard.ended() => return self.expire(why).await,
                 () = self.app.shutdown.cancelled() => {
@@ -166,6 +178,17 @@ impl Connection<'_> {
         self.send(server::auth_error(&told, version, false)).await?;
         let reason = if why.code == Code::Revoked { "AuthRevoked" } else { "AuthExpired" };
         Err(End::Close(CloseCode::Normal, reason.into()))
+    }
+
+    /// Ends once the user's account is deleted, but not before an action has said so.
+    async fn end_if_departed(&mut self, departures: &mut watch::Receiver<HashSet<String>>) -> Result<(), End> {
+        let Principal::User { user } = &*self.session.identity.principal else { return Ok(()) };
+        if !self.actions.is_empty() || !departures.borrow().contains(&hash_of_user(user)) {
+            return Ok(());
+        }
+        let version = self.session.identity_version();
+        self.send(server::auth_error(&departed(), version, false)).await?;
+        Err(End::Close(CloseCode::Normal, "AuthRevoked".into()))
     }
 
     async fn ping(&mut self) -> Result<(), End> {
@@ -219,7 +242,13 @@ impl Connection<'_> {
         };
         match message {
             ClientMessage::Connect(connect) => self.connect(connect).await,
-            ClientMessage::ModifyQuerySet(change) => Ok(self.session.modify(change)?),
+            ClientMessage::ModifyQuerySet(change) => {
+                // A query set cannot be refused in part, so this is the end of the connection.
+                for _ in &change.modifications {
+                    self.charge(Class::Read).map_err(|_| flooded())?;
+                }
+                Ok(self.session.modify(change)?)
+            }
             ClientMessage::Mutation(call) => self.queue_mutation(call),
             ClientMessage::Action(call) => self.start_action(call).await,
             ClientMessage::Authenticate(message) => self.authenticate(message).await,
@@ -262,7 +291,9 @@ impl Connection<'_> {
             let error = Error::new(Code::Overloaded, format!("one client may run {ACTIONS} actions at a time"));
             return self.answer_action(request, Err(error)).await;
         }
-        let args = no_component(&call).and_then(|()| decode_args(&call.args));
+        let charged = self.charge(Class::Write);
+        self.check_flood()?;
+        let args = charged.and_then(|()| no_component(&call)).and_then(|()| decode_args(&call.args));
         let principal = Arc::clone(&self.session.identity.principal);
         let actions = self.app.actions.clone();
         self.actions.push(Box::pin(async move {
@@ -285,6 +316,8 @@ impl Connection<'_> {
         match identity {
             Ok(identity) => {
                 self.guard = self.app.auth.revocations().guard(&identity);
+                let facts = &origin::current().facts;
+                self.app.functions.denials().note_key(&identity.principal, facts, self.app.clock.now_ms());
                 Ok(self.session.authenticate(message.base_version, identity)?)
             }
             // The token may be good, so the client must not drop it, as it does after an AuthError: it comes
@@ -293,6 +326,9 @@ impl Connection<'_> {
                 Err(End::Close(CloseCode::Again, "IssuerUnavailable".into()))
             }
             Err(error) => {
+                let origin = origin::current();
+                self.app.functions.denials().note_refused(&origin.facts, self.app.clock.now_ms(), &error);
+                self.app.limits.refuse(&origin).map_err(|_| flooded())?;
                 // Nothing behind it in the burst may run, least of all as anonymous: stop reading.
                 self.waiting.clear();
                 self.send(server::auth_error(&error, message.base_version, true)).await?;
@@ -328,6 +364,7 @@ impl Connection<'_> {
                 let Some(next) = self.waiting.pop_front() else { break };
                 let request = next.call.request_id;
                 let answer = self.submit(next).await;
+                self.check_flood()?;
                 self.in_flight.push_back((request, answer));
             }
             while let Some((request, answer)) = first_answer(&mut self.in_flight).now_or_never() {
@@ -353,7 +390,8 @@ impl Connection<'_> {
     }
 
     async fn submit(&mut self, Waiting { call, principal }: Waiting) -> oneshot::Receiver<Answer> {
-        let submitted = match no_component(&call).and_then(|()| decode_args(&call.args)) {
+        let charged = self.charge(Class::Write);
+        let submitted = match charged.and_then(|()| no_component(&call)).and_then(|()| decode_args(&call.args)) {
             Ok(args) => {
                 let ledger = LedgerKey {
                     session: self.session_id.clone().unwrap_or_default(),
@@ -369,6 +407,19 @@ impl Connection<'_> {
             let _ = reply.send(Err(error));
             answer
         })
+    }
+
+    /// Counts a request of this client for whom it is.
+    fn charge(&mut self, class: Class) -> Result<(), Error> {
+        let origin = origin::current();
+        let charged = self.app.limits.charge(class, &self.session.identity.principal, &origin);
+        self.refused = if charged.is_err() { self.refused + 1 } else { 0 };
+        charged
+    }
+
+    /// A client that does not hear that it asks too much is sent away.
+    fn check_flood(&self) -> Result<(), End> {
+        if self.refused > REFUSED { Err(flooded()) } else { Ok(()) }
     }
 
     async fn answer_mutation(&mut self, request: u32, answer: Answer) -> Result<(), End> {
@@ -453,6 +504,11 @@ async fn first_answer(in_flight: &mut VecDeque<(u32, oneshot::Receiver<Answer>)>
     let answer = answer.await.unwrap_or_else(|_| Err(Error::new(Code::Overloaded, "the server is shutting down")));
     in_flight.pop_front();
     (request, answer)
+}
+
+/// The first word is one that official clients know, and come back after a while.
+fn flooded() -> End {
+    End::Close(CloseCode::Again, "TooManyConcurrentRequests: rate_limited".into())
 }
 
 fn no_component(call: &Call) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags, OptionalExtension, pa
 use spool_protocol::{Code, Error};
 
 use self::journal::Journal;
-use super::{Backend, CommitError, Connection, LedgerRecord, Limit, LogEnd, OldKeys, Removed, Row};
+use super::{Backend, CommitError, Connection, LedgerPlace, LedgerRecord, Limit, LogEnd, OldKeys, Removed, Row};
 use crate::Timestamp;
 use crate::logs::Chunk;
 use crate::scan::Order;
@@ -451,6 +451,31 @@ impl Connection for SqliteConnection {
     fn ledger_prune(&mut self, before_ms: u64) -> Result<u64, Error> {
         let deleted = self.run("DELETE FROM _ledger WHERE created_ms < ?1", [before_ms.cast_signed()])?;
         Ok(deleted as u64)
+    }
+
+    fn ledger_forget(
+        &mut self, principal: &str, after: &LedgerPlace, rows: usize,
+    ) -> Result<Option<LedgerPlace>, Error> {
+        let LedgerPlace { session, request } = after;
+        let last = "SELECT session, request FROM _ledger WHERE (session, request) > (?1, ?2)
+            ORDER BY session, request LIMIT 1 OFFSET ?3";
+        let read = |row: &rusqlite::Row<'_>| Ok(LedgerPlace { session: row.get(0)?, request: row.get(1)? });
+        let mut statement = self.sqlite.prepare_cached(last).map_err(|e| map(&e))?;
+        let skipped = i64::try_from(rows).unwrap_or(i64::MAX).max(1) - 1;
+        let end = statement.query_row(params![session, request, skipped], read).optional().map_err(|e| map(&e))?;
+        drop(statement);
+        match &end {
+            Some(end) => self.run(
+                "DELETE FROM _ledger WHERE (session, request) > (?1, ?2) AND (session, request) <= (?3, ?4)
+                    AND principal = ?5",
+                params![session, request, end.session, end.request, principal],
+            )?,
+            None => self.run(
+                "DELETE FROM _ledger WHERE (session, request) > (?1, ?2) AND principal = ?3",
+                params![session, request, principal],
+            )?,
+        };
+        Ok(end)
     }
 }
 

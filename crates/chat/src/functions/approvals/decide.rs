@@ -7,6 +7,7 @@ use spool_protocol::{ApprovalKind, ApprovalStatus, Code, Error, Result};
 use spool_store::{Id, Tx};
 
 use super::super::artifacts;
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
 use crate::owned;
@@ -14,6 +15,7 @@ use crate::parts;
 use crate::principal::Principal;
 use crate::states::approval::already_resolved;
 use crate::states::{ApprovalStep, ArtifactStatus};
+use crate::tables::audit::Outcome;
 use crate::tables::{Approval, ApprovalView, Artifact, Thread, User, approval};
 use crate::turn;
 
@@ -59,6 +61,8 @@ pub fn decide(tx: &mut Tx<'_>, ctx: &CallContext, args: Decide) -> Result<Approv
     approval.resolved_by = Some(person);
     turn::resolve(tx, &mut approval, step)?;
     turn::stop_waiting(tx, ctx, &approval)?;
+    let action = if args.approve { "approval.approve" } else { "approval.reject" };
+    audit::record(tx, ctx, action, approval.id.as_str(), Outcome::Done)?;
     Ok(ApprovalView::from(approval))
 }
 

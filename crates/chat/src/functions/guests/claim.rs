@@ -14,9 +14,11 @@ use super::check_unclaimed;
 use crate::context::CallContext;
 use crate::functions::Nothing;
 use crate::limits;
+use crate::quota;
 use crate::tables::{
-    Approval, Generation, Link, Stream, Subscription, Thread, Upload, User, UserKind, Wakes, approval, generation,
-    stream, subscription, thread, upload, user,
+    Approval, Credential, Generation, Link, Machine, Share, Stream, Subscription, Thread, Upload, User, UserKind,
+    Wakes, Worker, approval, credential, generation, machine, share, stream, subscription, thread, upload, user,
+    worker,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -106,12 +108,17 @@ fn move_some(tx: &mut Tx<'_>, mut guest: User, limit: usize) -> Result<Moved> {
             row.resolved_by = Some(into.clone());
         }
     })?;
+    move_rows(tx, &mut step, share::BY_VIEWER, |row: &mut Share, into| row.viewer_id = Some(into.clone()))?;
+    move_rows(tx, &mut step, machine::BY_USER, |row: &mut Machine, into| row.user_id = into.clone())?;
+    move_rows(tx, &mut step, worker::BY_USER, |row: &mut Worker, into| row.user_id = into.clone())?;
+    move_rows(tx, &mut step, credential::BY_USER, |row: &mut Credential, into| row.user_id = into.clone())?;
     move_streams(tx, &mut step)?;
     move_subscriptions(tx, &mut step)?;
     let has_more = step.left == 0;
     if !has_more {
         guest.moving_since = None;
     }
+    quota::recount(tx, [&guest.id, &into])?;
     tx.put(&guest)?;
     Ok(Moved { threads, has_more })
 }

@@ -11,13 +11,12 @@ use spool_store::{Order, Tx};
 use super::super::{Deleted, Nothing, remains, uploads};
 use super::{One, find_default};
 use crate::context::CallContext;
+use crate::erasure::{self, Tally};
 use crate::limits;
 use crate::owned;
+use crate::quota;
 use crate::states::ThreadStep;
-use crate::tables::{
-    Approval, Artifact, ArtifactVersion, Generation, Message, Share, Thread, approval, artifact, generation, message,
-    share, thread,
-};
+use crate::tables::{Approval, Generation, Message, Thread, approval, generation, message, thread};
 use crate::turn;
 
 /// `threads:remove`
@@ -27,7 +26,7 @@ pub fn remove(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<()> {
 }
 
 /// Marks the thread deleted and stops what runs in it.
-fn mark(tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread) -> Result<()> {
+pub(in crate::functions) fn mark(tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread) -> Result<()> {
     thread.state().step(ThreadStep::Delete)?;
     mark_any(tx, ctx, thread)
 }
@@ -38,6 +37,7 @@ pub(crate) fn mark_any(tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread) -
     thread.updated_at = tx.now();
     thread.default_of = None;
     tx.put(&thread)?;
+    quota::remove_thread(tx, &thread.user_id)?;
     turn::cancel_all(tx, &thread.id)?;
     let Some(running) = thread.active_generation_id.clone() else { return Ok(()) };
     let Some(generation) = tx.get(&running)? else { return Ok(()) };
@@ -135,54 +135,11 @@ pub fn purge(tx: &mut Tx<'_>, _ctx: &CallContext, args: Purge) -> Result<Deleted
     Ok(Deleted { deleted, has_more: true })
 }
 
+/// By the graph of ownership. The bytes of files go before their rows: those stay until then, marked, so that
+/// a crash forgets none.
 fn purge_thread(tx: &mut Tx<'_>, thread: &Thread, limit: u64) -> Result<u64> {
-    let mut left = limit;
-    let rows = |left: u64| usize::try_from(left).unwrap_or(usize::MAX);
-    let generations = tx.query::<Generation>(generation::BY_THREAD).eq(&thread.id).take(rows(left))?;
-    for generation in &generations {
-        delete_generation(tx, generation)?;
-    }
-    left -= generations.len() as u64;
-    let messages =
-        if left > 0 { tx.query::<Message>(message::BY_THREAD).eq(&thread.id).take(rows(left))? } else { Vec::new() };
-    for message in &messages {
-        tx.delete(&message.id)?;
-    }
-    left -= messages.len() as u64;
-    left -= purge_artifacts(tx, thread, left)?;
-    left -= purge_shares(tx, thread, rows(left))? as u64;
-    // Their bytes go first; the rows stay until then, marked, so that a crash forgets none.
-    left -= uploads::mark_some(tx, thread, rows(left))? as u64;
-    if left > 0 {
-        tx.delete(&thread.id)?;
-        left -= 1;
-    }
-    Ok(limit - left)
-}
-
-/// Nobody reads through them since the thread was removed; here their rows go.
-fn purge_shares(tx: &mut Tx<'_>, thread: &Thread, limit: usize) -> Result<usize> {
-    let shares = tx.query::<Share>(share::BY_THREAD).eq(&thread.id).take(limit)?;
-    shares.iter().try_for_each(|share| tx.delete(&share.id).map(drop))?;
-    Ok(shares.len())
-}
-
-/// The versions with their contents first: an artifact without them would look broken.
-fn purge_artifacts(tx: &mut Tx<'_>, thread: &Thread, limit: u64) -> Result<u64> {
-    if limit == 0 {
-        return Ok(0);
-    }
-    let rows = |left: u64| usize::try_from(left).unwrap_or(usize::MAX);
-    let versions = tx.query::<ArtifactVersion>(artifact::VERSION_BY_THREAD).eq(&thread.id).take(rows(limit))?;
-    for version in &versions {
-        tx.delete(&version.content_id)?;
-        tx.delete(&version.id)?;
-    }
-    let left = limit - versions.len() as u64;
-    let artifacts =
-        if left > 0 { tx.query::<Artifact>(artifact::BY_THREAD).eq(&thread.id).take(rows(left))? } else { Vec::new() };
-    for artifact in &artifacts {
-        tx.delete(&artifact.id)?;
-    }
-    Ok((versions.len() + artifacts.len()) as u64)
+    let mut tally = Tally::new(usize::try_from(limit).unwrap_or(usize::MAX));
+    erasure::erase(tx, &thread::TABLE, thread.id.as_str(), &mut tally)?;
+    quota::release_storage(tx, &thread.user_id, tally.freed)?;
+    Ok(tally.total())
 }

@@ -12,6 +12,7 @@ use spool_store::Id;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::auth::jwt::Reason;
+use crate::http::boundary;
 
 /// The owner of everything that is made without a token while the wire is open. No user has this id.
 const EVERYBODY: &str = "everybody";
@@ -27,7 +28,7 @@ pub struct Whose {
 pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Whose> {
     let header = headers.get(::http::header::AUTHORIZATION).map(|value| value.to_str()).transpose();
     let header = header.map_err(|_| Reason::Malformed.error())?;
-    let identity = app.auth.from_header(header).await?;
+    let identity = boundary::identify(app, header).await?;
     let principal = &identity.principal;
     let owner = match &**principal {
         Principal::User { user } => user.to_string(),

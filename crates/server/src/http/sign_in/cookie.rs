@@ -6,8 +6,6 @@ use ::http::HeaderMap;
 use ::http::header;
 use spool_protocol::{Code, Error};
 
-use crate::connections::Peer;
-
 const NAME: &str = "spool_session";
 
 /// Read by `/api/auth/…` alone, by no script, and sent along from no other site but with a link.
@@ -54,17 +52,16 @@ pub fn check_origin(headers: &HeaderMap, public_url: Option<&str>) -> Result<(),
 }
 
 /// The network of an address: what one person is likely to have at their hands, and no more.
-pub fn network(peer: Option<Peer>) -> String {
-    match peer.map(|Peer(address)| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => {
+pub fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
             let [a, b, c, _] = address.octets();
             format!("{a}.{b}.{c}.0/24")
         }
-        Some(IpAddr::V6(address)) => {
+        IpAddr::V6(address) => {
             let [a, b, c, ..] = address.segments();
             format!("{a:x}:{b:x}:{c:x}::/48")
         }
-        None => "unknown".to_owned(),
     }
 }
 
@@ -111,7 +108,7 @@ mod tests {
 
     #[test]
     fn op_06_an_address_is_kept_as_its_network() {
-        let network = |text: &str| network(Some(Peer(text.parse().unwrap())));
+        let network = |text: &str| network(text.parse().unwrap());
         assert_eq!(network("192.0.2.77"), "192.0.2.0/24");
         assert_eq!(network("::ffff:192.0.2.77"), "192.0.2.0/24");
         assert_eq!(network("2001:db8:1:2::3"), "2001:db8:1::/48");
