@@ -9,7 +9,7 @@ use crate::origin::Origins;
 
 /// Said to a connection too many. Written before it is closed, and lost if the client does not read it.
 pub const REFUSAL: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\n\
-    content-type: application/json\r\naccess-control-allow-origin: *\r\ncontent-length: 78\r\n\r\n\
+    content-type: application/json\r\naccess-control-allow-origin: *\r\ncontent-length: 79\r\n\r\n\
     {\"code\":\"rate_limited\",\"message\":\"Too many connections.\",\"retryAfterMs\":1000}\r\n";
 
 /// The connections that are open now.

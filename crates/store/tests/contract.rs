@@ -175,6 +175,31 @@ async fn the_same_request_is_executed_once_even_in_parallel_and_after_a_restart(
     assert_eq!(again.store.mutate(add, Some(foreign)).await.unwrap_err().code, Code::Forbidden);
 }
 
+/// More answers than one step looks at, of two principals in turns.
+#[tokio::test]
+async fn ia_14_every_answer_of_a_principal_is_forgotten_and_no_other() {
+    let bench = Bench::new();
+    let key = |n: usize| LedgerKey {
+        session: format!("s{}", n % 7),
+        request: n.to_string(),
+        principal: if n.is_multiple_of(2) { "p" } else { "q" }.into(),
+    };
+    let nothing = mutation(|_| Ok("null".to_owned()));
+    let all = spool_store::limits::LEDGER_STEP * 2 + 3;
+    let mut answers = Vec::new();
+    for n in 0..all {
+        answers.push(bench.store.submit_mutation(nothing.clone(), Some(key(n))).await.unwrap());
+    }
+    for answer in answers {
+        assert!(!answer.await.unwrap().unwrap().replayed);
+    }
+    bench.store.forget_answers("p").await.unwrap();
+    for n in (0..all).step_by(97).chain(all - 3..all) {
+        let done = bench.store.mutate(nothing.clone(), Some(key(n))).await.unwrap();
+        assert_eq!(done.replayed, n % 2 == 1, "{n}");
+    }
+}
+
 #[tokio::test]
 async fn one_run_serves_all_subscribers_and_only_a_touching_commit_makes_another() {
     let bench = Bench::new();
