@@ -1499,9 +1499,9 @@ export type UsersSetRolesArgs = {
 };
 export type UsersViewAsArgs = {
   /**
-   * Null ends it.
+   * Null or absent ends it.
    */
-  role?: string;
+  role?: string | null;
 };
 /**
  * A worker with the token that it signs in with. The token is shown this once.
