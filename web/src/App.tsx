@@ -2,6 +2,7 @@
 
 import { useGuestAuth, useThread } from "@spool/client/react";
 import { useCallback, useEffect, useState } from "react";
+import { useSignIn } from "./account/useSignIn";
 import { Chat } from "./chat/Chat";
 import { go, useRoute } from "./route";
 import { Fallback } from "./status/Fallback";
@@ -12,6 +13,7 @@ export function App() {
   const { threadId, pane } = useRoute();
   const [drawer, setDrawer] = useState(false);
   const auth = useGuestAuth();
+  useSignIn();
   const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
   const title = thread?.title ?? null;
 

@@ -65,6 +65,9 @@ export const LinkIcon = icon(<path d="M8.4 4.6H5a1.4 1.4 0 0 0-1.4 1.4v9A1.4 1.4
 export const ClipIcon = icon(<path d="m15.6 9.4-5.5 5.5a3.4 3.4 0 0 1-4.8-4.8l5.9-5.9a2.3 2.3 0 0 1 3.2 3.2l-5.8 5.8a1.1 1.1 0 0 1-1.6-1.6l5-5" />);
 export const FileIcon = icon(<path d="M5.2 3.2h6.3l3.3 3.3v10.3H5.2zM11.3 3.4v3.3h3.3" />);
 
+export const PersonIcon = icon(<path d="M10 3.4a3.1 3.1 0 1 1 0 6.2 3.1 3.1 0 0 1 0-6.2ZM4 16.4c.6-2.8 3-4.4 6-4.4s5.4 1.6 6 4.4" />);
+export const LeaveIcon = icon(<path d="M8.2 3.6H5.4A1.6 1.6 0 0 0 3.8 5.2v9.6a1.6 1.6 0 0 0 1.6 1.6h2.8M12.6 6.4l3.6 3.6-3.6 3.6M16 10H8" />);
+
 /** The product's mark: a spool with its thread on. */
 export function SpoolMark({ size = 24 }: { size?: number }) {
   return (

@@ -1153,6 +1153,10 @@ export type ServerInfo = {
    */
   demo: boolean;
   /**
+   * Whether people without an account are taken.
+   */
+  guests: boolean;
+  /**
    * The largest file that can be uploaded.
    */
   maxUploadBytes: number;
@@ -1162,6 +1166,10 @@ export type ServerInfo = {
    * The roles that this server knows.
    */
   roles?: RoleChoice[];
+  /**
+   * Whether people can sign in at this server itself; `GET /api/auth/methods` says how.
+   */
+  signIn: boolean;
   version: string;
 };
 /**

@@ -4,7 +4,7 @@ import type { ConvexReactClient } from "convex/react";
 import { api, type UploadView } from "./api.generated";
 import type { Part } from "./documents";
 import { FailureError, refusalOf } from "./errors";
-import type { GuestTokens } from "./guest";
+import type { Tokens } from "./guest";
 import type { GuestSession } from "./session";
 
 export type FilePart = Extract<Part, { type: "file" }>;
@@ -20,7 +20,7 @@ export class Files {
     private readonly origin: string,
     private readonly client: ConvexReactClient,
     private readonly session: GuestSession,
-    private readonly tokens: GuestTokens,
+    private readonly tokens: Tokens,
   ) {}
 
   /** The thread that has this name, made if there is none: files need one before the first message. */

@@ -11,7 +11,16 @@ export interface GuestToken {
   userId: string;
 }
 
-export class GuestTokens {
+/** Where the tokens of this browser come from: a guest's or an account's. */
+export interface Tokens {
+  readonly kind: "guest" | "account";
+  readonly kept: GuestToken | null;
+  renew(): Promise<GuestToken>;
+}
+
+export class GuestTokens implements Tokens {
+  readonly kind = "guest";
+
   private inFlight: Promise<GuestToken> | null = null;
 
   constructor(private readonly origin: string) {}
@@ -32,6 +41,11 @@ export class GuestTokens {
       this.inFlight = null;
     });
     return this.inFlight;
+  }
+
+  /** The guest's conversations are an account's now. */
+  forget(): void {
+    localStorage.removeItem(TOKEN_KEY);
   }
 
   private async request(): Promise<GuestToken> {

@@ -9,6 +9,7 @@ export { isRunning, overlay, type LiveMessage, type OverlayInput, type Unsent } 
 export { LiveGeneration, liveGeneration } from "./live";
 export { Outbox, type Courier, type OutboxStorage } from "./outbox";
 export { Files, type FilePart } from "./files";
-export { GuestTokens, type GuestToken } from "./guest";
+export { Account, type AccountToken, type SignInMethods } from "./account";
+export { GuestTokens, type GuestToken, type Tokens } from "./guest";
 export { GuestSession, type GuestState } from "./session";
 export { createSpool, type Spool } from "./spool";

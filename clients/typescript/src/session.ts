@@ -1,10 +1,10 @@
-// Who this browser is to the server: anonymous until an identity is wanted, then a guest whose token the
-// sync client keeps fresh. No React; `useGuestAuth` shows it.
+// Who this browser is to the server: signed in to an account, or anonymous until an identity is wanted and then
+// a guest. The sync client keeps the token fresh. No React; `useGuestAuth` shows it.
 
 import type { ConvexReactClient } from "convex/react";
 import type { Failure } from "./documents";
 import { FailureError, readFailure } from "./errors";
-import type { GuestTokens } from "./guest";
+import type { Tokens } from "./guest";
 
 export type GuestState =
   | { status: "anonymous" }
@@ -24,7 +24,7 @@ export class GuestSession {
 
   constructor(
     private readonly client: ConvexReactClient,
-    private readonly tokens: GuestTokens,
+    readonly tokens: Tokens,
   ) {}
 
   get snapshot(): GuestState {
@@ -38,7 +38,8 @@ export class GuestSession {
 
   /** Takes up the identity that an earlier visit left; without one, nothing happens. */
   resume(): void {
-    if (this.state.status === "anonymous" && this.tokens.kept !== null) this.signIn();
+    const known = this.tokens.kind === "account" || this.tokens.kept !== null;
+    if (this.state.status === "anonymous" && known) this.signIn();
   }
 
   /** Resolves once calls run as this user; rejects with the server's refusal. */

@@ -1,9 +1,9 @@
-// One connection to a Spool server and what belongs to it: the official client, the guest identity, the
-// outbox. Owns how the three work together, and nothing of their insides.
+// One connection to a Spool server and what belongs to it: the official client, the identity, the outbox. Owns how the three work together, and nothing of their insides.
 
 import { ConvexReactClient } from "convex/react";
 import { api } from "./api.generated";
 import { Files } from "./files";
+import { Account } from "./account";
 import { GuestTokens } from "./guest";
 import { Outbox, type Courier } from "./outbox";
 import { GuestSession } from "./session";
@@ -13,16 +13,18 @@ export interface Spool {
   readonly session: GuestSession;
   readonly outbox: Outbox;
   readonly files: Files;
+  readonly account: Account;
 }
 
 export function createSpool(origin: string): Spool {
   const client = new ConvexReactClient(origin, { logger: false, unsavedChangesWarning: false });
-  const tokens = new GuestTokens(origin);
+  const account = new Account(origin);
+  const tokens = account.isSignedIn ? account : new GuestTokens(origin);
   const session = new GuestSession(client, tokens);
   const outbox = new Outbox(courier(client, session), typeof localStorage === "undefined" ? null : localStorage);
   session.resume();
   takeOver(session, outbox);
-  return { client, session, outbox, files: new Files(origin, client, session, tokens) };
+  return { client, session, outbox, files: new Files(origin, client, session, tokens), account };
 }
 
 function courier(client: ConvexReactClient, session: GuestSession): Courier {

@@ -108,6 +108,10 @@ pub struct ServerInfo {
     pub demo: bool,
     /// The largest file that can be uploaded.
     pub max_upload_bytes: u64,
+    /// Whether people without an account are taken.
+    pub guests: bool,
+    /// Whether people can sign in at this server itself; `GET /api/auth/methods` says how.
+    pub sign_in: bool,
 }
 
 /// A model that a client may name.

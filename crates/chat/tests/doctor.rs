@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use spool_chat::states::{ArtifactStatus, GenerationStatus, WorkerApproval};
-use spool_chat::tables::{Approval, Artifact, Generation, Machine, Message, Thread, Worker};
+use spool_chat::tables::{Approval, Artifact, Credential, Generation, Machine, Message, Thread, Worker};
 use spool_protocol::ApprovalStatus;
 use spool_store::{Document, Id, Tx};
 
@@ -97,6 +97,23 @@ async fn the_doctor_finds_what_does_not_hold() {
     })
     .await;
     assert_eq!(found(&stage).await, ["one_running", "message_follows", "no_orphans"]);
+}
+
+#[tokio::test]
+async fn the_doctor_finds_secrets_in_clear_and_sessions_without_an_end() {
+    let stage = Stage::new().await;
+    let session = stage.session(&stage.u1, "password").await;
+    stage.healthy().await;
+    spoil::<Credential>(&stage, &session, |row| (row.secret_hash, row.expires_at) = ("secret".into(), None)).await;
+    assert_eq!(found(&stage).await, ["hashed_secret", "session"]);
+
+    let stage = Stage::new().await;
+    stage.system("passwords:create", json!({ "email": "ada@example.com" })).await;
+    stage.healthy().await;
+    let clear =
+        "UPDATE passwords SET document = json_set(document, '$.hash', 'in clear', '$.email', 'Ada@example.com')";
+    sql(&stage, clear);
+    assert_eq!(found(&stage).await, ["normalised_email", "hashed_password"]);
 }
 
 /// Runs SQL on the database file, past the store.

@@ -21,7 +21,7 @@ use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
 use crate::auth::{Auth, random_token};
-use crate::config::{Config, Synchronous};
+use crate::config::{Config, GuestPolicy, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
 use crate::mail::Mailer;
@@ -175,6 +175,8 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             roles: config.roles.settings().known,
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
+            guests: config.guest_policy() != GuestPolicy::Off,
+            sign_in: config.auth.password.enabled,
         },
         ..Settings::default()
     }

@@ -139,7 +139,7 @@ impl Auth {
         let claims = self.issuers.verify(token).await?;
         let own = claims.issuer == self.tokens.issuer();
         if let Some(session) = claims.session.as_deref().filter(|_| own) {
-            return self.from_session(&claims, session);
+            return self.identity_of_session(&claims, session);
         }
         let user = self.user(&claims).await?;
         let until_ms = Some(claims.until_ms);
@@ -149,7 +149,7 @@ impl Auth {
     }
 
     /// A token that we gave for a session. Its signature vouches for the ids: no row is read.
-    fn from_session(&self, claims: &Claims, session: &str) -> Result<Identity, Error> {
+    fn identity_of_session(&self, claims: &Claims, session: &str) -> Result<Identity, Error> {
         let unreadable = |_| Reason::Malformed.error();
         let credential: Id<Credential> = Id::parse(session).map_err(unreadable)?;
         let user: Id<User> = Id::parse(&claims.subject).map_err(unreadable)?;

@@ -2,6 +2,7 @@
 // wide screens, a drawer on small ones.
 
 import { useEffect, useRef } from "react";
+import { AccountBar } from "../account/AccountBar";
 import { CloseIcon, PencilIcon, SpoolMark } from "../icons";
 import { go, hrefOf } from "../route";
 import { ConnectionPill } from "../status/ConnectionPill";
@@ -67,6 +68,7 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
         <nav data-scroll aria-label="Threads" className="min-h-0 flex-1 overflow-y-auto overscroll-contain px-3 pb-4">
           <ThreadList threadId={threadId} />
         </nav>
+        <AccountBar />
         <div className="flex shrink-0 items-center justify-between border-t border-line px-3 py-2 pb-[max(0.5rem,env(safe-area-inset-bottom))]">
           <ConnectionPill />
           <ThemeSwitch />

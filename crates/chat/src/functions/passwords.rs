@@ -185,13 +185,13 @@ pub struct AllowReset {
 }
 
 /// `passwords:allowReset`: whoever has the token may set another password; an earlier token is worthless.
-/// False without an account of this address.
-pub fn allow_reset(tx: &mut Tx<'_>, _ctx: &CallContext, args: AllowReset) -> Result<bool> {
-    let Some(mut row) = by_email(tx, &args.email)? else { return Ok(false) };
+/// Answers with the address as it is stored, which a link must go to and no other; null without an account.
+pub fn allow_reset(tx: &mut Tx<'_>, _ctx: &CallContext, args: AllowReset) -> Result<Option<String>> {
+    let Some(mut row) = by_email(tx, &args.email)? else { return Ok(None) };
     put_reset(&mut row, Some(args.reset))?;
     row.updated_at = tx.now();
     tx.put(&row)?;
-    Ok(true)
+    Ok(Some(row.email))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -195,7 +195,7 @@ pub static FUNCTIONS: &[Function] = functions![
         "Opens a session for a password that was right, if it still is.";
     "passwords:change": Mutation System passwords::change, passwords::Change => bool,
         "Sets another password and ends every other session.";
-    "passwords:allowReset": Mutation System passwords::allow_reset, passwords::AllowReset => bool,
+    "passwords:allowReset": Mutation System passwords::allow_reset, passwords::AllowReset => Option<String>,
         "Lets whoever has a token set the password of an account.";
     "passwords:forReset": Query System passwords::for_reset, passwords::Token => Option<passwords::Found>,
         "Whose password a token sets, or null.";

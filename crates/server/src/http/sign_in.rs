@@ -98,7 +98,8 @@ pub struct SignIn {
     password: String,
 }
 
-/// `POST /api/auth/sign-in {email, password}` → `{token, expiresAt, sessionId, userId}` and the cookie.
+/// `POST /api/auth/sign-in {email, password}` → `{token, expiresAt, sessionId, userId, claimed}` and the
+/// cookie. A guest's token in the header says whose conversations go into the account.
 pub async fn sign_in(State(app): State<Arc<App>>, Form { body, client }: Form<SignIn>) -> Reply {
     check_enabled(&app)?;
     let account = body.email.trim().to_lowercase();
@@ -254,20 +255,23 @@ pub async fn open(app: &Arc<App>, client: &Client, user: &Id<User>, hash: Option
     if let Some(before) = session(app, client).await? {
         mutate::<()>(app, "credentials:revoke", json!({ "credentialId": before.credential })).await?;
     }
-    claim(app, client, user).await?;
+    let claimed = claim(app, client, user).await?;
     let session = Session { credential, user: user.clone(), expires_at };
-    let mut response = Json(issued(app, &session)?).into_response();
+    let mut answer = issued(app, &session)?;
+    answer["claimed"] = claimed.into();
+    let mut response = Json(answer).into_response();
     set_cookie(&mut response, &cookie::made(&secret, lifetime_ms / 1000, app.config.secure_cookies()));
     Ok(response)
 }
 
-/// What this browser made as a guest becomes the account's.
-async fn claim(app: &App, client: &Client, user: &Id<User>) -> Result<(), Refusal> {
+/// What this browser made as a guest becomes the account's. Says whether it did.
+async fn claim(app: &App, client: &Client, user: &Id<User>) -> Result<bool, Refusal> {
     match &client.guest {
         Some(guest) if guest != user && find_internal("users:claim").is_ok() => {
-            mutate::<Value>(app, "users:claim", json!({ "guest": guest, "into": user })).await.map(drop)
+            mutate::<Value>(app, "users:claim", json!({ "guest": guest, "into": user })).await?;
+            Ok(true)
         }
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 
