@@ -34,7 +34,7 @@ fn ia_02_the_settings_in_the_documents_are_valid() {
     let secret = "a secret of at least thirty-two bytes";
     let variables = ["SUPABASE_JWT_SECRET", "LEGACY_SECRET", "LOCAL_KEY"].map(|name| (name, secret));
     for (document, count) in [
-        (include_str!("../../../../../docs/authentication.md"), 10),
+        (include_str!("../../../../../docs/authentication.md"), 11),
         (include_str!("../../../../../docs/configuration.md"), 1),
     ] {
         let blocks = blocks(document, dir.path());
