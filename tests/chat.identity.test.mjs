@@ -15,10 +15,12 @@ const VALUES = {
   role: "user",
   status: "complete",
   kind: "plan",
+  mode: "live",
+  uploadId: "upl_00000000000000000000000000",
   parts: [{ type: "text", text: "x" }],
 };
 const BY_TYPE = { string: "x", integer: 60, number: 60, boolean: true, array: [] };
-const KINDS = { threadId: "thr", messageId: "msg", generationId: "gen", artifactId: "art", approvalId: "apr", userId: "usr", machineId: "mch", workerId: "wkr" };
+const KINDS = { threadId: "thr", messageId: "msg", generationId: "gen", artifactId: "art", approvalId: "apr", shareId: "shr", userId: "usr", machineId: "mch", workerId: "wkr" };
 
 /** The required arguments of a function and all its ids; `takesId` says whether there are any. */
 function argsFor({ path, args }, ids) {
@@ -61,9 +63,11 @@ describe("identity", { concurrency: true }, () => {
     const backend = http(server, await serviceKey(server));
     const { generationId } = await backend.mutation("generations:open", { threadId: await owner.client.mutation("threads:create", {}) });
     const { _id: approvalId } = await backend.mutation("approvals:request", { generationId, kind: "question", question: "mine?" });
+    const { userId } = await guest(server);
+    const shareId = await owner.client.mutation("shares:grant", { threadId, userId });
     const machineId = await owner.client.mutation("machines:create", { name: "mine" });
     const { worker } = await owner.client.action("workers:create", { machineId });
-    const own = { threadId, messageId: sent.messageId, generationId: sent.generationId, artifactId, approvalId, machineId, workerId: worker._id };
+    const own = { threadId, messageId: sent.messageId, generationId: sent.generationId, artifactId, approvalId, shareId, machineId, workerId: worker._id };
     const none = Object.fromEntries(Object.entries(own).map(([name, id]) => [name, missing(id)]));
     let covered = 0;
     for (const spec of functions) {
@@ -83,10 +87,12 @@ describe("identity", { concurrency: true }, () => {
   test("IA-04: without credentials every function but the open ones is unauthenticated", async () => {
     const anonymous = http(server);
     const open = new Set(["server:info", "users:me"]);
-    const ids = { threadId: "thr_00000000000000000000000000", messageId: "msg_00000000000000000000000000", generationId: "gen_00000000000000000000000000", artifactId: "art_00000000000000000000000000", approvalId: "apr_00000000000000000000000000" };
+    // A share may be open to anybody: to those without a right to it, it is as missing as to everybody.
+    const shared = new Set(["shares:view", "shares:messages", "shares:deltas", "shares:fileUrl"]);
+    const ids = { threadId: "thr_00000000000000000000000000", messageId: "msg_00000000000000000000000000", generationId: "gen_00000000000000000000000000", artifactId: "art_00000000000000000000000000", approvalId: "apr_00000000000000000000000000", shareId: "shr_00000000000000000000000000" };
     for (const spec of functions) {
       if (open.has(spec.path)) continue;
-      assert.equal((await outcome(anonymous, spec, argsFor(spec, ids).given)).code, "unauthenticated", spec.path);
+      assert.equal((await outcome(anonymous, spec, argsFor(spec, ids).given)).code, shared.has(spec.path) ? "not_found" : "unauthenticated", spec.path);
     }
     assert.equal(await anonymous.query("users:me", {}).catch(() => null), null);
   });

@@ -1,9 +1,12 @@
 // The frame: thread list at the side (a drawer on small screens), the conversation beside it.
 
-import { useGuestAuth, useThread } from "@spool/client/react";
+import { useGuestAuth, useServerInfo, useThread } from "@spool/client/react";
 import { useCallback, useEffect, useState } from "react";
 import { useSignIn } from "./account/useSignIn";
 import { Chat } from "./chat/Chat";
+import { LocalChat } from "./local/LocalChat";
+import { useHandOver } from "./local/useHandOver";
+import { useIsLocal } from "./local/useIsLocal";
 import { go, useRoute } from "./route";
 import { Fallback } from "./status/Fallback";
 import { Header } from "./status/Header";
@@ -16,6 +19,9 @@ export function App() {
   useSignIn();
   const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
   const title = thread?.title ?? null;
+  const local = useIsLocal();
+  const canSignIn = useServerInfo()?.signIn === true;
+  useHandOver();
 
   useEffect(() => {
     document.title = title === null || title === "" ? "Spool" : `${title} · Spool`;
@@ -44,9 +50,14 @@ export function App() {
       </a>
       <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} />
       <main className="relative flex min-w-0 flex-1 flex-col bg-page">
-        <Header title={threadId === null ? null : title} model={thread?.model ?? null} onMenu={openDrawer} />
+        <Header
+          title={threadId === null ? null : title}
+          threadId={thread?._id ?? null}
+          model={thread?.model ?? null}
+          onMenu={openDrawer}
+        />
         <Fallback key={pane}>
-          <Chat key={pane} threadId={threadId} />
+          {local ? <LocalChat canSignIn={canSignIn} /> : <Chat key={pane} threadId={threadId} />}
         </Fallback>
       </main>
     </div>

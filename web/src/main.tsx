@@ -6,6 +6,8 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { pageAt } from "./account/pages";
+import { SharedPage } from "./shared/SharedPage";
+import { ticketAt } from "./shared/ticket";
 import { Fallback } from "./status/Fallback";
 import "./styles/index.css";
 
@@ -14,6 +16,7 @@ if (root === null) throw new Error("index.html has no #root");
 
 const page = pageAt(window.location.pathname);
 const spool = page === null ? createSpool(window.location.origin) : null;
+const ticket = ticketAt(window.location.pathname);
 
 createRoot(root).render(
   <StrictMode>
@@ -22,7 +25,7 @@ createRoot(root).render(
         page
       ) : (
         <SpoolProvider spool={spool}>
-          <App />
+          {ticket === null ? <App /> : <SharedPage ticket={ticket} />}
         </SpoolProvider>
       )}
     </Fallback>

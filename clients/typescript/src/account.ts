@@ -76,6 +76,22 @@ export class Account implements Tokens {
     await this.enter("reset", { token, password });
   }
 
+  /** Takes up the session that a sign-in with a provider left in the cookie; what was made here as a guest goes along. */
+  async arrive(): Promise<void> {
+    const { token } = await this.renew();
+    const guest = new GuestTokens(this.origin);
+    const old = guest.kept?.token;
+    if (old === undefined) return;
+    try {
+      await this.post("claim", { token: old }, token);
+    } catch (error) {
+      // A guest who is no more has nothing left to claim; anything else is tried at the next sign-in.
+      const over = error instanceof FailureError && ["invalid_token", "not_found"].includes(error.failure.code);
+      if (!over) return;
+    }
+    guest.forget();
+  }
+
   async forgot(email: string): Promise<void> {
     await this.post("forgot", { email });
   }

@@ -30,6 +30,10 @@ export type Author = "user" | "agent";
 export type PageStatus = "SplitRecommended" | "SplitRequired";
 export type GenerationStatus =
   ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
+/**
+ * Who can read.
+ */
+export type Audience = "link" | "users";
 export type Role = "user" | "assistant" | "system" | "tool";
 /**
  * One entry of a generation log.
@@ -185,6 +189,10 @@ export type EventInput =
 export type Runner = "hosted" | "external" | "worker";
 export type GenerationsActiveArgs = Record<string, never>;
 export type GenerationsActiveReturns = GenerationView[];
+/**
+ * What a visitor without an account may do.
+ */
+export type GuestPolicy = "off" | "local" | "server";
 /**
  * What to do if an answer is being made in the thread.
  */
@@ -349,6 +357,93 @@ export type SessionsListArgs = Record<string, never>;
 export type SessionsListReturns = SessionView[];
 export type SessionsRevokeOthersReturns = null;
 export type SessionsRevokeReturns = null;
+/**
+ * What of the thread is read.
+ */
+export type ShareMode = "snapshot" | "live";
+/**
+ * An event of a running answer as the readers of a share see it.
+ */
+export type SharedEvent =
+  | {
+      text: string;
+      type: "text";
+    }
+  | {
+      text: string;
+      type: "reasoning";
+    }
+  | {
+      input: unknown;
+      tool: string;
+      toolCallId: string;
+      type: "tool_start";
+    }
+  | {
+      error?: string;
+      output?: unknown;
+      toolCallId: string;
+      type: "tool_end";
+    }
+  | {
+      snippet?: string;
+      title: string;
+      type: "source";
+      url: string;
+    }
+  | {
+      mediaType?: string;
+      name?: string;
+      size?: number;
+      type: "file";
+    }
+  | {
+      status: FinalStatus;
+      type: "status";
+    };
+/**
+ * A piece of a message as the readers of a share see it.
+ */
+export type SharedPart =
+  | {
+      text: string;
+      type: "text";
+    }
+  | {
+      text: string;
+      type: "reasoning";
+    }
+  | {
+      error?: string;
+      input: unknown;
+      output?: unknown;
+      state: ToolState;
+      tool: string;
+      toolCallId: string;
+      type: "tool_call";
+    }
+  | {
+      snippet?: string;
+      title: string;
+      type: "source";
+      url: string;
+    }
+  | {
+      mediaType?: string;
+      name?: string;
+      size?: number;
+      type: "file";
+      /**
+       * Only if the share includes files: `shares:fileUrl` opens it.
+       */
+      uploadId?: string;
+    };
+export type SharesCreateReturns = string;
+export type SharesGrantReturns = string;
+export type SharesListReturns = ShareView[];
+export type SharesRevokeReturns = null;
+export type SharesWithMeArgs = Record<string, never>;
+export type SharesWithMeReturns = SharedWithMe[];
 export type ThreadStatus = "active" | "completed" | "archived";
 /**
  * Where a title came from. Only a placeholder is ever replaced by the server.
@@ -741,6 +836,17 @@ export type Connected = {
   heartbeatMs: number;
   workerId: string;
 };
+export type Copied = {
+  /**
+   * Whether everything fitted; a longer conversation begins later in the copy.
+   */
+  complete: boolean;
+  messages: number;
+  /**
+   * The new thread, which is the caller's.
+   */
+  threadId: string;
+};
 /**
  * What a function did that works in bounded steps.
  */
@@ -899,6 +1005,40 @@ export type Inbox = {
   pageStatus: PageStatus | null;
   pendingCount: number;
   splitCursor: string | null;
+};
+/**
+ * What is shown beside texts, sources and the names of files.
+ */
+export type Includes = {
+  /**
+   * The bytes of files, not just their names.
+   */
+  files: boolean;
+  /**
+   * What models thought before they answered.
+   */
+  reasoning: boolean;
+  /**
+   * Calls of tools, with their inputs and outputs.
+   */
+  tools: boolean;
+};
+/**
+ * What is shown beside texts, sources and the names of files.
+ */
+export type IncludesInput = {
+  /**
+   * The bytes of files, not just their names.
+   */
+  files?: boolean;
+  /**
+   * What models thought before they answered.
+   */
+  reasoning?: boolean;
+  /**
+   * Calls of tools, with their inputs and outputs.
+   */
+  tools?: boolean;
 };
 /**
  * An answer that the worker now makes, with everything that it needs.
@@ -1152,10 +1292,7 @@ export type ServerInfo = {
    * Whether answers come from the built-in demo model, because no provider is configured.
    */
   demo: boolean;
-  /**
-   * Whether people without an account are taken.
-   */
-  guests: boolean;
+  guests: GuestPolicy;
   /**
    * The largest file that can be uploaded.
    */
@@ -1166,6 +1303,14 @@ export type ServerInfo = {
    * The roles that this server knows.
    */
   roles?: RoleChoice[];
+  /**
+   * Whether threads can be shared by link.
+   */
+  shareLinks: boolean;
+  /**
+   * The longest life of a share in days; 0 is for ever.
+   */
+  shareMaxDays: number;
   /**
    * Whether people can sign in at this server itself; `GET /api/auth/methods` says how.
    */
@@ -1195,6 +1340,176 @@ export type SessionsRevokeArgs = {
 };
 export type SessionsRevokeOthersArgs = {
   sessionId: string;
+};
+/**
+ * A share as the owner of its thread sees it.
+ */
+export type ShareView = {
+  _creationTime: number;
+  _id: string;
+  audience: Audience;
+  createdAt: number;
+  expiresAt?: number;
+  includes: Includes;
+  mode: ShareMode;
+  open: boolean;
+  /**
+   * The path of a link that is open, `/s/…`. It ends in the token, which is the right to read.
+   */
+  path?: string;
+  /**
+   * Absent while the share can be read.
+   */
+  revokedAt?: number;
+  threadId: string;
+  viewerEmail?: string;
+  viewerId?: string;
+};
+/**
+ * A piece of the log of a running answer.
+ */
+export type SharedLogPage = {
+  /**
+   * Where to go on.
+   */
+  cursor: number;
+  /**
+   * What is not shown is left out, so the length of these says nothing about the cursor.
+   */
+  events: SharedEvent[];
+  status: GenerationStatus;
+};
+/**
+ * A message as the readers of a share see it.
+ */
+export type SharedMessage = {
+  createdAt: number;
+  /**
+   * Of an answer that is being made: `shares:deltas` follows it.
+   */
+  generationId?: string;
+  parts: SharedPart[];
+  role: Role;
+  /**
+   * The place in the thread. Places of messages that are not shown are left out.
+   */
+  seq: number;
+  status: MessageStatus;
+  /**
+   * The text parts joined.
+   */
+  text: string;
+};
+/**
+ * What is shared, above its messages.
+ */
+export type SharedThread = {
+  expiresAt?: number;
+  includes: Includes;
+  mode: ShareMode;
+  /**
+   * When it was shared; of a snapshot, the moment that it shows.
+   */
+  sharedAt: number;
+  title: string;
+};
+/**
+ * A thread that somebody shares with the caller.
+ */
+export type SharedWithMe = {
+  /**
+   * The name of the owner, if it is known.
+   */
+  from?: string;
+  lastActivityAt: number;
+  shareId: string;
+  sharedAt: number;
+  title: string;
+};
+export type SharesCopyArgs = {
+  shareId?: string | null;
+  token?: string | null;
+};
+export type SharesCreateArgs = {
+  /**
+   * Milliseconds since the Unix epoch; absent is as long as the server allows.
+   */
+  expiresAt?: number | null;
+  includes?: IncludesInput | null;
+  mode: ShareMode;
+  threadId: string;
+};
+export type SharesDeltasArgs = {
+  /**
+   * Where to read from: 0, or the `cursor` of an earlier result.
+   */
+  cursor?: number;
+  generationId: string;
+  shareId?: string | null;
+  token?: string | null;
+};
+export type SharesFileUrlArgs = {
+  /**
+   * The message that shows the file.
+   */
+  seq: number;
+  shareId?: string | null;
+  token?: string | null;
+  uploadId: string;
+};
+export type SharesGetArgs = {
+  shareId: string;
+};
+export type SharesGrantArgs = {
+  /**
+   * The person, by the address that they sign in with …
+   */
+  email?: string | null;
+  /**
+   * Milliseconds since the Unix epoch; absent is as long as the server allows.
+   */
+  expiresAt?: number | null;
+  includes?: IncludesInput | null;
+  threadId: string;
+  /**
+   * … or by id.
+   */
+  userId?: string | null;
+};
+export type SharesListArgs = {
+  threadId: string;
+};
+export type SharesMessagesArgs = {
+  /**
+   * `asc` (the default) begins with the oldest message, `desc` with the newest.
+   */
+  order?: Order | null;
+  paginationOpts: PaginationOpts;
+  shareId?: string | null;
+  token?: string | null;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type SharesMessagesReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: SharedMessage[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+export type SharesRevokeArgs = {
+  shareId: string;
+};
+export type SharesViewArgs = {
+  /**
+   * … or a share with the caller.
+   */
+  shareId?: string | null;
+  /**
+   * Of a link …
+   */
+  token?: string | null;
 };
 export type SignedUrl = {
   /**
@@ -1629,6 +1944,19 @@ export const api = {
     list: makeFunctionReference<"query", SessionsListArgs, SessionsListReturns>("sessions:list"),
     revoke: makeFunctionReference<"mutation", SessionsRevokeArgs, SessionsRevokeReturns>("sessions:revoke"),
     revokeOthers: makeFunctionReference<"mutation", SessionsRevokeOthersArgs, SessionsRevokeOthersReturns>("sessions:revokeOthers"),
+  },
+  shares: {
+    copy: makeFunctionReference<"mutation", SharesCopyArgs, Copied>("shares:copy"),
+    create: makeFunctionReference<"mutation", SharesCreateArgs, SharesCreateReturns>("shares:create"),
+    deltas: makeFunctionReference<"query", SharesDeltasArgs, SharedLogPage>("shares:deltas"),
+    fileUrl: makeFunctionReference<"mutation", SharesFileUrlArgs, SignedUrl>("shares:fileUrl"),
+    get: makeFunctionReference<"query", SharesGetArgs, ShareView>("shares:get"),
+    grant: makeFunctionReference<"mutation", SharesGrantArgs, SharesGrantReturns>("shares:grant"),
+    list: makeFunctionReference<"query", SharesListArgs, SharesListReturns>("shares:list"),
+    messages: makeFunctionReference<"query", SharesMessagesArgs, SharesMessagesReturns>("shares:messages"),
+    revoke: makeFunctionReference<"mutation", SharesRevokeArgs, SharesRevokeReturns>("shares:revoke"),
+    view: makeFunctionReference<"query", SharesViewArgs, SharedThread>("shares:view"),
+    withMe: makeFunctionReference<"query", SharesWithMeArgs, SharesWithMeReturns>("shares:withMe"),
   },
   streams: {
     readUrl: makeFunctionReference<"mutation", StreamsReadUrlArgs, SignedUrl>("streams:readUrl"),

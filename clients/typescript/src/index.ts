@@ -12,4 +12,5 @@ export { Files, type FilePart } from "./files";
 export { Account, type AccountToken, type SignInMethods } from "./account";
 export { GuestTokens, type GuestToken, type Tokens } from "./guest";
 export { GuestSession, type GuestState } from "./session";
+export { followShared, messageOf, type Ticket } from "./shared";
 export { createSpool, type Spool } from "./spool";

@@ -1,17 +1,28 @@
 // Follows the logs of running generations: one follower per generation and client, shared by all who look.
 //
-// A follower subscribes to `generations:deltas` at its cursor, folds what comes, and subscribes again where
+// A follower subscribes to `generations:deltas` (or to what a share shows of it) at its cursor, folds what comes, and subscribes again where
 // the result ended. It tells its listeners at most once per frame. Without listeners it holds no
 // subscription, only its fold: coming back to a thread shows at once what was there and goes on from it.
 
 import type { ConvexReactClient } from "convex/react";
 import { api } from "./api.generated";
+import type { LogEvent } from "./documents";
 import { applyDeltas, EMPTY_FOLD, type Fold } from "./fold";
 
 /** Folds kept for generations that nobody looks at. */
 const IDLE_FOLDS = 24;
 
 type Listener = () => void;
+
+/** The log from a cursor on, live. */
+export interface LogSource {
+  watch(cursor: number): {
+    localQueryResult(): { events: readonly LogEvent[]; cursor: number } | undefined;
+    onUpdate(callback: () => void): () => void;
+  };
+  /** Whether events may be missing between cursors: then a page says nothing but at its own cursor. */
+  readonly sparse: boolean;
+}
 
 export class LiveGeneration {
   private fold: Fold = EMPTY_FOLD;
@@ -20,8 +31,7 @@ export class LiveGeneration {
   private cancelFrame: (() => void) | null = null;
 
   constructor(
-    private readonly client: ConvexReactClient,
-    private readonly generationId: string,
+    private readonly source: LogSource,
     private readonly onIdle: () => void,
   ) {}
 
@@ -49,7 +59,7 @@ export class LiveGeneration {
   // The new subscription is made before the old one is dropped, so the client never sees none.
   private watch(): void {
     const from = this.fold.cursor;
-    const watch = this.client.watchQuery(api.generations.deltas, { generationId: this.generationId, cursor: from });
+    const watch = this.source.watch(from);
     const read = () => {
       try {
         const result = watch.localQueryResult();
@@ -64,7 +74,8 @@ export class LiveGeneration {
     read();
   }
 
-  private take(from: number, events: Parameters<typeof applyDeltas>[2], to: number): void {
+  private take(from: number, events: readonly LogEvent[], to: number): void {
+    if (this.source.sparse && from !== this.fold.cursor) return;
     const next = applyDeltas(this.fold, from, events, to);
     if (next === this.fold) return;
     this.fold = next;
@@ -101,18 +112,26 @@ const registries = new WeakMap<ConvexReactClient, Map<string, LiveGeneration>>()
 
 /** The follower of a generation; made on first use. */
 export function liveGeneration(client: ConvexReactClient, generationId: string): LiveGeneration {
+  return follower(client, generationId, {
+    sparse: false,
+    watch: (cursor) => client.watchQuery(api.generations.deltas, { generationId, cursor }),
+  });
+}
+
+/** The follower that this client has under a name; made with `source` on first use. */
+export function follower(client: ConvexReactClient, name: string, source: LogSource): LiveGeneration {
   let registry = registries.get(client);
   if (registry === undefined) {
     registry = new Map();
     registries.set(client, registry);
   }
   const followers = registry;
-  let follower = followers.get(generationId);
-  if (follower === undefined) {
-    follower = new LiveGeneration(client, generationId, () => forgetIdle(followers));
-    followers.set(generationId, follower);
+  let known = followers.get(name);
+  if (known === undefined) {
+    known = new LiveGeneration(source, () => forgetIdle(followers));
+    followers.set(name, known);
   }
-  return follower;
+  return known;
 }
 
 function forgetIdle(followers: Map<string, LiveGeneration>): void {

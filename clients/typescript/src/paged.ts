@@ -21,3 +21,4 @@ function paged<Args extends { paginationOpts: unknown }, Item>(
 
 export const threadsPage = paged(api.threads.page);
 export const messagesPage = paged(api.messages.page);
+export const sharedPage = paged(api.shares.messages);

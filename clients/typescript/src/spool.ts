@@ -9,6 +9,8 @@ import { Outbox, type Courier } from "./outbox";
 import { GuestSession } from "./session";
 
 export interface Spool {
+  /** Where the server is, without a slash at the end. */
+  readonly origin: string;
   readonly client: ConvexReactClient;
   readonly session: GuestSession;
   readonly outbox: Outbox;
@@ -24,7 +26,7 @@ export function createSpool(origin: string): Spool {
   const outbox = new Outbox(courier(client, session), typeof localStorage === "undefined" ? null : localStorage);
   session.resume();
   takeOver(session, outbox);
-  return { client, session, outbox, files: new Files(origin, client, session, tokens), account };
+  return { origin, client, session, outbox, files: new Files(origin, client, session, tokens), account };
 }
 
 function courier(client: ConvexReactClient, session: GuestSession): Courier {

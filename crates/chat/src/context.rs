@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
+use crate::functions::shares::tokens::ShareKey;
 use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
 use crate::roles::{RoleChoice, Roles};
@@ -62,9 +63,41 @@ pub struct Settings {
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
     pub roles: Roles,
+    /// What guests may use.
+    pub guests: GuestLimits,
     /// Signs read URLs of durable streams.
     pub url_key: Option<UrlKey>,
+    /// Derives the tokens of share links.
+    pub share_key: Option<ShareKey>,
+    /// Whether threads can be shared by link, and links can be read.
+    pub share_links: bool,
+    /// The longest life of a share, in milliseconds; `None` is for ever.
+    pub share_ms: Option<u64>,
     pub info: ServerInfo,
+}
+
+/// What people without an account may use. `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GuestLimits {
+    /// Threads of one guest at the same time.
+    pub max_threads: Option<u64>,
+    /// Messages of one guest in a day, which ends at midnight UTC. An answer made again counts as one.
+    pub max_messages_per_day: Option<u64>,
+    /// Milliseconds without activity after which a guest is removed with all it has.
+    pub retention_ms: Option<u64>,
+}
+
+/// What a visitor without an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GuestPolicy {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Write drafts that stay in the browser.
+    Local,
+    /// What users may, as an anonymous one.
+    Server,
 }
 
 impl Default for Settings {
@@ -80,7 +113,11 @@ impl Default for Settings {
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
             roles: Roles::default(),
+            guests: GuestLimits::default(),
             url_key: None,
+            share_key: None,
+            share_links: true,
+            share_ms: None,
             info: ServerInfo::default(),
         }
     }
@@ -108,10 +145,13 @@ pub struct ServerInfo {
     pub demo: bool,
     /// The largest file that can be uploaded.
     pub max_upload_bytes: u64,
-    /// Whether people without an account are taken.
-    pub guests: bool,
+    pub guests: GuestPolicy,
     /// Whether people can sign in at this server itself; `GET /api/auth/methods` says how.
     pub sign_in: bool,
+    /// Whether threads can be shared by link.
+    pub share_links: bool,
+    /// The longest life of a share in days; 0 is for ever.
+    pub share_max_days: u64,
 }
 
 /// A model that a client may name.

@@ -4,6 +4,7 @@
 //! in every transaction.
 
 mod checks;
+mod shares;
 mod streams;
 mod workers;
 
@@ -14,8 +15,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, credential, generation, machine, message, password, producer, remains, stream,
-    subscription, thread, upload, worker,
+    Stream, approval, artifact, credential, generation, machine, message, password, producer, remains, share, stream,
+    subscription, thread, upload, user, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -70,8 +71,8 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads first, then generations, messages, artifacts, approvals and uploads, then what
-/// belongs to durable streams, then credentials and passwords, machines and workers.
+/// Checks one batch: threads first, then generations, messages, artifacts, approvals, uploads and shares, then what
+/// belongs to durable streams, then credentials, passwords and users, machines and workers.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -83,7 +84,8 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "messages" => each(tx, message::BY_THREAD, (phase, Some("artifacts")), within, found, checks::message)?,
         "artifacts" => each(tx, artifact::BY_THREAD, (phase, Some("approvals")), within, found, checks::artifact)?,
         "approvals" => each(tx, approval::BY_THREAD, (phase, Some("uploads")), within, found, checks::approval)?,
-        "uploads" => each(tx, upload::BY_THREAD, (phase, Some("streams")), within, found, checks::upload)?,
+        "uploads" => each(tx, upload::BY_THREAD, (phase, Some("shares")), within, found, checks::upload)?,
+        "shares" => each(tx, share::BY_THREAD, (phase, Some("streams")), within, found, shares::share)?,
         "streams" => stream_batch(tx, within, found)?,
         "producers" => each(tx, producer::BY_STREAM, (phase, Some("subscriptions")), within, found, streams::producer)?,
         "subscriptions" => {
@@ -92,7 +94,8 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "links" => each(tx, subscription::LINKS, (phase, Some("remains")), within, found, streams::link)?,
         "remains" => each(tx, remains::BY_OF, (phase, Some("credentials")), within, found, streams::remains)?,
         "credentials" => each(tx, credential::BY_KIND, (phase, Some("passwords")), within, found, checks::credential)?,
-        "passwords" => each(tx, password::BY_EMAIL, (phase, Some("machines")), within, found, checks::password)?,
+        "passwords" => each(tx, password::BY_EMAIL, (phase, Some("users")), within, found, checks::password)?,
+        "users" => each(tx, user::BY_IDENTITY, (phase, Some("machines")), within, found, checks::user)?,
         "machines" => each(tx, machine::BY_USER, (phase, Some("workers")), within, found, workers::machine)?,
         "workers" => each(tx, worker::BY_MACHINE, (phase, None), within, found, workers::worker)?,
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),

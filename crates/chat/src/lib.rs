@@ -13,6 +13,7 @@ pub mod openapi;
 pub mod owned;
 pub mod parts;
 pub mod principal;
+mod quota;
 pub mod registry;
 pub mod roles;
 pub mod states;
@@ -20,7 +21,7 @@ pub mod tables;
 pub mod title;
 mod turn;
 
-pub use context::{CallContext, ModelChoice, ServerInfo, Settings, WhenBusy};
+pub use context::{CallContext, GuestLimits, GuestPolicy, ModelChoice, ServerInfo, Settings, WhenBusy};
 pub use parts::Part;
 pub use principal::Principal;
 pub use registry::{Access, Function, Kind, Visibility};

@@ -26,6 +26,9 @@ pub const HISTORY_ROWS: usize = 200;
 pub const CLEARED_MESSAGES: usize = 500;
 /// Threads that one call of `threads:clearAll` marks.
 pub const CLEARED_THREADS: usize = 1_000;
+/// Rows of a guest that one step of a claim moves. A thread moves with its files, so a step may be
+/// [`THREAD_UPLOADS`] longer.
+pub const CLAIMED_ROWS: usize = 500;
 /// Generations that one look at expired leases ends or queues again.
 pub const EXPIRED_GENERATIONS: usize = 200;
 /// Generations or keys that a list without pages returns.
@@ -80,6 +83,19 @@ pub const SWEPT_BYTES: usize = 8 << 20;
 pub const FREED_SOURCES: usize = 16;
 /// Longest life of a signed URL, in seconds: a week.
 pub const READ_URL_SECONDS: u64 = 7 * 24 * 3600;
+/// Open shares of one thread; a list of them has no pages.
+pub const SHARES: usize = 100;
+/// The longest life of a share that is given one, in milliseconds: ten years.
+pub const LONGEST_SHARE_MS: u64 = 10 * 366 * 24 * 3_600_000;
+/// Threads shared with one person that a list shows, the newest.
+pub const SHARED_WITH_ME: usize = 200;
+/// Life of the URL of a shared file, in seconds. The share is looked at with every use besides.
+pub const SHARED_FILE_SECONDS: u64 = 3600;
+/// Messages of a shared thread that a copy takes, the newest: one transaction, so a short one. A page of them
+/// is bounded in bytes, too.
+pub const COPIED_MESSAGES: u32 = 500;
+/// An e-mail address (RFC 5321, 4.5.3.1: 64 for the name, 255 for the host).
+pub const EMAIL_BYTES: usize = 320;
 
 /// Refuses a text that is over `limit` bytes; `field` names it.
 pub(crate) fn check_bytes(field: &str, text: &str, limit: usize) -> Result<()> {

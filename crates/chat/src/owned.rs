@@ -3,12 +3,14 @@
 //! A missing, a deleted and a foreign row give the same answer, so that nobody learns which ids exist.
 //! Must never be bypassed by a function that takes an id from its caller.
 
+pub mod shared;
+
 use spool_protocol::{Error, Result};
 use spool_store::{Id, Tx};
 
 use crate::principal::Principal;
 use crate::tables::{
-    Approval, Artifact, Credential, CredentialKind, Generation, Machine, Message, Thread, Upload, User, Worker,
+    Approval, Artifact, Credential, CredentialKind, Generation, Machine, Message, Share, Thread, Upload, User, Worker,
 };
 
 /// The thread, if the caller may see it.
@@ -90,6 +92,15 @@ pub fn session(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Credential>) -> R
     let own = |row: &Credential| row.kind == CredentialKind::Session && principal.user() == Some(&row.user_id);
     let row = tx.get(id)?.filter(|row| own(row) && row.is_valid(now));
     row.ok_or_else(|| Error::not_found("session"))
+}
+
+/// The share and its thread, if the caller may see the thread: for those who manage it. Those who read
+/// through it come by [`shared`].
+pub fn share(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Share>) -> Result<(Thread, Share)> {
+    let missing = || Error::not_found("share");
+    let share = tx.get(id)?.ok_or_else(missing)?;
+    let thread = find_thread(tx, principal, &share.thread_id)?.ok_or_else(missing)?;
+    Ok((thread, share))
 }
 
 fn may_see(principal: &Principal, thread: &Thread) -> bool {

@@ -64,25 +64,14 @@ pub fn effective_role(user: &User, hint: Option<&str>, roles: &Roles) -> Effecti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::UserKind;
     use spool_store::Id;
 
     fn user(roles: &[&str], is_admin: bool, viewing: Option<&str>) -> User {
-        User {
-            id: Id::fresh(0),
-            creation_time: 0.0,
-            issuer: "test".into(),
-            subject: "one".into(),
-            kind: UserKind::Full,
-            email: None,
-            name: None,
-            picture: None,
-            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-            is_admin,
-            viewing_as_role: viewing.map(str::to_owned),
-            created_at: 0,
-            updated_at: 0,
-        }
+        let row = serde_json::json!({
+            "_id": Id::<User>::fresh(0), "_creationTime": 0.0, "issuer": "test", "subject": "one", "kind": "full",
+            "roles": roles, "viewingAsRole": viewing, "isAdmin": is_admin, "createdAt": 0, "updatedAt": 0,
+        });
+        serde_json::from_value(row).unwrap()
     }
 
     #[test]

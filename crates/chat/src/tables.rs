@@ -12,6 +12,7 @@ pub mod message;
 pub mod password;
 pub mod producer;
 pub mod remains;
+pub mod share;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
@@ -28,11 +29,12 @@ pub use message::{Message, MessageView, Origin, Role};
 pub use password::{AdminView, Password};
 pub use producer::Producer;
 pub use remains::Remains;
+pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
 pub use upload::{Upload, UploadView};
-pub use user::{User, UserKind, UserView};
+pub use user::{Spent, User, UserKind, UserView};
 pub use worker::{Presence, Worker, WorkerView};
 
 use spool_store::Schema;
@@ -55,6 +57,7 @@ pub static SCHEMA: Schema = Schema {
         &subscription::TABLE,
         &subscription::LINK_TABLE,
         &upload::TABLE,
+        &share::TABLE,
         &remains::TABLE,
         &machine::TABLE,
         &worker::TABLE,

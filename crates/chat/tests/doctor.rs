@@ -43,9 +43,9 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for each of the other three tables of chats, of the five of durable streams, for credentials and passwords,
-    // and of the two of workers.
-    assert_eq!(batches, 2 + 2 + 3 + 3 + 5 + 2 + 2);
+    // One for each of the other four tables of chats, of the five of durable streams, for credentials, passwords
+    // and users, and of the two of workers.
+    assert_eq!(batches, 2 + 2 + 3 + 4 + 5 + 3 + 2);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ pub struct Ids {
     pub approval: String,
     pub upload: String,
     pub session: String,
+    pub share: String,
     pub machine: String,
     pub worker: String,
     pub user: String,
@@ -66,6 +67,14 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         "uploads:list" => Takes(json!({ "threadId": ids.thread })),
         "uploads:get" | "uploads:remove" => Takes(json!({ "uploadId": ids.upload })),
         "uploads:readUrl" => Takes(json!({ "uploadId": ids.upload, "ttlSeconds": 60 })),
+        "shares:create" => Takes(json!({ "threadId": ids.thread, "mode": "live" })),
+        "shares:grant" => Takes(json!({ "threadId": ids.thread, "email": "ada@example.com" })),
+        "shares:list" => Takes(json!({ "threadId": ids.thread })),
+        "shares:get" | "shares:revoke" | "shares:view" | "shares:copy" => Takes(json!({ "shareId": ids.share })),
+        "shares:messages" => Takes(json!({ "shareId": ids.share, "paginationOpts": page })),
+        "shares:deltas" => Takes(json!({ "shareId": ids.share, "generationId": ids.generation })),
+        "shares:fileUrl" => Takes(json!({ "shareId": ids.share, "seq": 0, "uploadId": ids.upload })),
+        "shares:withMe" => NoIds(json!({})),
         "generations:open" => Takes(json!({ "threadId": ids.thread, "text": "hello" })),
         "generations:append" => {
             Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] }))
@@ -105,10 +114,10 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
 /// Well formed ids of rows that never existed.
 pub fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
-    let (artifact, approval, upload, session) = (id("art"), id("apr"), id("upl"), id("crd"));
+    let (artifact, approval, upload, share, session) = (id("art"), id("apr"), id("upl"), id("shr"), id("crd"));
     let (machine, worker, user) = (id("mch"), id("wkr"), id("usr"));
     let (thread, message, generation) = (id("thr"), id("msg"), id("gen"));
-    Ids { thread, message, generation, artifact, approval, upload, session, machine, worker, user }
+    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user }
 }
 
 /// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.
@@ -129,10 +138,13 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let second = stage.ok(owner, "turns:send", args).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
     let generation = text(&second["generationId"]);
+    let third = stage.user("three").await;
+    let grant = json!({ "threadId": thread, "userId": third.user() });
+    let share = text(&stage.ok(owner, "shares:grant", grant).await);
     let session = stage.session(owner, "Theirs").await;
     let (machine, worker) = stage.pending_worker(owner, "Theirs").await;
     let (message, user) = (first.message, text(&json!(owner.user().unwrap())));
-    Ids { thread, message, generation, artifact, approval, upload, session, machine, worker, user }
+    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user }
 }
 
 pub type Outcome = Result<Value, Error>;
@@ -176,7 +188,14 @@ async fn ia_05_foreign_ids_are_answered_like_ids_of_nothing() {
             }
             (Case::NoIds(args), _) => {
                 let result = outcome(&stage, &stage.u1, path, function.kind, args).await.unwrap().to_string();
-                for id in [&theirs.thread, &theirs.message, &theirs.generation, &theirs.artifact, &theirs.approval] {
+                for id in [
+                    &theirs.thread,
+                    &theirs.message,
+                    &theirs.generation,
+                    &theirs.artifact,
+                    &theirs.approval,
+                    &theirs.share,
+                ] {
                     assert!(!result.contains(id.as_str()), "{path}: {result}");
                 }
                 assert!(!result.contains("Theirs"), "{path}: {result}");
@@ -217,6 +236,10 @@ async fn ia_04_without_credentials_nothing_but_the_open_functions_answers() {
         };
         let answer = stage.call(&Principal::Anonymous, function.path, args).await;
         match function.access {
+            // A share of nothing is open to nobody, and says so as to everybody.
+            Access::Anyone if function.path.starts_with("shares:") => {
+                assert_eq!(answer.unwrap_err().code, Code::NotFound, "{}", function.path)
+            }
             Access::Anyone => assert!(answer.is_ok(), "{}", function.path),
             Access::User | Access::Service | Access::Worker | Access::Runner => {
                 assert_eq!(answer.unwrap_err().code, Code::Unauthenticated, "{}", function.path)

@@ -84,6 +84,9 @@ codes! {
     StreamConflict = "stream_conflict",
     /// A document, an argument list, a scan or a result is over its limit; `data.limit` names it.
     TooLarge = "too_large",
+    /// The caller has used what it may; `data.quota` names of what, `data.limit` how much that is, and
+    /// `data.resetAt` when there is more (milliseconds since 1970; absent where only removing something helps).
+    QuotaExceeded = "quota_exceeded",
     /// Too many requests or attempts of this caller; `data.retryAfterMs` is how long to wait.
     RateLimited = "rate_limited",
     /// The server is over a limit of its own; try again later.

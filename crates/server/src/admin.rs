@@ -81,7 +81,7 @@ async fn create(account: &Account, is_admin: bool, password_stdin: bool) -> Resu
         operator.mutate("passwords:promote", json!({ "email": account.email })).await?;
         return print(&format!("{} is an administrator now, with the same password.\n", account.email));
     }
-    let mut args = json!({ "email": account.email, "isAdmin": is_admin });
+    let mut args = json!({ "email": account.email, "emailVerified": true, "isAdmin": is_admin });
     if password_stdin {
         let password = password_from_stdin()?;
         check(&password, &account.email).map_err(|error| anyhow::anyhow!(error.message))?;

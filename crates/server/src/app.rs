@@ -20,17 +20,18 @@ use crate::actions::Actions;
 use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
-use crate::auth::{Auth, random_token};
-use crate::config::{Config, GuestPolicy, Synchronous};
+use crate::auth::{Auth, oidc, random_token};
+use crate::config::{Config, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::providers::Providers;
+use crate::rooms::Rooms;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
 use crate::uploads::{self, Files};
-use crate::{connections, driver, http, jobs, streams};
+use crate::{connections, driver, http, jobs, shares, streams};
 
 /// How long connections get to end by themselves, beyond the time that running turns have.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -44,12 +45,16 @@ pub struct App {
     /// Passwords, and who tries them too often.
     pub passwords: Passwords,
     pub mail: Option<Mailer>,
+    /// Whom people sign in with elsewhere.
+    pub oidc: oidc::Providers,
     pub providers: Arc<Providers>,
     pub stream_keys: StreamKeys,
     /// The bytes of uploads.
     pub files: Files,
     /// Calls subscribers of durable streams.
     pub webhooks: reqwest::Client,
+    /// Readers that keep up.
+    pub rooms: Arc<Rooms>,
     /// One permit per open socket and stream.
     room: Arc<Semaphore>,
     pub shutdown: CancellationToken,
@@ -117,23 +122,27 @@ impl App {
         let tokens = Tokens::new(&key, Arc::clone(&clock))?;
         let issuers = Issuers::new(&tokens, &config.auth, Arc::clone(&clock))?;
         let stream_keys = StreamKeys::derive(&key)?;
+        let rooms = Rooms::start(&store)?;
         let admin = AdminAccess { address, token: random_token() };
         dir.publish_admin(&admin)?;
         let providers = Arc::new(Providers::new(&config)?);
         let url_key = Some(stream_keys.urls.clone());
-        let settings = Arc::new(Settings { url_key, ..settings(&config, &providers) });
+        let share_key = Some(shares::key(&key));
+        let settings = Arc::new(Settings { url_key, share_key, ..settings(&config, &providers) });
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
         let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
             passwords: Passwords::default(),
             mail,
-            auth: Auth::new(tokens, issuers, functions.clone(), admin.token),
+            oidc: oidc::Providers::new(&config.auth.providers, &key, Arc::clone(&clock))?,
+            auth: Auth::new(tokens, issuers, functions.clone(), config.guests(), admin.token),
             actions: Actions::new(functions.clone()),
             functions,
             providers,
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
+            rooms,
             files: Files::open(dir.path())?,
             config,
             clock,
@@ -168,6 +177,9 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
         roles: config.roles.settings(),
         allow_client_roles: config.turns.allow_client_roles,
+        guests: config.guests().limits,
+        share_links: config.share_links(),
+        share_ms: Some(config.sharing.max_days * 86_400_000).filter(|ms| *ms > 0),
         info: spool_chat::ServerInfo {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -175,8 +187,10 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             roles: config.roles.settings().known,
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
-            guests: config.guest_policy() != GuestPolicy::Off,
-            sign_in: config.auth.password.enabled,
+            guests: config.guests().policy,
+            sign_in: config.auth.password.enabled || !config.auth.providers.is_empty(),
+            share_links: config.share_links(),
+            share_max_days: config.sharing.max_days,
         },
         ..Settings::default()
     }

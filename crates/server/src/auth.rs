@@ -14,11 +14,14 @@ use spool_chat::tables::{Credential, User};
 use spool_protocol::Error;
 use spool_store::Id;
 
+use crate::config::guests::InForce;
 use crate::functions::Functions;
 
+pub mod guests;
 pub mod issuers;
 pub mod jwt;
 pub mod keys;
+pub mod oidc;
 pub mod passwords;
 mod remote;
 pub mod revocation;
@@ -26,6 +29,7 @@ pub mod throttle;
 pub mod tokens;
 pub mod workers;
 
+use guests::Door;
 use issuers::Issuers;
 use jwt::{Claims, Profile, Reason};
 use revocation::Revocations;
@@ -45,8 +49,8 @@ struct Found {
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub principal: Arc<Principal>,
-    /// The subject of a token that this server signed.
-    pub subject: Option<String>,
+    /// The subject of a guest's token.
+    pub guest: Option<String>,
     /// Unix time in milliseconds from which the credential is refused; `None` if it does not expire by itself.
     pub until_ms: Option<u64>,
     /// The session or key, whose revocation ends what is open in its name.
@@ -55,7 +59,7 @@ pub struct Identity {
 
 impl Identity {
     fn lasting(principal: Principal) -> Self {
-        Self { principal: Arc::new(principal), subject: None, until_ms: None, credential: None }
+        Self { principal: Arc::new(principal), guest: None, until_ms: None, credential: None }
     }
 
     pub fn anonymous() -> Self {
@@ -72,6 +76,7 @@ pub struct Auth {
     tokens: Tokens,
     issuers: Issuers,
     functions: Functions,
+    door: Door,
     /// (issuer, subject) → user. Only a memo of rows, which never change their id.
     users: Mutex<HashMap<(String, String), Known>>,
     revocations: Revocations,
@@ -96,10 +101,11 @@ const NOTED_MS: u64 = 60_000;
 const KEY_PREFIX: &str = "spk_";
 
 impl Auth {
-    pub fn new(tokens: Tokens, issuers: Issuers, functions: Functions, admin_token: String) -> Self {
+    pub fn new(tokens: Tokens, issuers: Issuers, functions: Functions, guests: InForce, admin_token: String) -> Self {
+        let door = Door::new(guests, Arc::clone(tokens.clock()));
         let revocations = Revocations::new(Arc::clone(tokens.clock()));
         let (users, noted) = (Mutex::default(), Mutex::default());
-        Self { tokens, issuers, functions, users, revocations, noted, admin_token }
+        Self { tokens, issuers, functions, door, users, revocations, noted, admin_token }
     }
 
     pub fn tokens(&self) -> &Tokens {
@@ -141,11 +147,12 @@ impl Auth {
         if let Some(session) = claims.session.as_deref().filter(|_| own) {
             return self.identity_of_session(&claims, session);
         }
+        if own {
+            return self.identity_of_guest(&claims).await;
+        }
         let user = self.user(&claims).await?;
         let until_ms = Some(claims.until_ms);
-        // Only a guest is renewed here: a subject of another issuer is nobody of ours.
-        let subject = Some(claims.subject).filter(|_| own);
-        Ok(Identity { principal: Arc::new(Principal::User { user }), subject, until_ms, credential: None })
+        Ok(Identity { principal: Arc::new(Principal::User { user }), guest: None, until_ms, credential: None })
     }
 
     /// A token that we gave for a session. Its signature vouches for the ids: no row is read.
@@ -159,7 +166,7 @@ impl Auth {
         self.note_use(&credential, None);
         Ok(Identity {
             principal: Arc::new(Principal::User { user }),
-            subject: None,
+            guest: None,
             until_ms: Some(claims.until_ms),
             credential: Some(credential),
         })
@@ -202,37 +209,21 @@ impl Auth {
         self.note_use(&key, None);
         let credential = Some(key.clone());
         let principal = Arc::new(Principal::Service { key, user, scopes });
-        Ok(Identity { principal, subject: None, until_ms: expires_at, credential })
-    }
-
-    /// A new anonymous user, or the same one again with a fresh token. Returns (token, user id).
-    pub async fn guest(&self, known: &Identity) -> Result<(String, Id<User>), Error> {
-        let subject = known.subject.clone().unwrap_or_else(|| format!("guest_{}", uuid::Uuid::new_v4().simple()));
-        let claims = Claims {
-            issuer: self.tokens.issuer().to_owned(),
-            subject,
-            until_ms: u64::MAX,
-            issued_ms: 0,
-            session: None,
-            profile: Profile::default(),
-        };
-        let user = self.user(&claims).await?;
-        Ok((self.tokens.issue(&claims.subject)?, user))
+        Ok(Identity { principal, guest: None, until_ms: expires_at, credential })
     }
 
     /// The row of a verified identity, made by its first call. What a newer token says of the person
     /// replaces what an older one said; two devices with different tokens must not take turns.
-    async fn user(&self, claims: &Claims) -> Result<Id<User>, Error> {
+    pub async fn user(&self, claims: &Claims) -> Result<Id<User>, Error> {
         let key = (claims.issuer.clone(), claims.subject.clone());
         if let Some(known) = self.users.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
             && (known.profile == claims.profile || known.issued_ms >= claims.issued_ms)
         {
             return Ok(known.user.clone());
         }
-        let kind = if claims.issuer == self.tokens.issuer() { "anonymous" } else { "full" };
         let Profile { name, email, picture } = &claims.profile;
         let args = json!({
-            "issuer": claims.issuer, "subject": claims.subject, "kind": kind,
+            "issuer": claims.issuer, "subject": claims.subject, "kind": "full",
             "name": name, "email": email, "picture": picture,
         });
         let user = self.functions.mutate_as_system("users:provision", args).await?;

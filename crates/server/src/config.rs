@@ -11,7 +11,10 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub mod auth;
+pub mod guests;
+pub mod providers;
 pub mod roles;
+pub mod sharing;
 pub mod sign_in;
 
 /// The configuration file, `spool.toml`.
@@ -34,7 +37,7 @@ pub struct Config {
     pub model: Option<String>,
     /// Instructions that stand before every conversation.
     pub instructions: Option<String>,
-    pub guests: Guests,
+    pub guests: guests::Guests,
     pub auth: auth::Auth,
     /// How mails are sent. Without it none are.
     pub mail: Option<sign_in::Mail>,
@@ -42,6 +45,7 @@ pub struct Config {
     pub turns: Turns,
     pub approvals: Approvals,
     pub uploads: Uploads,
+    pub sharing: sharing::Sharing,
     /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
     pub connections: usize,
     pub streams: Streams,
@@ -55,21 +59,6 @@ pub enum Synchronous {
     #[default]
     Full,
     Normal,
-}
-
-/// People without an account.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Guests {
-    /// `server`: anyone gets an anonymous user. `off`: nobody does. Default: `server` on loopback, else `off`.
-    pub policy: Option<GuestPolicy>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GuestPolicy {
-    Off,
-    Server,
 }
 
 /// How turns run.
@@ -244,13 +233,14 @@ impl Default for Config {
             default_title: "New Conversation".into(),
             model: None,
             instructions: None,
-            guests: Guests::default(),
+            guests: guests::Guests::default(),
             auth: auth::Auth::default(),
             mail: None,
             roles: roles::Roles::default(),
             turns: Turns::default(),
             approvals: Approvals::default(),
             uploads: Uploads::default(),
+            sharing: sharing::Sharing::default(),
             connections: 20_000,
             streams: Streams::default(),
             providers: BTreeMap::new(),
@@ -312,6 +302,7 @@ impl Config {
             ("turns.file_bytes", turns.file_bytes <= 64 << 20, "0 to 67108864"),
             ("uploads.max_bytes", (1..=1 << 30).contains(&self.uploads.max_bytes), "1 to 1073741824"),
             ("uploads.types", self.uploads.types.iter().all(|t| t.contains('/')), "types like image/png or image/*"),
+            ("sharing.max_days", self.sharing.max_days <= 3_650, "0 to 3650"),
             ("connections", (1..=1_000_000).contains(&self.connections), "1 to 1000000"),
             ("default_title", !self.default_title.trim().is_empty(), "a text that is not blank"),
         ];
@@ -321,6 +312,9 @@ impl Config {
             }
         }
         self.roles.check()?;
+        if let Some((key, most)) = self.guests.out_of_range().first_key_value() {
+            bail!("{key}: must be 0 to {most}");
+        }
         sign_in::check(self)?;
         self.auth.check()
     }
@@ -331,10 +325,9 @@ impl Config {
         url.map(|url| url.trim_end_matches('/'))
     }
 
-    /// The guest policy in force.
-    pub fn guest_policy(&self) -> GuestPolicy {
-        let default = if self.listen.ip().is_loopback() { GuestPolicy::Server } else { GuestPolicy::Off };
-        self.guests.policy.unwrap_or(default)
+    /// The settings of guests, with the defaults of this listener.
+    pub fn guests(&self) -> guests::InForce {
+        self.guests.in_force(self.listen.ip().is_loopback())
     }
 }
 
@@ -403,12 +396,5 @@ mod tests {
         assert!(uploads.takes("image/png") && uploads.takes("text/plain"));
         assert!(!uploads.takes("text/html") && !uploads.takes("imagex/png"));
         assert!(Config::default().uploads.takes("a/b"));
-    }
-
-    #[test]
-    fn guests_are_for_loopback_unless_configured() {
-        assert_eq!(Config::default().guest_policy(), GuestPolicy::Server);
-        let open = load("listen = \"0.0.0.0:1\"", &[]).unwrap();
-        assert_eq!(open.guest_policy(), GuestPolicy::Off);
     }
 }

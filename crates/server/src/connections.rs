@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::http::Version;
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -24,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
 use crate::aside::Aside;
+use crate::rooms::Lane;
 
 /// How long a peer may leave sent bytes unacknowledged, or its window closed.
 const STUCK: Duration = Duration::from_secs(60);
@@ -73,15 +75,19 @@ where
 {
     tune(&tcp);
     let tcp = Arc::new(tcp);
-    let watched = Arc::clone(&tcp);
-    let with_peer = move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
-        request
-    };
-    let service = service.map_request(with_peer).map_response(move |response: Response| {
-        response.map(|body| Watched { body, tcp: watched.clone(), gone: None })
-    });
+    let lane = Arc::new(Lane::new(Arc::clone(&tcp)));
+    let socket = Socket { tcp: Arc::clone(&tcp), lane: Arc::clone(&lane) };
+    let service = service
+        .map_request(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            // What a room writes is framed as chunks, which older clients do not read.
+            if request.version() == Version::HTTP_11 {
+                request.extensions_mut().insert(Arc::clone(&lane));
+            }
+            request.extensions_mut().insert(peer);
+            request.map(Body::new)
+        })
+        .map_response(move |response: Response| response.map(|body| Watched { body, tcp: tcp.clone(), gone: None }));
     let service = TowerToHyperService::new(service);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -91,7 +97,7 @@ where
         .writev(false)
         // To see a client go while a response is written, hyper would hold another 8 KiB to read into.
         .half_close(true)
-        .serve_connection(TokioIo::new(Socket(tcp)), service)
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
@@ -155,14 +161,17 @@ async fn closed(tcp: Arc<TcpStream>) {
     }
 }
 
-/// A connection that hyper shares with its response bodies.
-struct Socket(Arc<TcpStream>);
+/// A connection that hyper shares with its response bodies, and with the room that such a body is in.
+struct Socket {
+    tcp: Arc<TcpStream>,
+    lane: Arc<Lane>,
+}
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.0.poll_read_ready(task))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
+            ready!(self.tcp.poll_read_ready(task))?;
+            match self.tcp.try_read(buffer.initialize_unfilled()) {
                 Ok(read) => {
                     buffer.advance(read);
                     return Poll::Ready(Ok(()));
@@ -177,8 +186,8 @@ impl AsyncRead for Socket {
 impl Socket {
     fn poll(&self, task: &mut Context<'_>, write: impl Fn(&TcpStream) -> io::Result<usize>) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(task))?;
-            match write(&self.0) {
+            ready!(self.tcp.poll_write_ready(task))?;
+            match write(&self.tcp) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -202,11 +211,13 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper asks for this when nothing is left in its own buffers.
+        self.lane.flush();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = socket2::SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write);
+        let shut = socket2::SockRef::from(&*self.tcp).shutdown(std::net::Shutdown::Write);
         Poll::Ready(match shut {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             shut => shut,

@@ -26,6 +26,7 @@ mod durable;
 mod follow;
 mod functions;
 mod health;
+mod oidc;
 mod received;
 mod sign_in;
 mod stream;
@@ -51,6 +52,9 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/api/query_at_ts", post(functions::query_at_ts))
         .route("/api/debug_event", post(|| async {}))
         .route("/api/auth/guest", post(account::guest))
+        .route("/api/auth/claim", post(account::claim))
+        .route("/api/auth/oidc/{provider}/start", get(oidc::start))
+        .route("/api/auth/oidc/{provider}/callback", get(oidc::callback))
         .route("/api/auth/methods", get(account::methods))
         .route("/api/auth/sign-in", post(sign_in::sign_in))
         .route("/api/auth/sign-up", post(sign_in::sign_up))
@@ -193,7 +197,7 @@ impl IntoResponse for Refusal {
             | Code::StreamConflict => StatusCode::CONFLICT,
             Code::Gone => StatusCode::GONE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Code::RateLimited | Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Code::Overloaded | Code::StorageFull | Code::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {
                 StatusCode::BAD_REQUEST

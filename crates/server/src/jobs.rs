@@ -1,6 +1,7 @@
-//! Work that nobody asks for: purging what was deleted, ending turns whose runner is gone and
-//! approvals that nobody decided, forgetting
-//! old answers. All of it is bounded, idempotent, and carries on from the rows after any restart.
+//! Work that nobody asks for: purging what was deleted, ending turns whose runner is gone, approvals that
+//! nobody decided and shares whose time is over, removing guests who do not come back, carrying claims of
+//! guests on, forgetting old answers. All of it is bounded, idempotent, and carries on from the rows after
+//! any restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ async fn clean(app: &App, round: u64) -> Result<(), Error> {
     for (next, end) in [
         ("driver:nextExpiry", "driver:expire"),
         ("approvals:nextExpiry", "approvals:expire"),
+        ("shares:nextExpiry", "shares:expire"),
         ("workers:nextLapse", "workers:lapse"),
     ] {
         let (_, due) = app.functions.query_as_system(next, json!({})).await?;
@@ -47,6 +49,8 @@ async fn clean(app: &App, round: u64) -> Result<(), Error> {
             app.functions.mutate_as_system(end, json!({})).await?;
         }
     }
+    in_steps(app, "users:moving", "users:move").await?;
+    in_steps(app, "guests:idle", "guests:expire").await?;
     in_steps(app, "threads:purgeable", "threads:purge").await?;
     // What the purge left behind goes in the same round.
     in_steps(app, "remains:waiting", "remains:sweep").await?;

@@ -19,5 +19,7 @@ mod driver;
 mod http;
 pub mod instant;
 mod jobs;
+mod rooms;
+mod shares;
 mod streams;
 mod sync;

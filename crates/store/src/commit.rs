@@ -159,7 +159,7 @@ impl Committer {
     fn publish(&self, batch: Batch) {
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.counters.jobs.fetch_add(batch.answers.len() as u64, Ordering::Relaxed);
-        self.logs.publish(batch.appended, &batch.ended);
+        self.logs.publish(batch.appended, batch.ended);
         self.live.publish(batch.ts, batch.changes);
         batch.answers.into_iter().for_each(Answer::send);
     }

@@ -24,10 +24,10 @@ pub mod tx;
 pub use clock::{Clock, SystemClock, VirtualClock};
 pub use commit::{Committed, LedgerKey};
 pub use id::{Document, Id};
-pub use logs::{Chunk, Encoded, Tail};
+pub use logs::{Chunk, Encoded, Published, Tail};
 pub use scan::{Order, Page, PaginationOpts};
 pub use schema::{Index, Schema, Table};
-pub use store::{Store, StoreOptions};
+pub use store::{Appending, Store, StoreOptions};
 pub use tx::Tx;
 
 /// A commit's place in the one order of all commits: nanoseconds, strictly increasing, never backwards

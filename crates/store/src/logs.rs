@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use spool_protocol::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 use crate::backend::LogEnd;
 use crate::limits;
@@ -28,9 +28,22 @@ pub struct Chunk {
 #[derive(Debug)]
 pub struct Encoded {
     pub bytes: Bytes,
+    /// The same bytes in the frame that the transport puts around them.
+    pub framed: Bytes,
     /// Whether nothing follows.
     pub is_last: bool,
 }
+
+/// What one commit did to logs, in the order of the appends.
+#[derive(Debug)]
+pub struct Published {
+    pub appended: Vec<(String, Chunk)>,
+    /// Logs that were sealed or deleted.
+    pub ended: Vec<String>,
+}
+
+/// Commits that a subscriber of the feed may be behind by; then it is told that it missed some.
+const FEED: usize = 1_024;
 
 impl Chunk {
     pub fn new(start: u64, end: u64, data: impl Into<Arc<str>>) -> Self {
@@ -39,9 +52,15 @@ impl Chunk {
 }
 
 /// The logs that somebody appends to or follows right now.
-#[derive(Default)]
 pub(crate) struct Logs {
     active: Mutex<Active>,
+    feed: broadcast::Sender<Arc<Published>>,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self { active: Mutex::default(), feed: broadcast::Sender::new(FEED) }
+    }
 }
 
 #[derive(Default)]
@@ -106,11 +125,26 @@ impl Logs {
         self.find(log).map(|state| lock(&state.recent).end)
     }
 
-    /// Shows committed chunks to followers. Called in commit order.
-    pub fn publish(&self, appended: Vec<(String, Chunk)>, ended: &[String]) {
+    /// Everything that is published from now on.
+    pub fn feed(&self) -> broadcast::Receiver<Arc<Published>> {
+        self.feed.subscribe()
+    }
+
+    /// Shows committed chunks to followers, then to the feed. Called in commit order.
+    pub fn publish(&self, appended: Vec<(String, Chunk)>, ended: Vec<String>) {
+        if appended.is_empty() && ended.is_empty() {
+            return;
+        }
+        let published = Arc::new(Published { appended, ended });
+        self.show(&published);
+        // Nobody listens, or everybody hears.
+        let _ = self.feed.send(published);
+    }
+
+    fn show(&self, published: &Published) {
         let mut active = lock(&self.active);
         active.make_room();
-        for (log, chunk) in appended {
+        for (log, chunk) in published.appended.iter().cloned() {
             // A log appears here with its first append even if nobody follows: the next append needs its end.
             let state = active.logs.entry(log).or_insert_with(|| {
                 let recent = Recent { chunks: VecDeque::new(), bytes: 0, end: chunk.start, ended: false };
@@ -127,7 +161,7 @@ impl Logs {
             drop(recent);
             state.changed.notify_waiters();
         }
-        for log in ended {
+        for log in &published.ended {
             if let Some(state) = active.logs.remove(log) {
                 lock(&state.recent).ended = true;
                 state.changed.notify_waiters();
@@ -176,6 +210,22 @@ impl Tail {
     /// The offset that the next chunk covers.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// The log.
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+
+    /// Goes on from `offset`: the reader has got by another way what is before it.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// Whether [`Tail::next`] would wait for an append or the end of the log.
+    pub fn is_waiting(&self) -> bool {
+        let recent = lock(&self.state.recent);
+        self.offset >= recent.end && !recent.ended
     }
 
     /// The chunks from the current offset on, as soon as there are any; `None` once the log has ended

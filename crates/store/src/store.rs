@@ -3,11 +3,13 @@
 //! Owns the threads that hold database connections. A function costs one hop to such a thread,
 //! however many reads it makes.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::thread;
 
 use spool_protocol::{Code, Error};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::Timestamp;
 use crate::backend::{Backend, Connection};
@@ -16,7 +18,7 @@ use crate::commit::{Committed, Committer, Job, LedgerKey, MutationFn, WriteCount
 use crate::id::IdSource;
 use crate::limits;
 use crate::live::{Claim, Live, Output, QueryFn, Subscription};
-use crate::logs::{Chunk, Logs, Tail};
+use crate::logs::{Chunk, Logs, Published, Tail};
 use crate::pins::Pins;
 use crate::range::ReadSet;
 use crate::tx::Tx;
@@ -51,6 +53,24 @@ struct Inner {
 }
 
 type ReadJob = Box<dyn FnOnce(&mut dyn Connection) + Send>;
+
+/// An append on its way; the new end of the log once it is durable.
+pub struct Appending(oneshot::Receiver<Result<u64, Error>>);
+
+impl Appending {
+    /// Whether the answer is there, so that waiting for it takes no time.
+    pub fn is_over(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
+impl Future for Appending {
+    type Output = Result<u64, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(task).map(|answer| answer.unwrap_or_else(|_| Err(closed())))
+    }
+}
 
 /// Results of several live queries, all at one timestamp.
 pub type Evaluated = (Timestamp, Vec<Arc<Output>>);
@@ -207,10 +227,15 @@ impl Store {
     /// Appends to a log at `expected`, its current end, and returns the new end once it is durable.
     /// Fails with `offset_mismatch` (whose data has the real end) or `log_sealed`.
     pub async fn append(&self, log: &str, expected: u64, units: u64, data: String) -> Result<u64, Error> {
+        self.submit_append(log, expected, units, data).await?.await
+    }
+
+    /// Like [`Store::append`], but returns as soon as the place in the order is taken.
+    pub async fn submit_append(&self, log: &str, expected: u64, units: u64, data: String) -> Result<Appending, Error> {
         let (reply, answer) = oneshot::channel();
         let job = Job::Append { log: log.to_owned(), expected, units, data, reply };
         self.0.writes.send(job).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        Ok(Appending(answer))
     }
 
     /// Follows a log from `offset`, which may lie anywhere up to its end.
@@ -224,6 +249,12 @@ impl Store {
             }
         };
         Ok(Tail::new(self.clone(), log.to_owned(), state, offset))
+    }
+
+    /// What every commit does to logs, from now on and in commit order. Followers hear of it before: one that
+    /// finds nothing in its [`Tail`] after it subscribed misses nothing.
+    pub fn log_feed(&self) -> broadcast::Receiver<Arc<Published>> {
+        self.0.logs.feed()
     }
 
     /// Stored chunks from the one that holds `from` on, up to the read limit.

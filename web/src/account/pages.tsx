@@ -1,16 +1,18 @@
 // The pages of sign-in, each under an address of its own: they load without the chat, and leave by loading
 // it anew, so that nothing of another person stays in memory.
 
-import { Account, type SignInMethods } from "@spool/client";
+import { Account, readFailure, type SignInMethods } from "@spool/client";
 import { useEffect, useState, type ReactNode } from "react";
 import { Button } from "../ui/Button";
 import { Note } from "../ui/Note";
+import { failureIn } from "./failures";
 import { Field, PASSWORD_HINT, PASSWORD_LENGTH } from "./Field";
 import { Frame, Refusal, TextLink } from "./Frame";
 import { useForm } from "./useForm";
 
 const PAGES: Record<string, (props: PageProps) => ReactNode> = {
   "/sign-in": SignIn,
+  "/signed-in": SignedIn,
   "/sign-up": SignUp,
   "/forgot": Forgot,
   "/set-password": SetPassword,
@@ -63,6 +65,7 @@ function SignIn({ account, methods }: PageProps) {
     onward();
   });
   const ended = new URLSearchParams(window.location.search).has("ended");
+  const failure = failureIn(window.location.search);
   return (
     <Frame
       title="Sign in"
@@ -75,7 +78,7 @@ function SignIn({ account, methods }: PageProps) {
           )}
           {methods.guest !== "off" && (
             <p>
-              Or <TextLink href="/">go on as a guest</TextLink>.
+              Or <TextLink href="/">{methods.guest === "local" ? "write drafts in this browser" : "go on as a guest"}</TextLink>.
             </p>
           )}
         </>
@@ -86,12 +89,17 @@ function SignIn({ account, methods }: PageProps) {
           <Note>You were signed out on this device. Answers that were being written went on.</Note>
         </div>
       )}
+      {failure !== null && (
+        <div className="mb-5">
+          <Refusal>{failure}</Refusal>
+        </div>
+      )}
       {methods.providers.length > 0 && (
         <ul className="space-y-2.5">
           {methods.providers.map(({ id, name }) => (
             <li key={id}>
               <a
-                href={`/api/auth/oidc/${encodeURIComponent(id)}/start`}
+                href={startOf(id)}
                 className="flex h-10 items-center justify-center rounded-lg border border-line-strong bg-raised text-sm font-medium transition-colors hover:bg-hover"
               >
                 Continue with {name}
@@ -115,6 +123,27 @@ function SignIn({ account, methods }: PageProps) {
         </form>
       )}
       {!methods.password && methods.providers.length === 0 && <p className="text-soft">This server signs nobody in here.</p>}
+    </Frame>
+  );
+}
+
+/** Where the sign-in with a provider begins; it comes back to [SignedIn]. */
+function startOf(provider: string): string {
+  const next = new URLSearchParams(window.location.search).get("next") ?? "/";
+  const back = `/signed-in?next=${encodeURIComponent(next)}`;
+  return `/api/auth/oidc/${encodeURIComponent(provider)}/start?return_to=${encodeURIComponent(back)}`;
+}
+
+/** Back from a provider, with a session in the cookie. */
+function SignedIn({ account }: PageProps) {
+  const [refusal, setRefusal] = useState<string | null>(null);
+  useEffect(() => {
+    account.arrive().then(onward, (error: unknown) => setRefusal(readFailure(error).message));
+  }, [account]);
+  if (refusal === null) return null;
+  return (
+    <Frame title="You are not signed in" foot={<TextLink href="/sign-in">Sign in</TextLink>}>
+      <Refusal>{refusal}</Refusal>
     </Frame>
   );
 }

@@ -8,7 +8,7 @@ export function useSignIn(): void {
   const { status } = useGuestAuth();
   const info = useServerInfo();
   const ended = kind === "account" && status === "failed" && !account.isSignedIn && !account.isLeaving;
-  const closed = kind === "guest" && info?.signIn === true && !info.guests;
+  const closed = kind === "guest" && info?.signIn === true && info.guests === "off";
   useEffect(() => {
     if (!ended && !closed) return;
     const next = encodeURIComponent(window.location.pathname);

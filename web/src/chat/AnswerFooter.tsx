@@ -10,6 +10,7 @@ import { useChatActions } from "./actions";
 
 export function AnswerFooter({ view, shown }: { view: LiveMessage; shown: boolean }) {
   const [copied, copy] = useCopy();
+  const { retry } = useChatActions();
   const tokens = view.usage?.outputTokens ?? 0;
   return (
     <footer
@@ -22,7 +23,9 @@ export function AnswerFooter({ view, shown }: { view: LiveMessage; shown: boolea
           {copied ? <CheckIcon size={16} className="text-ok" /> : <CopyIcon size={16} />}
         </IconButton>
       )}
-      {shown && view.status === "complete" && view.id !== null && <AnswerAgain id={view.id} />}
+      {shown && view.status === "complete" && view.id !== null && retry !== null && (
+        <AnswerAgain id={view.id} retry={retry} />
+      )}
       <time dateTime={new Date(view.createdAt).toISOString()} title={fullTime(view.createdAt)}>
         {clockTime(view.createdAt)}
       </time>
@@ -33,8 +36,7 @@ export function AnswerFooter({ view, shown }: { view: LiveMessage; shown: boolea
 }
 
 // A refusal leaves the answer as it is, which says enough: the conversation went on, here or elsewhere.
-function AnswerAgain({ id }: { id: string }) {
-  const { retry } = useChatActions();
+function AnswerAgain({ id, retry }: { id: string; retry: (id: string) => Promise<void> }) {
   const [asking, setAsking] = useState(false);
   const again = () => {
     setAsking(true);

@@ -9,12 +9,13 @@ import { useChatActions } from "./actions";
 
 /** Only the last answer of a conversation can be tried again. */
 export function Ending({ view, last }: { view: LiveMessage; last: boolean }) {
-  const id = last ? view.id : null;
+  const { retry } = useChatActions();
+  const id = last && retry !== null ? view.id : null;
   switch (view.status) {
     case "stopped":
       return (
         <Row id={id} icon={<PauseIcon size={16} />} tone="calm">
-          You stopped this answer.
+          {retry === null ? "This answer was stopped." : "You stopped this answer."}
         </Row>
       );
     case "interrupted":
@@ -27,7 +28,7 @@ export function Ending({ view, last }: { view: LiveMessage; last: boolean }) {
     case "error":
       return (
         <Row id={id} icon={<AlertIcon size={16} />} tone="danger" code={view.error?.code}>
-          <strong className="font-semibold">This answer failed.</strong> {view.error?.message ?? "The model gave no reason."}
+          <strong className="font-semibold">This answer failed.</strong> {view.error?.message ?? (retry === null ? "" : "The model gave no reason.")}
         </Row>
       );
     case "complete":
@@ -63,7 +64,7 @@ function Row({ id, icon, tone, code, children }: RowProps) {
   const tryAgain = async (messageId: string) => {
     setAsking(true);
     setRefusal(null);
-    await retry(messageId).catch((error: unknown) => setRefusal(readFailure(error)));
+    await retry?.(messageId).catch((error: unknown) => setRefusal(readFailure(error)));
     setAsking(false);
   };
   return (

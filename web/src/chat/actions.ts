@@ -6,8 +6,8 @@ export interface ChatActionsValue {
   /** Another try at a message that was not delivered. */
   resend: (requestId: string) => void;
   discard: (requestId: string) => void;
-  /** Another attempt at an answer. */
-  retry: (messageId: string) => Promise<void>;
+  /** Another attempt at an answer; `null` where the conversation can only be read. */
+  retry: ((messageId: string) => Promise<void>) | null;
 }
 
 const Context = createContext<ChatActionsValue | null>(null);

@@ -30,6 +30,8 @@ export interface Attachments {
   submit: (threadId: string | null, then: (threadId: string, parts: readonly FilePart[]) => void) => Promise<void>;
 }
 
+const tooLarge = (file: File, limit: number): string => `${file.name} is too large: a file may have ${sizeOf(limit)}.`;
+
 export function useAttachments(): Attachments {
   const { files } = useSpool();
   const limit = useServerInfo()?.maxUploadBytes ?? Infinity;
@@ -42,6 +44,15 @@ export function useAttachments(): Attachments {
   now.current = list;
   useEffect(() => () => now.current.forEach(forget), []);
 
+  // What was chosen before the server had named its limit.
+  useEffect(() => {
+    const large = now.current.filter(({ file }) => file.size > limit);
+    if (large[0] === undefined) return;
+    large.forEach(forget);
+    setFault(tooLarge(large[0].file, limit));
+    setList((before) => before.filter(({ file }) => file.size <= limit));
+  }, [limit]);
+
   const add = useCallback(
     (chosen: Iterable<File>) => {
       const all = [...chosen];
@@ -49,7 +60,7 @@ export function useAttachments(): Attachments {
       const large = all.find((file) => file.size > limit);
       setFault(
         large !== undefined
-          ? `${large.name} is too large: a file may have ${sizeOf(limit)}.`
+          ? tooLarge(large, limit)
           : fitting.length < all.length
             ? `A message takes ${MOST} files.`
             : null,

@@ -1,19 +1,22 @@
 // The head of the conversation: the drawer's button on small screens, the title, the model, trouble with the
-// connection.
+// connection, the way to share it.
 
 import { useServerInfo } from "@spool/client/react";
 import { MenuIcon, PlusIcon } from "../icons";
 import { go } from "../route";
+import { ShareButton } from "../shared/ShareButton";
 import { IconButton } from "../ui/IconButton";
 import { ConnectionNotice } from "./ConnectionPill";
 
 interface HeaderProps {
   title: string | null;
+  /** The thread that is shown, if there is one that can be shared. */
+  threadId: string | null;
   model: string | null;
   onMenu: () => void;
 }
 
-export function Header({ title, model, onMenu }: HeaderProps) {
+export function Header({ title, threadId, model, onMenu }: HeaderProps) {
   const info = useServerInfo();
   const standard = info?.models.find((candidate) => candidate.isDefault) ?? info?.models[0];
   const name = model ?? standard?.id ?? null;
@@ -34,6 +37,7 @@ export function Header({ title, model, onMenu }: HeaderProps) {
           {name}
         </span>
       )}
+      {threadId !== null && <ShareButton key={threadId} threadId={threadId} />}
       <IconButton label="New chat" className="md:hidden" onClick={() => go(null)}>
         <PlusIcon size={20} />
       </IconButton>

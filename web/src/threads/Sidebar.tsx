@@ -4,11 +4,13 @@
 import { useEffect, useRef } from "react";
 import { AccountBar } from "../account/AccountBar";
 import { CloseIcon, PencilIcon, SpoolMark } from "../icons";
+import { openDraft } from "../local/useDrafts";
 import { go, hrefOf } from "../route";
 import { ConnectionPill } from "../status/ConnectionPill";
 import { IconButton } from "../ui/IconButton";
 import { followLink } from "../ui/followLink";
 import { ThemeSwitch } from "./ThemeSwitch";
+import { SharedWithMe } from "./SharedWithMe";
 import { ThreadList } from "./ThreadList";
 
 interface SidebarProps {
@@ -57,6 +59,7 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
             aria-current={threadId === null ? "page" : undefined}
             onClick={followLink(() => {
               go(null);
+              openDraft(null);
               onClose();
             })}
             className="flex h-10 items-center gap-2.5 rounded-xl border border-line bg-raised px-3 text-sm font-medium shadow-[0_1px_2px_oklch(0.3_0.03_262/0.04)] transition-colors hover:border-line-strong"
@@ -67,6 +70,7 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
         </div>
         <nav data-scroll aria-label="Threads" className="min-h-0 flex-1 overflow-y-auto overscroll-contain px-3 pb-4">
           <ThreadList threadId={threadId} />
+          <SharedWithMe />
         </nav>
         <AccountBar />
         <div className="flex shrink-0 items-center justify-between border-t border-line px-3 py-2 pb-[max(0.5rem,env(safe-area-inset-bottom))]">

@@ -1,6 +1,8 @@
 // The caller's threads under their headings, page by page, with their own empty and loading states.
 
 import { useGuestAuth, useThreads } from "@spool/client/react";
+import { LocalList } from "../local/LocalList";
+import { useIsLocal } from "../local/useIsLocal";
 import { useNow } from "../time";
 import { Button } from "../ui/Button";
 import { NearEdge } from "../ui/NearEdge";
@@ -8,6 +10,10 @@ import { groupThreads } from "./groups";
 import { ThreadRow } from "./ThreadRow";
 
 export function ThreadList({ threadId }: { threadId: string | null }) {
+  return useIsLocal() ? <LocalList /> : <KeptThreads threadId={threadId} />;
+}
+
+function KeptThreads({ threadId }: { threadId: string | null }) {
   const auth = useGuestAuth();
   const signedIn = auth.status === "signed_in";
   const { threads, more, loadMore } = useThreads(signedIn ? undefined : "skip");

@@ -5,13 +5,15 @@ export { useAccount, useSessions, type AccountView, type Me, type SignedInSessio
 export { useApproval, useDecide } from "./useApproval";
 export { useArtifact, useUpdateArtifact } from "./useArtifact";
 export { useConnectionState, type ConnectionState } from "./useConnectionState";
-export { useFileAddress } from "./useFileAddress";
+export { FileAddresses, useFileAddress, type AddressBook } from "./useFileAddress";
 export { useGuestAuth, type GuestAuth } from "./useGuestAuth";
 export { useLiveFolds } from "./useLiveFolds";
 export { useMessages, type Messages } from "./useMessages";
 export { useRetry } from "./useRetry";
 export { useSend, type Send } from "./useSend";
 export { useServerInfo } from "./useServerInfo";
+export { useSharedMessages, useSharedThread, useSharedWithMe, useCopyShared, type SharedMessages } from "./useShared";
+export { useShareActions, useShares, type ShareActions } from "./useShares";
 export { useStop } from "./useStop";
 export { useThread } from "./useThread";
 export { useThreadActions, useThreads, type ThreadActions, type Threads } from "./useThreads";

@@ -7,7 +7,8 @@ use super::Findings;
 use crate::states::{GenerationStatus, MessageStatus, WorkerApproval};
 use crate::tables::{
     Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Password, Role, Runner,
-    Thread, Upload, approval, artifact, credential, generation, message, password,
+    Stream, Subscription, Thread, Upload, User, UserKind, approval, artifact, credential, generation, message,
+    password, stream, subscription, thread,
 };
 use crate::turn;
 
@@ -150,6 +151,24 @@ pub(super) fn upload(tx: &mut Tx<'_>, row: &Upload, findings: &mut Findings<'_>)
         findings.expect(thread.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
         let owned = thread.is_none_or(|thread| thread.user_id == row.user_id);
         findings.expect(owned, "owner", || "the file is not of the thread's owner".to_owned());
+    }
+    Ok(())
+}
+
+/// A claimed guest has given everything away, or somebody still moves it.
+pub(super) fn user(tx: &mut Tx<'_>, row: &User, findings: &mut Findings<'_>) -> Result<()> {
+    if row.claimed_into.is_none() {
+        findings.expect(row.moving_since.is_none(), "claim", || "it moves, and nobody claimed it".to_owned());
+        return Ok(());
+    }
+    findings.expect(row.kind == UserKind::Anonymous, "claim", || "somebody claimed a user who is no guest".to_owned());
+    if row.moving_since.is_none() {
+        let left = tx.query::<Thread>(thread::BY_ACTIVITY).eq(&row.id).count()?
+            + tx.query::<Generation>(generation::BY_USER).eq(&row.id).count()?
+            + tx.query::<Approval>(approval::BY_USER).eq(&row.id).count()?
+            + tx.query::<Stream>(stream::BY_PATH).eq(row.id.as_str()).count()?
+            + tx.query::<Subscription>(subscription::BY_NAME).eq(row.id.as_str()).count()?;
+        findings.expect(left == 0, "claimed_whole", || format!("{left} rows are still of the claimed guest"));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use spool_store::{Id, Order, Tx};
 use super::{Deleted, Nothing};
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
-use crate::tables::{Credential, CredentialKind, User, UserKind, credential};
+use crate::tables::{Credential, CredentialKind, User, UserKind, credential, user};
 
 /// How long the id of a revoked credential is told, in milliseconds: longer than any token of a session
 /// lives, so that none is taken after it.
@@ -135,12 +135,23 @@ pub fn touch(tx: &mut Tx<'_>, _ctx: &CallContext, args: Touch) -> Result<()> {
     Ok(())
 }
 
-/// `credentials:revoked`: the credentials that were revoked lately, of every kind, newest first. Whoever
-/// holds a connection open for one of them ends it.
-pub fn revoked(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<Vec<Id<Credential>>> {
+/// What was ended lately, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Revoked {
+    /// Of every kind.
+    pub credentials: Vec<Id<Credential>>,
+    /// Guests that an account has claimed.
+    pub guests: Vec<Id<User>>,
+}
+
+/// `credentials:revoked`: whoever holds a connection open for one of them ends it.
+pub fn revoked(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<Revoked> {
     let since = tx.now().saturating_sub(REVOCATIONS_TOLD_MS);
     let lately = tx.query::<Credential>(credential::BY_REVOCATION).ge(since).order(Order::Desc);
-    Ok(lately.take(REVOCATIONS_TOLD)?.into_iter().map(|row| row.id).collect())
+    let credentials = lately.take(REVOCATIONS_TOLD)?.into_iter().map(|row| row.id).collect();
+    let lately = tx.query::<User>(user::BY_CLAIM).ge(since).order(Order::Desc);
+    let guests = lately.take(REVOCATIONS_TOLD)?.into_iter().map(|row| row.id).collect();
+    Ok(Revoked { credentials, guests })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

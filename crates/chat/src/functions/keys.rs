@@ -39,21 +39,8 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<KeyVi
     }
     let now = tx.now();
     let id: Id<Credential> = tx.new_id();
-    let user = User {
-        id: tx.new_id(),
-        creation_time: now as f64,
-        issuer: "spool:key".to_owned(),
-        subject: id.to_string(),
-        kind: UserKind::Service,
-        email: None,
-        name: args.label.clone(),
-        picture: None,
-        roles: Vec::new(),
-        is_admin: false,
-        viewing_as_role: None,
-        created_at: now,
-        updated_at: now,
-    };
+    let account = User::new(tx, "spool:key".to_owned(), id.to_string(), UserKind::Service);
+    let user = User { name: args.label.clone(), ..account };
     tx.put(&user)?;
     let key = Credential {
         id,

@@ -13,6 +13,7 @@ use crate::limits::{self, check_bytes, check_count};
 use crate::owned;
 use crate::parts::{self, Part, ToolState};
 use crate::principal::Principal;
+use crate::quota;
 use crate::states::ThreadStep;
 use crate::tables::{Message, MessageView, Origin, Role, Thread, TitleSource, message};
 use crate::title;
@@ -118,6 +119,7 @@ pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, args: Append) -> Result<Id<Mes
     if args.role == Role::User {
         user_spoke(ctx, &mut thread, &message.parts)?;
     }
+    quota::check_message(tx, ctx)?;
     thread.take_seq();
     thread.history_version += 1;
     thread.touch(tx.now());

@@ -69,6 +69,9 @@ pub struct Create {
     pub reset: Option<Reset>,
     #[serde(default)]
     pub is_admin: bool,
+    /// Whether the address is known to be the person's.
+    #[serde(default)]
+    pub email_verified: bool,
 }
 
 /// `passwords:create`: an account; `already_exists` if the address has one.
@@ -82,21 +85,14 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<Id<Us
         return Err(Error::new(Code::AlreadyExists, "There is an account with this address."));
     }
     let now = tx.now();
-    let id: Id<User> = tx.new_id();
+    let account = User::new(tx, ISSUER.to_owned(), String::new(), UserKind::Full);
     let user = User {
-        creation_time: now as f64,
-        issuer: ISSUER.to_owned(),
-        subject: id.to_string(),
-        id,
-        kind: UserKind::Full,
+        subject: account.id.to_string(),
         email: Some(email.clone()),
         name: args.name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
-        picture: None,
         is_admin: args.is_admin,
-        roles: Vec::new(),
-        viewing_as_role: None,
-        created_at: now,
-        updated_at: now,
+        email_verified: args.email_verified,
+        ..account
     };
     tx.put(&user)?;
     let mut row = Password {
@@ -203,10 +199,14 @@ pub struct ResetOne {
 }
 
 /// `passwords:reset`: sets the password and ends every session; null for a token that is used, old or
-/// made up.
+/// made up. Who has the token got it at the address, or from the operator.
 pub fn reset(tx: &mut Tx<'_>, _ctx: &CallContext, args: ResetOne) -> Result<Option<Found>> {
     let Some(row) = resettable(tx, &args.reset_hash)? else { return Ok(None) };
     let found = Found { user_id: row.user_id.clone(), email: row.email.clone(), hash: Some(args.hash.clone()) };
+    if let Some(mut user) = tx.get(&row.user_id)?.filter(|user| !user.email_verified) {
+        user.email_verified = true;
+        tx.put(&user)?;
+    }
     end_sessions(tx, &row.user_id, None)?;
     set(tx, row, args.hash)?;
     Ok(Some(found))
@@ -237,10 +237,15 @@ pub struct Promote {
     pub email: String,
 }
 
-/// `passwords:promote`: the account's person runs the server from now on. False without such an account.
+/// `passwords:promote`: the account's person runs the server from now on. False without such an account. Refused
+/// where anybody could have made the account: a link to its address says whose it is.
 pub fn promote(tx: &mut Tx<'_>, _ctx: &CallContext, args: Promote) -> Result<bool> {
     let Some(row) = by_email(tx, &args.email)? else { return Ok(false) };
     let mut user = tx.get(&row.user_id)?.ok_or_else(|| Error::internal("an account without its user"))?;
+    if !user.email_verified {
+        let message = "Nobody vouches for the address of this account. Send a link with spool admin reset first.";
+        return Err(Error::new(Code::Forbidden, message).with("reason", "email_unverified"));
+    }
     if !user.is_admin {
         (user.is_admin, user.updated_at) = (true, tx.now());
         tx.put(&user)?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::Tx;
 
-use super::{remains, streams};
+use super::{guests, remains, streams};
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::tables::{Link, Stream, Subscription, Wakes, stream, subscription};
@@ -110,6 +110,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, mut args: Create) -> Result<C
         }
         return Ok(Created { created: false, view: view(tx, &existing)? });
     }
+    guests::check_unclaimed_owner(tx, &args.owner)?;
     let others = tx.query::<Subscription>(subscription::BY_NAME).eq(args.owner.as_str()).count()?;
     check_count("subscriptions", usize::try_from(others).unwrap_or(usize::MAX) + 1, limits::SUBSCRIPTIONS)?;
     let row = Subscription {
@@ -163,14 +164,18 @@ pub fn get(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<View> {
 
 /// `subscriptions:remove`; one that is not there is no error.
 pub fn remove(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<()> {
-    if let Some(row) = find(tx, &args.owner, &args.name)? {
-        tx.delete(&row.id)?;
-        remains::leave(tx, row.id.as_str(), None)?;
+    match find(tx, &args.owner, &args.name)? {
+        Some(row) => end(tx, &row),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn find(tx: &mut Tx<'_>, owner: &str, name: &str) -> Result<Option<Subscription>> {
+pub(crate) fn end(tx: &mut Tx<'_>, row: &Subscription) -> Result<()> {
+    tx.delete(&row.id)?;
+    remains::leave(tx, row.id.as_str(), None)
+}
+
+pub(crate) fn find(tx: &mut Tx<'_>, owner: &str, name: &str) -> Result<Option<Subscription>> {
     tx.query::<Subscription>(subscription::BY_NAME).eq(owner).eq(name).first()
 }
 

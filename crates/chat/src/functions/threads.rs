@@ -12,6 +12,7 @@ use crate::args::present;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::owned;
+use crate::quota;
 use crate::states::{ThreadStatus, ThreadStep};
 use crate::tables::{Thread, ThreadView, TitleSource, User, Worker, thread};
 use crate::title;
@@ -45,6 +46,7 @@ pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Id<Thr
     if let Some(worker) = &args.worker_id {
         workers::check_approved(tx, &user, worker)?;
     }
+    quota::check_thread(tx, ctx)?;
     let (title, source) = named(ctx, args.title)?;
     let mut thread = Thread::new(tx, &user, title, source);
     thread.model = args.model;
@@ -78,7 +80,7 @@ fn check_tags(tags: &[String]) -> Result<()> {
     tags.iter().try_for_each(|tag| check_bytes("tags", tag, limits::NAME_BYTES))
 }
 
-fn find_external(tx: &mut Tx<'_>, user: &Id<User>, external_id: &str) -> Result<Option<Thread>> {
+pub(super) fn find_external(tx: &mut Tx<'_>, user: &Id<User>, external_id: &str) -> Result<Option<Thread>> {
     tx.query(thread::BY_EXTERNAL).eq(user).eq(None::<u64>).eq(external_id).first()
 }
 
@@ -199,6 +201,7 @@ pub fn get_or_create_default(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing)
     if let Some(existing) = find_default(tx, &user)? {
         return Ok(existing.id);
     }
+    quota::check_thread(tx, ctx)?;
     let mut thread = Thread::new(tx, &user, ctx.settings.default_title.clone(), TitleSource::Placeholder);
     thread.is_default = true;
     thread.default_of = Some(user);

@@ -12,6 +12,7 @@ use crate::limits::{self, check_bytes};
 use crate::owned;
 use crate::parts::{self, Part};
 use crate::principal::Principal;
+use crate::quota;
 use crate::states::{MessageStatus, MessageStep};
 use crate::tables::{Generation, Message, Origin, Role, Thread, Upload, message};
 use crate::turn::{self, Begin};
@@ -73,6 +74,7 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     check_bytes("role", args.role.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     workers::check_ready(tx, &thread)?;
     let queued = must_wait(tx, ctx, &thread, args.if_busy)?;
+    quota::check_message(tx, ctx)?;
 
     let mut user_message = user_message(tx, ctx, &mut thread, said)?;
     user_message.request_id = args.request_id;
@@ -192,6 +194,7 @@ fn again(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry, step: MessageStep) -> 
     }
     // Refuse before anything is chosen: the step says whether the answer failed.
     message.status.step(step)?;
+    quota::check_message(tx, ctx)?;
     let model = args.model.or_else(|| message.model.clone());
     workers::check_ready(tx, &thread)?;
     let choice = Begin::of(tx, ctx, &thread, model, args.role.as_deref())?;

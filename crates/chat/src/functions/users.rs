@@ -37,19 +37,10 @@ pub fn provision(tx: &mut Tx<'_>, _ctx: &CallContext, args: Provision) -> Result
     let found = tx.query::<User>(user::BY_IDENTITY).eq(args.issuer.as_str()).eq(args.subject.as_str()).first()?;
     let Some(mut user) = found else {
         let user = User {
-            id: tx.new_id(),
-            creation_time: now as f64,
-            issuer: args.issuer,
-            subject: args.subject,
-            kind: args.kind,
             email: args.email,
             name: args.name,
             picture: args.picture,
-            roles: Vec::new(),
-            is_admin: false,
-            viewing_as_role: None,
-            created_at: now,
-            updated_at: now,
+            ..User::new(tx, args.issuer, args.subject, args.kind)
         };
         tx.put(&user)?;
         return Ok(user.id);

@@ -6,8 +6,9 @@ use super::{Access, Function, Kind, Visibility};
 use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
-    Nothing, approvals, artifacts, credentials, driver, external, generations, keys, listing, machines, messages,
-    passwords, remains, roles, server, sessions, streams, subscriptions, threads, turns, uploads, users, workers,
+    Nothing, approvals, artifacts, credentials, driver, external, generations, guests, keys, listing, machines,
+    messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, threads, turns, uploads,
+    users, workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -54,6 +55,21 @@ pub static FUNCTIONS: &[Function] = functions![
         "Gives a user roles. For administrators.";
     "users:provision": Mutation System users::provision, users::Provision => spool_store::Id<crate::tables::User>,
         "The user of a verified identity; the first call makes the row.";
+
+    "users:claim": Mutation System guests::claim::claim, guests::claim::Claim => guests::claim::Moved,
+        "An account takes over what a guest has, exactly once: the first step.";
+    "users:moving": Query System guests::claim::is_moving, Nothing => bool,
+        "Whether rows of a claimed guest wait to be moved.";
+    "users:move": Mutation System guests::claim::carry_on, guests::claim::Move => guests::claim::Moved,
+        "Moves rows of a claimed guest, in bounded steps.";
+    "guests:admit": Mutation System guests::admit, guests::Identity => spool_store::Id<crate::tables::User>,
+        "The guest that is given a token; the first call makes the row.";
+    "guests:find": Query System guests::find, guests::Identity => Option<guests::Found>,
+        "The guest that a token speaks of, and whether an account has claimed it.";
+    "guests:idle": Query System guests::is_idle, Nothing => bool,
+        "Whether a guest was without activity for the time of retention.";
+    "guests:expire": Mutation System guests::expire, guests::Expire => crate::functions::Deleted,
+        "Removes guests without activity, in bounded steps.";
 
     "threads:create": Mutation User threads::create, threads::Create => spool_store::Id<crate::tables::Thread>,
         "Makes a thread and returns its id. An externalId that the caller used before gives the same thread.";
@@ -162,6 +178,35 @@ pub static FUNCTIONS: &[Function] = functions![
     "uploads:everyone": Query System uploads::everyone, uploads::Everyone => spool_store::Page<UploadView>,
         "The files of all threads.";
 
+    "shares:create": Mutation User shares::create, shares::Create => spool_store::Id<crate::tables::Share>,
+        "Makes a link that lets others read a thread. shares:get tells its path.";
+    "shares:grant": Mutation User shares::grant, shares::Grant => spool_store::Id<crate::tables::Share>,
+        "Lets one person read a thread as it goes on. Again for the same person, it changes the same share.";
+    "shares:list": Query User shares::list, shares::List => Vec<crate::tables::ShareView>,
+        "The shares of the caller's thread that can be read, newest first.";
+    "shares:get": Query User shares::get, shares::One => crate::tables::ShareView,
+        "One share of a thread of the caller's, with the path of its link.";
+    "shares:revoke": Mutation User shares::revoke, shares::One => (),
+        "Ends a share at once, also where it is being read.";
+    "shares:withMe": Query User shares::view::with_me, Nothing => Vec<shares::view::SharedWithMe>,
+        "The threads that others share with the caller, newest first.";
+    "shares:view": Query Anyone shares::view::view, shares::view::View => shares::view::SharedThread,
+        "What a link or a share shows, above its messages.";
+    "shares:messages": Query Anyone shares::view::messages, shares::view::Messages => spool_store::Page<shares::SharedMessage>,
+        "The messages that a link or a share shows, in their order.";
+    "shares:deltas": Query Anyone shares::view::deltas, shares::view::Deltas => shares::view::SharedLogPage,
+        "The running answer of a live share from a cursor on, as far as it is shown.";
+    "shares:fileUrl": Mutation Anyone shares::view::file_url, shares::view::FileUrl => streams::urls::SignedUrl,
+        "A signed URL of a file that a share includes, until it expires or the share ends.";
+    "shares:copy": Mutation User shares::copy::copy, shares::copy::Copy => shares::copy::Copied,
+        "Copies what a link or a share shows into a new thread of the caller.";
+    "shares:file": Query System shares::view::file, shares::view::File => UploadView,
+        "The file that a URL of a share opens.";
+    "shares:nextExpiry": Query System shares::next_expiry, Nothing => Option<u64>,
+        "When the next share is over.";
+    "shares:expire": Mutation System shares::expire, Nothing => crate::functions::Deleted,
+        "Ends shares whose time is over.";
+
     "keys:create": Mutation System keys::create, keys::Create => crate::tables::KeyView,
         "Stores the hash of a new service key's secret.";
     "keys:list": Query System keys::list, Nothing => Vec<crate::tables::KeyView>,
@@ -176,8 +221,8 @@ pub static FUNCTIONS: &[Function] = functions![
         "The session that a secret with this hash opens, or null.";
     "credentials:touch": Mutation System credentials::touch, credentials::Touch => (),
         "Notes that a credential was used.";
-    "credentials:revoked": Query System credentials::revoked, Nothing => Vec<spool_store::Id<crate::tables::Credential>>,
-        "The credentials that were revoked lately, newest first.";
+    "credentials:revoked": Query System credentials::revoked, Nothing => credentials::Revoked,
+        "The credentials that were revoked lately, and the guests that were claimed, newest first.";
     "credentials:revoke": Mutation System credentials::revoke, credentials::One => (),
         "Ends a credential.";
     "credentials:revokeAll": Mutation System credentials::revoke_all, credentials::OfUser => (),

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::anyhow;
+use reqwest::Client;
 use spool_protocol::Error;
 use spool_store::Clock;
 
@@ -19,7 +20,10 @@ pub struct Issuers {
     clock: Arc<dyn Clock>,
 }
 
-struct Issuer {
+/// One of them: what its tokens must look like, and its keys.
+pub struct Issuer {
+    /// Its `iss`, to the letter.
+    name: String,
     rules: Rules,
     keys: Keys,
 }
@@ -30,25 +34,14 @@ enum Keys {
 }
 
 impl Issuers {
-    pub fn new(own: &Tokens, configured: &config::auth::Auth, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn new(own: &Tokens, configured: &config::auth::Auth, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let client = remote::client()?;
         let own_keys = vec![own.key()];
-        let itself = Issuer { rules: own.rules(), keys: Keys::Fixed(own_keys) };
+        let itself = Issuer { name: own.issuer().to_owned(), rules: own.rules(), keys: Keys::Fixed(own_keys) };
         let mut issuers = HashMap::from([(own.issuer().to_owned(), itself)]);
         for (at, config) in configured.issuers.iter().enumerate() {
-            let keys = match fixed_keys(config) {
-                Ok(Some(keys)) => Keys::Fixed(keys),
-                Ok(None) => Keys::Remote(RemoteKeys::new(config.clone(), client.clone(), Arc::clone(&clock))),
-                Err(fault) => return Err(anyhow!("auth.issuers[{at}].{fault}")),
-            };
-            let rules = Rules {
-                audience: config.audience.clone(),
-                authorized_parties: config.authorized_parties.clone(),
-                algorithms: config.algorithms(),
-                leeway_ms: config.leeway_seconds * 1000,
-                names: config.claims.clone(),
-            };
-            issuers.insert(config.issuer.clone(), Issuer { rules, keys });
+            let issuer = Issuer::new(config, &client, &clock).map_err(|fault| anyhow!("auth.issuers[{at}].{fault}"))?;
+            issuers.insert(config.issuer.clone(), issuer);
         }
         Ok(Self { issuers, clock })
     }
@@ -57,15 +50,41 @@ impl Issuers {
     pub async fn verify(&self, text: &str) -> Result<Claims, Error> {
         let token = Token::read(text)?;
         let issuer = self.issuers.get(token.issuer()?).ok_or_else(|| Reason::UnknownIssuer.error())?;
+        issuer.verify(&token, self.clock.now_ms()).await
+    }
+}
+
+impl Issuer {
+    /// A mistake in what is configured is named with its field.
+    pub fn new(config: &config::auth::Issuer, client: &Client, clock: &Arc<dyn Clock>) -> Result<Self, String> {
+        let keys = match fixed_keys(config)? {
+            Some(keys) => Keys::Fixed(keys),
+            None => Keys::Remote(RemoteKeys::new(config.clone(), client.clone(), Arc::clone(clock))),
+        };
+        let rules = Rules {
+            audience: config.audience.clone(),
+            authorized_parties: config.authorized_parties.clone(),
+            algorithms: config.algorithms(),
+            leeway_ms: config.leeway_seconds * 1000,
+            names: config.claims.clone(),
+        };
+        Ok(Self { name: config.issuer.clone(), rules, keys })
+    }
+
+    /// What a token says, if it is of this issuer and to be believed.
+    pub async fn verify(&self, token: &Token<'_>, now_ms: u64) -> Result<Claims, Error> {
+        if token.issuer()? != self.name {
+            return Err(Reason::UnknownIssuer.error());
+        }
         // Before any key is looked for: what is refused anyway must not cause a fetch.
-        if !issuer.rules.algorithms.contains(&token.algorithm()) {
+        if !self.rules.algorithms.contains(&token.algorithm()) {
             return Err(Reason::AlgorithmRefused.error());
         }
-        match &issuer.keys {
+        match &self.keys {
             Keys::Fixed(keys) => token.check_signature(keys)?,
-            Keys::Remote(remote) => token.check_signature(&remote.for_token(&token).await?)?,
+            Keys::Remote(remote) => token.check_signature(&remote.for_token(token).await?)?,
         }
-        token.judge(&issuer.rules, self.clock.now_ms())
+        token.judge(&self.rules, now_ms)
     }
 }
 

@@ -34,6 +34,10 @@ pub enum Reason {
     WrongAudience,
     Expired,
     NotYetValid,
+    /// The guest that the token is of is an account's now.
+    GuestClaimed,
+    /// The policy has no guests any more.
+    GuestsOff,
     /// The session that the token is of was ended.
     Revoked,
     /// Of the token of a worker.
@@ -46,7 +50,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 16] = [
+    pub const ALL: [Reason; 18] = [
         Self::TooLarge,
         Self::Malformed,
         Self::AlgorithmRefused,
@@ -57,6 +61,8 @@ impl Reason {
         Self::WrongAudience,
         Self::Expired,
         Self::NotYetValid,
+        Self::GuestClaimed,
+        Self::GuestsOff,
         Self::Revoked,
         Self::InvalidWorkerSecret,
         Self::WorkerPending,
@@ -85,6 +91,10 @@ impl Reason {
             Self::WrongAudience => ("wrong_audience", "the token is for another audience"),
             Self::Expired => ("expired", "the token has expired"),
             Self::NotYetValid => ("not_yet_valid", "the token is not valid yet"),
+            Self::GuestClaimed => {
+                ("guest_claimed", "an account has taken over what this guest had; sign in to that account")
+            }
+            Self::GuestsOff => ("guests_off", "this server keeps nothing of guests; sign in"),
             Self::Revoked => ("revoked", "the session of the token was ended"),
             Self::InvalidWorkerSecret => {
                 ("invalid_worker_secret", "the worker's token is wrong, or was replaced by a newer one")
@@ -239,6 +249,11 @@ impl<'text> Token<'text> {
             session: self.claims.get("sid").and_then(Value::as_str).map(str::to_owned),
             profile: self.profile(&rules.names),
         })
+    }
+
+    /// A claim that is a text, if it is there. To be asked of a token that was verified.
+    pub fn optional(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
     }
 
     /// A claim that must be a text with something in it.

@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use spool_protocol::Error;
@@ -171,19 +171,22 @@ impl RemoteKeys {
 
     async fn get(&self, url: Url) -> Result<Vec<u8>, String> {
         let request = self.client.get(url).header("accept", "application/json, application/jwk-set+json");
-        let mut answer = request.send().await.map_err(|e| reason_of(&e))?;
-        if answer.status() != 200 {
-            return Err(format!("status {}", answer.status()));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| reason_of(&e))? {
-            if body.len() + chunk.len() > DOCUMENT_BYTES {
-                return Err(format!("more than {DOCUMENT_BYTES} bytes"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        let (status, body) = send(request).await?;
+        if status == 200 { Ok(body) } else { Err(format!("status {status}")) }
     }
+}
+
+/// The status and the body of an answer of at most [`DOCUMENT_BYTES`].
+pub async fn send(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), String> {
+    let mut answer = request.send().await.map_err(|e| reason_of(&e))?;
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|e| reason_of(&e))? {
+        if body.len() + chunk.len() > DOCUMENT_BYTES {
+            return Err(format!("more than {DOCUMENT_BYTES} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((answer.status(), body))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use spool_chat::Principal;
-use spool_chat::tables::Credential;
+use spool_chat::functions::credentials::Revoked;
+use spool_chat::tables::{Credential, User};
 use spool_protocol::{Code, Error};
 use spool_store::live::Subscription;
 use spool_store::{Clock, Id};
@@ -25,9 +26,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Between two attempts to read what was revoked.
 const PAUSE: Duration = Duration::from_secs(1);
 
-type Set = Arc<HashSet<Id<Credential>>>;
+type Set = Arc<Known>;
 
-/// The ids of credentials that were revoked lately.
+/// What was ended lately.
+#[derive(Default)]
+struct Known {
+    credentials: HashSet<Id<Credential>>,
+    /// Guests that an account has claimed.
+    guests: HashSet<Id<User>>,
+}
+
+/// The ids of credentials that were revoked lately, and of guests that were claimed.
 pub struct Revocations {
     known: watch::Sender<Set>,
     clock: Arc<dyn Clock>,
@@ -39,13 +48,20 @@ impl Revocations {
     }
 
     pub fn contains(&self, id: &Id<Credential>) -> bool {
-        self.known.borrow().contains(id)
+        self.known.borrow().credentials.contains(id)
     }
 
     /// Watches over a connection of `identity`.
     pub fn guard(&self, identity: &Identity) -> Guard {
         let credential = identity.credential.clone();
-        Guard { credential, until_ms: identity.until_ms, known: self.known.subscribe(), clock: Arc::clone(&self.clock) }
+        let guest = identity.guest.as_ref().and_then(|_| identity.principal.user().cloned());
+        Guard {
+            credential,
+            guest,
+            until_ms: identity.until_ms,
+            known: self.known.subscribe(),
+            clock: Arc::clone(&self.clock),
+        }
     }
 
     /// Learns what is revoked now; to be called before anybody is served, and then followed.
@@ -75,9 +91,10 @@ impl Revocations {
         let Following { query, wake, last } = following;
         let output = functions.store().changed(query, wake, last.clone()).await?;
         *last = Some(Arc::clone(&output));
-        let ids: HashSet<Id<Credential>> = serde_json::from_str(&output.value.clone()?)
+        let Revoked { credentials, guests } = serde_json::from_str(&output.value.clone()?)
             .map_err(|e| Error::internal(format!("credentials:revoked: {e}")))?;
-        self.known.send_replace(Arc::new(ids));
+        let known = Known { credentials: credentials.into_iter().collect(), guests: guests.into_iter().collect() };
+        self.known.send_replace(Arc::new(known));
         Ok(())
     }
 }
@@ -93,6 +110,7 @@ pub struct Following {
 #[derive(Clone)]
 pub struct Guard {
     credential: Option<Id<Credential>>,
+    guest: Option<Id<User>>,
     until_ms: Option<u64>,
     known: watch::Receiver<Set>,
     clock: Arc<dyn Clock>,
@@ -107,11 +125,12 @@ impl fmt::Debug for Guard {
 impl Guard {
     /// `revoked` or `auth_expired`, when it is so; never for who has no credential. Safe to cancel.
     pub async fn ended(&mut self) -> Error {
-        let Self { credential, until_ms, known, clock } = self;
+        let Self { credential, guest, until_ms, known, clock } = self;
         let revoked = async {
-            match credential {
-                Some(id) => known.wait_for(|set| set.contains(id)).await.is_ok(),
-                None => false,
+            match (credential, guest) {
+                (Some(id), _) => known.wait_for(|known| known.credentials.contains(id)).await.is_ok(),
+                (None, Some(id)) => known.wait_for(|known| known.guests.contains(id)).await.is_ok(),
+                (None, None) => false,
             }
         };
         let expired = async {
@@ -126,7 +145,7 @@ impl Guard {
         };
         tokio::pin!(expired);
         tokio::select! {
-            true = revoked => ended(Code::Revoked, "The session or key of this connection was revoked."),
+            true = revoked => ended(Code::Revoked, "The session, key or guest of this connection was ended."),
             () = &mut expired => ended(Code::AuthExpired, "The token of this connection has expired; come back with a new one."),
         }
     }

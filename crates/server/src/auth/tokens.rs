@@ -18,8 +18,6 @@ use super::jwt::Rules;
 use super::keys::Key;
 use crate::config::auth::{ClaimNames, LEEWAY_SECONDS};
 
-/// Days that a guest's token lives. The UI renews it at every visit.
-const GUEST_DAYS: u64 = 30;
 /// Milliseconds that the token of a session lives. The session itself lives on; this is how long a token is
 /// of use to somebody else who gets hold of it.
 pub const SESSION_TOKEN_MS: u64 = 10 * 60_000;
@@ -73,6 +71,10 @@ impl Tokens {
         })
     }
 
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -83,21 +85,10 @@ impl Tokens {
         json!({ "keys": [{ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.key_id, "x": x, "y": y }] })
     }
 
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
-
-    /// A guest's token.
-    pub fn issue(&self, subject: &str) -> Result<String, Error> {
+    /// The token of a guest, which lives for `life_ms` milliseconds.
+    pub fn issue(&self, subject: &str, life_ms: u64) -> Result<String, Error> {
         let iat = self.clock.now_ms() / 1000;
-        self.sign(&Claims {
-            iss: &self.issuer,
-            sub: subject,
-            aud: AUDIENCE,
-            iat,
-            exp: iat + GUEST_DAYS * 24 * 3600,
-            sid: None,
-        })
+        self.sign(&Claims { iss: &self.issuer, sub: subject, aud: AUDIENCE, iat, exp: iat + life_ms / 1000, sid: None })
     }
 
     /// A token of a session, and until when it is good, in milliseconds: never longer than the session.

@@ -7,6 +7,7 @@ use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
+use super::providers::{self, Provider};
 use super::sign_in::PasswordSignIn;
 
 /// Identity providers whose tokens are taken, and sign-in of our own.
@@ -14,6 +15,8 @@ use super::sign_in::PasswordSignIn;
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     pub issuers: Vec<Issuer>,
+    /// Whom people sign in with in the built-in UI.
+    pub providers: Vec<Provider>,
     pub password: PasswordSignIn,
     /// Days after which a person signs in again on a device, 1 to 365.
     pub session_days: u64,
@@ -21,7 +24,8 @@ pub struct Auth {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { issuers: Vec::new(), password: PasswordSignIn::default(), session_days: 30 }
+        let (issuers, providers) = (Vec::new(), Vec::new());
+        Self { issuers, providers, password: PasswordSignIn::default(), session_days: 30 }
     }
 }
 
@@ -88,6 +92,10 @@ impl Secret {
         Self(text)
     }
 
+    pub(super) fn resolve(&mut self, field: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+        resolve(&mut self.0, field, variable)
+    }
+
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -140,6 +148,9 @@ impl Auth {
                 resolve(secret, &field("secret"), variable)?;
             }
         }
+        for (at, provider) in self.providers.iter_mut().enumerate() {
+            provider.resolve(&format!("auth.providers[{at}]"), variable)?;
+        }
         Ok(())
     }
 
@@ -153,15 +164,38 @@ impl Auth {
                 bail!("auth.issuers[{at}].issuer: is configured twice; give one entry all its audiences and keys");
             }
         }
-        Ok(())
+        providers::check(&self.providers)
     }
 }
 
 impl Issuer {
-    fn check(&self) -> Result<()> {
+    /// An issuer of tokens for one client, whose discovery names its keys.
+    pub(super) fn of_client(issuer: String, client_id: String) -> Self {
+        Self {
+            issuer,
+            audience: vec![client_id],
+            authorized_parties: Vec::new(),
+            jwks: None,
+            keys: Vec::new(),
+            secret: None,
+            algorithms: None,
+            leeway_seconds: LEEWAY_SECONDS,
+            cache_seconds: cache_seconds(),
+            refetch_seconds: refetch_seconds(),
+            allow_http: false,
+            claims: ClaimNames::default(),
+        }
+    }
+
+    pub(super) fn check_name(&self) -> Result<()> {
         if self.issuer.trim().is_empty() || self.issuer.starts_with(RESERVED) {
             bail!("issuer: must be the iss of its tokens, and must not begin with {RESERVED}");
         }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.check_name()?;
         if self.audience.is_empty() && self.authorized_parties.is_empty() {
             bail!("audience: must be set, or authorized_parties; else tokens for any other service would be taken");
         }

@@ -11,7 +11,7 @@ use spool_agent::{
     wanted,
 };
 use spool_protocol::{Code, Error, Event};
-use spool_store::Id;
+use spool_store::{Appending, Id};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -27,8 +27,11 @@ struct Run<'app> {
     provider_name: String,
     model: String,
     stream: Option<EventStream>,
-    /// Where the log ends, as this runner knows it.
+    /// Where the log ends once `appending` is over.
     offset: u64,
+    /// The append that was last sent on its way. Nobody waits for it while the model is silent: a wake-up for
+    /// every token that is stored costs as much as the token.
+    appending: Option<Appending>,
     started: bool,
     outcome: Option<Outcome>,
     begun: Instant,
@@ -56,6 +59,7 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
         model,
         stream: None,
         offset: 0,
+        appending: None,
         started: false,
         outcome: None,
         begun: Instant::now(),
@@ -105,12 +109,12 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
                 Input::Interrupted
             }
         };
-        let lost = matches!(input, Input::LeaseLost);
-        let now = run.now();
-        match run.perform(turn.handle(input, now)).await {
-            Ok(_) if lost => return Ok(()),
-            Ok(true) => drop(turn.handle(Input::Appended, run.now())),
-            Ok(false) => {}
+        if matches!(input, Input::LeaseLost) {
+            turn.handle(input, run.now());
+            return Ok(());
+        }
+        match run.take(&mut turn, input).await {
+            Ok(()) => {}
             // The log was sealed by somebody else (a stop, an expiry): the rows say how it ended.
             Err(error) if matches!(error.code, Code::LogSealed | Code::OffsetMismatch) => return Ok(()),
             Err(error) => return Err(error),
@@ -157,37 +161,55 @@ impl Run<'_> {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Says whether anything was appended.
-    async fn perform(&mut self, effects: Vec<Effect>) -> Result<bool, Error> {
-        let mut appended = false;
+    /// One input, and what follows from it. A store that was slow with the last append is waited for, and the
+    /// machine is told how late it was.
+    async fn take(&mut self, turn: &mut Turn, input: Input) -> Result<(), Error> {
+        if self.appending.as_ref().is_some_and(|appending| !appending.is_over()) {
+            self.appended().await?;
+            turn.handle(Input::Appended, self.now());
+        }
+        let now = self.now();
+        self.perform(turn.handle(input, now)).await?;
+        if self.outcome.is_some() { self.appended().await } else { Ok(()) }
+    }
+
+    /// Everything that was appended is durable.
+    async fn appended(&mut self) -> Result<(), Error> {
+        if let Some(appending) = self.appending.take() {
+            appending.await?;
+            self.app.functions.metrics().tokens_appended.inc();
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, effects: Vec<Effect>) -> Result<(), Error> {
         for effect in effects {
             match effect {
                 Effect::CallProvider(request) => self.stream = Some(self.provider.stream(request)),
                 Effect::CancelProvider => self.stream = None,
-                Effect::Append(events) => {
-                    self.append(&events).await?;
-                    appended = true;
-                }
+                Effect::Append(events) => self.append(&events).await?,
                 Effect::WakeAt(at) => {
                     self.tick = Some(Box::pin(sleep_until(self.begun + Duration::from_millis(at))));
                 }
                 Effect::Finish(outcome) => self.outcome = Some(outcome),
             }
         }
-        Ok(appended)
+        Ok(())
     }
 
     /// Durable before anybody sees it. The first append is preceded by the mark that work has begun:
     /// from then on the turn is never silently run again.
     async fn append(&mut self, events: &[Event]) -> Result<(), Error> {
+        self.appended().await?;
         if !self.started {
             self.app.functions.mutate_as_system("driver:started", self.lease()).await?;
             self.started = true;
         }
-        let units = events.iter().map(Event::units).sum();
+        let units: u64 = events.iter().map(Event::units).sum();
         let data = serde_json::to_string(events).map_err(|e| Error::internal(format!("encoding events: {e}")))?;
-        self.offset = self.app.functions.store().append(self.generation, self.offset, units, data).await?;
-        self.app.functions.metrics().tokens_appended.inc();
+        let store = self.app.functions.store();
+        self.appending = Some(store.submit_append(self.generation, self.offset, units, data).await?);
+        self.offset += units;
         Ok(())
     }
 

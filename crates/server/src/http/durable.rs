@@ -28,7 +28,7 @@ mod sse;
 mod subscriptions;
 mod write;
 
-pub use caller::signed;
+pub use caller::signed_by;
 pub use headers::EXPOSED;
 pub use paths::origin;
 use refusal::Refused;

@@ -2,7 +2,8 @@
 //! HTTP is one [`Wire`] over this.
 //!
 //! A reader holds an offset and one batch; a slow one reads later, from storage. What is ready when it
-//! wakes goes out in one write. A chunk that comes alone, as it does to all who keep up, is encoded once.
+//! wakes goes out in one write. A chunk that comes alone, as it does to all who keep up, is encoded once; where
+//! it looks the same to all of them, they wait in a [room](crate::rooms) for it.
 
 use std::io;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::app::App;
 use crate::aside::Aside;
 use crate::auth::Identity;
 use crate::auth::revocation::Guard;
+use crate::rooms::{Encode, Lane, Seat};
 
 /// After this much silence, and before twice as much, a comment keeps the connection open through proxies.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -64,6 +66,9 @@ pub struct Follower {
     offset: u64,
     /// The page that the reader came with.
     first: Vec<Event>,
+    /// Where chunks reach the reader without passing here, and whether they do now.
+    seat: Option<Seat>,
+    parked: bool,
     over: bool,
     /// Ends the reader with its credential.
     guard: Guard,
@@ -88,7 +93,7 @@ impl Follower {
         let open = app.functions.metrics().stream_followers.clone();
         open.inc();
         let guard = app.auth.revocations().guard(caller);
-        Ok(Self { tail, offset, first: page.events, over, guard, open, _place: place })
+        Ok(Self { tail, offset, first: page.events, seat: None, parked: false, over, guard, open, _place: place })
     }
 
     /// Whether the log has ended and everything was handed out.
@@ -101,6 +106,7 @@ impl Follower {
         while !self.over {
             let mut events = std::mem::take(&mut self.first);
             if events.is_empty() {
+                self.wait_in_room().await;
                 match self.tail.next().await {
                     Ok(Some(mut chunks)) => {
                         let whole = chunks.len() == 1 && chunks[0].start == self.offset;
@@ -115,13 +121,43 @@ impl Follower {
                     Err(error) => return self.failed(crate::functions::shown("stream", error)),
                 }
             }
+            let from = self.offset;
             self.offset += events.iter().map(Event::units).sum::<u64>();
             self.over = is_last(&events);
             if !events.is_empty() {
-                return Some(Ok(Ready::Events(events)));
+                return Some(Ok(Ready::Events(from, events)));
             }
         }
         None
+    }
+
+    /// As long as there is nothing to read, and a room to wait in. Safe to cancel, if [`Self::resume`] follows.
+    async fn wait_in_room(&mut self) {
+        if let Some(seat) = self.seat.as_ref().filter(|_| self.tail.is_waiting()) {
+            self.parked = true;
+            seat.park(&self.tail).await;
+            self.resume();
+        }
+    }
+
+    /// Goes on after what the room has written. Whether it has written anything.
+    fn resume(&mut self) -> bool {
+        let before = self.offset;
+        if let Some(seat) = self.seat.as_ref().filter(|_| std::mem::take(&mut self.parked)) {
+            self.offset = seat.take_back();
+            self.tail.skip_to(self.offset);
+        }
+        self.offset > before
+    }
+
+    /// Makes the connection ready for what the body hands out next.
+    async fn settle(&mut self) -> io::Result<()> {
+        self.resume();
+        if let Some(seat) = &self.seat {
+            seat.settle().await?;
+            seat.fill();
+        }
+        Ok(())
     }
 
     fn failed(&mut self, error: Error) -> Option<Result<Ready, Error>> {
@@ -152,8 +188,8 @@ impl Follower {
 enum Ready {
     /// A chunk from its beginning to its end.
     Whole(Chunk),
-    /// Neighbouring text joined.
-    Events(Vec<Event>),
+    /// What comes after an offset, neighbouring text joined.
+    Events(u64, Vec<Event>),
 }
 
 fn stored(chunk: &Chunk) -> Vec<Event> {
@@ -170,12 +206,11 @@ pub trait Wire: Send + 'static {
     /// last word anyway, so that its absence tells.
     const BREAKS: bool;
 
-    /// Whether a whole chunk looks the same to every reader.
-    const SHARED: bool = false;
+    /// How a whole chunk is encoded, if it looks the same to every reader. One wire at most may share.
+    const SHARED: Option<Encode> = None;
 
-    fn write(&mut self, events: Vec<Event>, out: &mut String);
-    /// The reader got everything before `offset`, encoded for another one.
-    fn skip_to(&mut self, _offset: u64) {}
+    /// Writes `events`, which begin at the offset `from`.
+    fn write(&mut self, from: u64, events: Vec<Event>, out: &mut String);
     /// Nothing follows.
     fn fail(&mut self, error: Error, out: &mut String);
 }
@@ -222,6 +257,10 @@ impl<W: Wire> Frames<W> {
             self.shed();
         }
         let bytes = self.write().await;
+        if let Err(error) = self.follower.settle().await {
+            self.done = true;
+            return Some(Err(error));
+        }
         self.handed_at = Instant::now();
         bytes
     }
@@ -257,27 +296,33 @@ impl<W: Wire> Frames<W> {
                 interrupt = &mut self.interrupt => match interrupt {
                     Interrupt::Shutdown => return self.cut("the server is shutting down"),
                     Interrupt::Ended(why) => {
+                        self.follower.resume();
                         self.end(why);
                         self.done = true;
                     }
                     Interrupt::Heartbeat(shutdown, guard) => {
                         self.interrupt = interrupt_after(HEARTBEAT, shutdown, guard);
-                        if !std::mem::take(&mut self.spoke) {
+                        let heard = self.follower.resume();
+                        if !std::mem::take(&mut self.spoke) && !heard {
                             self.out.push_str(COMMENT);
                         }
                     }
                 },
                 next = self.follower.next() => match next {
-                    Some(Ok(Ready::Whole(chunk))) if W::SHARED && self.out.is_empty() => {
-                        self.spoke = true;
-                        return Some(Ok(self.whole(&chunk)));
-                    }
-                    Some(Ok(Ready::Whole(chunk))) => {
-                        let events = coalesced(&chunk);
-                        self.follower.over = is_last(&events);
-                        self.wire.write(events, &mut self.out);
-                    }
-                    Some(Ok(Ready::Events(events))) => self.wire.write(events, &mut self.out),
+                    Some(Ok(Ready::Whole(chunk))) => match W::SHARED.filter(|_| self.out.is_empty()) {
+                        Some(encode) => {
+                            self.spoke = true;
+                            let encoded = encode(&chunk);
+                            self.follower.over = encoded.is_last;
+                            return Some(Ok(encoded.bytes.clone()));
+                        }
+                        None => {
+                            let events = coalesced(&chunk);
+                            self.follower.over = is_last(&events);
+                            self.wire.write(chunk.start, events, &mut self.out);
+                        }
+                    },
+                    Some(Ok(Ready::Events(from, events))) => self.wire.write(from, events, &mut self.out),
                     Some(Err(error)) => self.wire.fail(error, &mut self.out),
                     None => self.done = true,
                 },
@@ -290,19 +335,19 @@ impl<W: Wire> Frames<W> {
         let out = std::mem::take(&mut self.out);
         (!out.is_empty()).then(|| Ok(Bytes::from(out)))
     }
+}
 
-    /// The bytes of a chunk, encoded for the first reader that wants them.
-    fn whole(&mut self, chunk: &Chunk) -> Bytes {
-        let encoded = chunk.encoded.get_or_init(|| {
-            let (events, mut out) = (coalesced(chunk), String::new());
-            let is_last = is_last(&events);
-            self.wire.write(events, &mut out);
-            Encoded { bytes: Bytes::from(out), is_last }
-        });
-        self.wire.skip_to(chunk.end);
-        self.follower.over = encoded.is_last;
-        encoded.bytes.clone()
-    }
+/// A chunk as its first reader wrote it, for all of them: a chunk of HTTP/1.1 (RFC 9112, 7.1), and what is in it.
+pub fn shared(chunk: &Chunk, write: fn(u64, Vec<Event>, &mut String)) -> &Encoded {
+    chunk.encoded.get_or_init(|| {
+        let (events, mut out) = (coalesced(chunk), String::new());
+        let is_last = is_last(&events);
+        write(chunk.start, events, &mut out);
+        let head = format!("{:x}\r\n", out.len());
+        let (start, end) = (head.len(), head.len() + out.len());
+        let framed = Bytes::from([&head, out.as_str(), "\r\n"].concat());
+        Encoded { bytes: framed.slice(start..end), framed, is_last }
+    })
 }
 
 fn coalesced(chunk: &Chunk) -> Vec<Event> {
@@ -311,8 +356,12 @@ fn coalesced(chunk: &Chunk) -> Vec<Event> {
     events
 }
 
-/// The response that begins with `opening` and goes on until the log ends or the reader leaves.
-pub fn respond(app: &App, follower: Follower, wire: impl Wire, opening: String) -> Response {
+/// The response that begins with `opening` and goes on until the log ends or the reader leaves. With a `lane`,
+/// a reader that keeps up gets chunks from the room of its log.
+pub fn respond<W: Wire>(
+    app: &App, mut follower: Follower, wire: W, opening: String, lane: Option<Arc<Lane>>,
+) -> Response {
+    follower.seat = lane.zip(W::SHARED).map(|(lane, encode)| app.rooms.join(follower.tail.log(), lane, encode));
     let interrupt = interrupt_after(HEARTBEAT, app.shutdown.clone(), follower.guard.clone());
     let handed_at = Instant::now();
     let frames = Frames { follower, wire, out: opening, interrupt, handed_at, spoke: false, done: false };

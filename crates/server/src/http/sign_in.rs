@@ -6,22 +6,22 @@
 
 use std::sync::Arc;
 
+use ::http::Extensions;
 use ::http::header::{self, HeaderMap, HeaderValue};
 use axum::Json;
-use axum::extract::{FromRequest, FromRequestParts as _, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use spool_chat::functions::credentials::Session;
 use spool_chat::functions::passwords::Found;
-use spool_chat::registry::find_internal;
 use spool_chat::tables::credential::secret_hash;
 use spool_chat::tables::{Credential, User};
 use spool_protocol::{Code, Error};
 use spool_store::Id;
 
-use super::{Caller, Refusal};
+use super::Refusal;
 use crate::app::App;
 use crate::auth::passwords::check;
 use crate::auth::random_token;
@@ -56,11 +56,24 @@ pub struct Client {
     guest: Option<Id<User>>,
 }
 
+impl Client {
+    /// Whoever sent a request, who was no guest.
+    pub fn of(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        Self {
+            secret: cookie::read(headers),
+            address: cookie::network(extensions.get::<Peer>().copied()),
+            user_agent: user_agent.map(str::to_owned),
+            guest: None,
+        }
+    }
+}
+
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         cookie::check_origin(&parts.headers, app.config.public_url()).map_err(Refusal)?;
         // A form of a foreign page cannot send this type without being asked for permission.
         let json = parts
@@ -70,14 +83,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
         if !json {
             return Err(Refusal(Error::bad_request("content-type: must be application/json")));
         }
-        let Caller(known) = Caller::from_request_parts(&mut parts, app).await?;
-        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let client = Client {
-            secret: cookie::read(&parts.headers),
-            address: cookie::network(parts.extensions.get::<Peer>().copied()),
-            user_agent: text(header::USER_AGENT),
-            guest: known.subject.is_some().then(|| known.principal.user().cloned()).flatten(),
-        };
+        let known = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let guest = app.auth.claimable(known).await.map_err(Refusal)?;
+        let client = Client { guest, ..Client::of(&parts.headers, &parts.extensions) };
         let bytes = super::received::whole(Request::from_parts(parts, body), BODY_BYTES).await.map_err(Refusal)?;
         let body = if bytes.is_empty() { &b"{}"[..] } else { &bytes[..] };
         // The parser's own words may repeat a password.
@@ -118,7 +126,7 @@ pub async fn sign_in(State(app): State<Arc<App>>, Form { body, client }: Form<Si
         return Err(Refusal(Error::new(Code::Unauthenticated, message).with("reason", "wrong_password")));
     };
     app.passwords.throttle.succeeded(&keys);
-    open(&app, &client, &user_id, Some(&hash)).await
+    open(&app, &client, &user_id, &hash).await
 }
 
 #[derive(Deserialize)]
@@ -142,7 +150,7 @@ pub async fn sign_up(State(app): State<Arc<App>>, Form { body, client }: Form<Si
     let hash = app.passwords.hash(body.password).await.map_err(Refusal)?;
     let args = json!({ "email": body.email, "name": body.name, "hash": hash });
     let user: Id<User> = mutate(&app, "passwords:create", args).await?;
-    open(&app, &client, &user, Some(&hash)).await
+    open(&app, &client, &user, &hash).await
 }
 
 /// `POST /api/auth/sign-out`: ends the session of the cookie, if there is one.
@@ -233,46 +241,60 @@ pub async fn reset(State(app): State<Arc<App>>, Form { body, client }: Form<Rese
     let args = json!({ "resetHash": reset_hash, "hash": hash });
     let found: Found = mutate::<Option<Found>>(&app, "passwords:reset", args).await?.ok_or_else(worthless)?;
     app.passwords.throttle.succeeded(&keys);
-    open(&app, &client, &found.user_id, Some(&hash)).await
+    open(&app, &client, &found.user_id, &hash).await
 }
 
-/// Opens a session for a user who has proved to be it, and answers with its token and cookie. `hash` is
-/// what a password was compared with: one that was changed meanwhile opens nothing.
-pub async fn open(app: &Arc<App>, client: &Client, user: &Id<User>, hash: Option<&str>) -> Reply {
+/// Opens a session for a user who has proved to be it by a password, and answers with its token and cookie.
+/// `hash` is what the password was compared with: one that was changed meanwhile opens nothing.
+async fn open(app: &Arc<App>, client: &Client, user: &Id<User>, hash: &str) -> Reply {
+    let (session, cookie) = open_session(app, client, user, Proof::Password { hash }).await?;
+    let mut answer = issued(app, &session)?;
+    // The guest's token is worth nothing from now on.
+    answer["claimed"] = client.guest.is_some().into();
+    let mut response = Json(answer).into_response();
+    set_cookie(&mut response, &cookie);
+    Ok(response)
+}
+
+/// How somebody proved to be a user.
+pub enum Proof<'a> {
+    Password {
+        hash: &'a str,
+    },
+    /// The id of who vouched for it.
+    Provider(&'a str),
+}
+
+/// Opens a session. Returns it with its cookie.
+pub async fn open_session(
+    app: &App, client: &Client, user: &Id<User>, proof: Proof<'_>,
+) -> Result<(Session, String), Refusal> {
     let secret = random_token();
     let lifetime_ms = app.config.auth.session_days * 86_400_000;
     let expires_at = app.clock.now_ms() + lifetime_ms;
+    let method = match &proof {
+        Proof::Password { .. } => "password".to_owned(),
+        Proof::Provider(id) => format!("oidc:{id}"),
+    };
     let args = json!({
-        "userId": user, "secretHash": secret_hash(&secret), "expiresAt": expires_at, "method": "password",
+        "userId": user, "secretHash": secret_hash(&secret), "expiresAt": expires_at, "method": method,
         "userAgent": client.user_agent, "address": client.address,
     });
-    let credential: Option<Id<Credential>> = match hash {
-        Some(hash) => mutate(app, "passwords:signIn", json!({ "hash": hash, "session": args })).await?,
-        None => Some(mutate(app, "credentials:openSession", args).await?),
+    let credential: Option<Id<Credential>> = match proof {
+        Proof::Password { hash } => mutate(app, "passwords:signIn", json!({ "hash": hash, "session": args })).await?,
+        Proof::Provider(_) => Some(mutate(app, "credentials:openSession", args).await?),
     };
     let credential = credential.ok_or_else(|| Refusal(signed_out()))?;
     // Whoever was signed in on this browser before is not any more.
     if let Some(before) = session(app, client).await? {
         mutate::<()>(app, "credentials:revoke", json!({ "credentialId": before.credential })).await?;
     }
-    let claimed = claim(app, client, user).await?;
-    let session = Session { credential, user: user.clone(), expires_at };
-    let mut answer = issued(app, &session)?;
-    answer["claimed"] = claimed.into();
-    let mut response = Json(answer).into_response();
-    set_cookie(&mut response, &cookie::made(&secret, lifetime_ms / 1000, app.config.secure_cookies()));
-    Ok(response)
-}
-
-/// What this browser made as a guest becomes the account's. Says whether it did.
-async fn claim(app: &App, client: &Client, user: &Id<User>) -> Result<bool, Refusal> {
-    match &client.guest {
-        Some(guest) if guest != user && find_internal("users:claim").is_ok() => {
-            mutate::<Value>(app, "users:claim", json!({ "guest": guest, "into": user })).await?;
-            Ok(true)
-        }
-        _ => Ok(false),
+    // What this browser made as a guest becomes the account's.
+    if let Some(guest) = &client.guest {
+        app.auth.take_over(guest, user).await.map_err(Refusal)?;
     }
+    let session = Session { credential, user: user.clone(), expires_at };
+    Ok((session, cookie::made(&secret, lifetime_ms / 1000, app.config.secure_cookies())))
 }
 
 /// What a client gets to call other routes with.

@@ -7,15 +7,17 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ::http::{HeaderMap, StatusCode};
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use spool_protocol::{ApprovalStatus, Code, Error, Event, FinalStatus};
 
-use super::follow::{Follower, Wire, last_event_id, respond};
+use super::follow::{Follower, Wire, last_event_id, respond, shared};
 use super::{Caller, Parameters, Refusal};
 use crate::app::App;
+use crate::rooms::{Encode, Lane};
 
 #[derive(Deserialize)]
 pub struct Place {
@@ -25,7 +27,7 @@ pub struct Place {
 
 pub async fn follow(
     State(app): State<Arc<App>>, Caller(caller): Caller, Path(generation): Path<String>,
-    Parameters(place): Parameters<Place>, headers: HeaderMap,
+    Parameters(place): Parameters<Place>, lane: Option<Extension<Arc<Lane>>>, headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let offset = last_event_id(&headers).map_err(Refusal)?.or(place.offset).unwrap_or(0);
     let follower = Follower::open(&app, &caller, &generation, offset).await.map_err(Refusal)?;
@@ -33,41 +35,40 @@ pub async fn follow(
         // The one answer after which an EventSource does not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(respond(&app, follower, Named { offset }, String::new()))
+    Ok(respond(&app, follower, Named, String::new(), lane.map(|Extension(lane)| lane)))
 }
 
 /// Events under their own names.
-struct Named {
-    /// The offset after the last event written.
-    offset: u64,
-}
+struct Named;
 
 impl Wire for Named {
     const BREAKS: bool = false;
-    const SHARED: bool = true;
+    const SHARED: Option<Encode> = Some(|chunk| shared(chunk, write));
 
-    fn write(&mut self, events: Vec<Event>, out: &mut String) {
-        for event in events {
-            self.offset += event.units();
-            // Writing to a string does not fail. JSON has no line ends, so no payload can forge a line.
-            let _ = match event {
-                Event::Text { text } => {
-                    write!(out, "event: text\nid: {}\ndata: {{\"text\":{}}}\n\n", self.offset, json!(text))
-                }
-                other => {
-                    let (name, data) = frame(&other);
-                    write!(out, "event: {name}\nid: {}\ndata: {data}\n\n", self.offset)
-                }
-            };
-        }
-    }
-
-    fn skip_to(&mut self, offset: u64) {
-        self.offset = offset;
+    fn write(&mut self, from: u64, events: Vec<Event>, out: &mut String) {
+        write(from, events, out);
     }
 
     fn fail(&mut self, error: Error, out: &mut String) {
         let _ = write!(out, "event: error\ndata: {}\n\n", error.to_data());
+    }
+}
+
+/// Each event's id is the offset after it.
+fn write(from: u64, events: Vec<Event>, out: &mut String) {
+    let mut offset = from;
+    for event in events {
+        offset += event.units();
+        // Writing to a string does not fail. JSON has no line ends, so no payload can forge a line.
+        let _ = match event {
+            Event::Text { text } => {
+                write!(out, "event: text\nid: {offset}\ndata: {{\"text\":{}}}\n\n", json!(text))
+            }
+            other => {
+                let (name, data) = frame(&other);
+                write!(out, "event: {name}\nid: {offset}\ndata: {data}\n\n")
+            }
+        };
     }
 }
 

@@ -27,9 +27,17 @@ pub async fn page(uri: Uri, headers: HeaderMap) -> Response {
         return Refusal(Error::new(Code::NotFound, format!("there is nothing at {}", uri.path()))).into_response();
     }
     match Built::get("index.html") {
+        Some(file) if path.starts_with("s/") => unlisted(serve("index.html", &file, &headers)),
         Some(file) => serve("index.html", &file, &headers),
         None => (StatusCode::OK, Html(include_str!("unbuilt.html"))).into_response(),
     }
+}
+
+/// The page of a share link. Its path is a secret, which no page says to others ([`serve`]), and no search
+/// engine is to keep it.
+fn unlisted(mut response: Response) -> Response {
+    response.headers_mut().insert("x-robots-tag", HeaderValue::from_static("noindex, nofollow"));
+    response
 }
 
 fn serve(path: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response {

@@ -15,12 +15,12 @@ use serde::Deserialize;
 use serde_json::json;
 use spool_chat::Principal;
 use spool_chat::functions::streams::urls::upload_path;
-use spool_chat::tables::{Upload, UploadView};
+use spool_chat::tables::{Upload, UploadView, share};
 use spool_protocol::{Error, Result};
 use spool_store::Id;
 use tokio::io::AsyncReadExt as _;
 
-use super::durable::signed;
+use super::durable::signed_by;
 use super::{Caller, Parameters, Refusal};
 use crate::app::App;
 use crate::uploads::{About, save};
@@ -71,16 +71,22 @@ async fn respond(app: Arc<App>, id: String, params: Vec<(String, String)>, heade
     let by_url = if headers.contains_key(header::AUTHORIZATION) {
         None
     } else {
-        signed(&app, &params, &upload_path(id.as_str()))?
+        signed_by(&app, &params, &upload_path(id.as_str()))?.map(|(owner, _)| owner)
     };
-    let principal = match by_url {
-        Some((user, _)) => Arc::new(Principal::User { user }),
-        None => {
-            let caller = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-            app.auth.from_header(caller).await?.principal
-        }
+    let (_, row) = if let Some(share) = by_url.filter(|owner| owner.starts_with(share::TABLE.prefix)) {
+        // The share is looked at with every read: a URL ends with what it speaks for.
+        let args = json!({ "shareId": share, "uploadId": id });
+        app.functions.query_as_system("shares:file", args).await?
+    } else {
+        let principal = match by_url {
+            Some(user) => Arc::new(Principal::User { user: Id::parse(user)? }),
+            None => {
+                let caller = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+                app.auth.from_header(caller).await?.principal
+            }
+        };
+        app.functions.query("uploads:get", &principal, json!({ "uploadId": id })).await?
     };
-    let (_, row) = app.functions.query("uploads:get", &principal, json!({ "uploadId": id })).await?;
     let row: UploadView = serde_json::from_str(&row).map_err(|e| Error::internal(format!("uploads:get: {e}")))?;
     let etag = format!("\"{}\"", row.sha256);
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == etag.as_bytes());

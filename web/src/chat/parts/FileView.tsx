@@ -37,6 +37,8 @@ export function FileView({ file }: { file: FilePart }) {
 
 function FileChip({ file, url }: { file: FilePart; url: string | null | undefined }) {
   const name = file.name ?? "File";
+  // A share may show the name of a file and nothing else.
+  const nameOnly = file.uploadId === "";
   const content = (
     <>
       <FileIcon size={18} className="shrink-0 text-faint" />
@@ -44,12 +46,12 @@ function FileChip({ file, url }: { file: FilePart; url: string | null | undefine
         <span dir="auto" className="block truncate text-sm font-medium">
           {name}
         </span>
-        <span className="block text-xs text-faint">{url === null ? "Not available any more" : detail(file)}</span>
+        <span className="block text-xs text-faint">{url === null && !nameOnly ? "Not available any more" : detail(file)}</span>
       </span>
     </>
   );
   const look = "inline-flex max-w-full min-w-0 items-center gap-2.5 rounded-xl border border-line bg-raised py-2 ps-3 pe-4 text-start";
-  if (url === null || url === undefined) return <span className={`${look} ${url === null ? "opacity-70" : ""}`}>{content}</span>;
+  if (url === null || url === undefined) return <span className={`${look} ${url === null && !nameOnly ? "opacity-70" : ""}`}>{content}</span>;
   return (
     <a
       href={url}

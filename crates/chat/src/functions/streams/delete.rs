@@ -19,7 +19,7 @@ pub fn delete(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<()> {
 
 /// Removes a stream; its data is swept later, in bounded steps. One that has forks is only marked, and `false` is returned. A marked
 /// source goes with its last fork.
-pub(super) fn remove(tx: &mut Tx<'_>, mut stream: Stream) -> Result<bool> {
+pub(crate) fn remove(tx: &mut Tx<'_>, mut stream: Stream) -> Result<bool> {
     if has_forks(tx, &stream)? {
         if !stream.gone {
             stream.gone = true;

@@ -55,7 +55,7 @@ pub fn upload_path(id: &str) -> String {
 }
 
 /// HMAC-SHA256 (RFC 2104) for a key of 32 bytes.
-fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+pub(crate) fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     const BLOCK: usize = 64;
     let pad = |with: u8| {
         let mut block = [with; BLOCK];

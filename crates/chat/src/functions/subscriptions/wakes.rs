@@ -46,6 +46,26 @@ pub(crate) fn stream_ended(tx: &mut Tx<'_>, stream: &Stream) -> Result<()> {
     Ok(())
 }
 
+/// Looks at the streams that a subscription watches as if each had just changed, for one that has a new owner:
+/// whoever is idle and has news begins a wake.
+pub(crate) fn catch_up(tx: &mut Tx<'_>, row: Subscription) -> Result<()> {
+    for mut link in tx.query::<Link>(subscription::LINKS).eq(&row.id).take(limits::SUBSCRIPTION_LINKS)? {
+        let before = link.idle;
+        let tail = links::tail(tx, &row.owner, &link.path)?;
+        link.settle(tail);
+        if link.idle != before {
+            tx.put(&link)?;
+        }
+    }
+    if row.wake.is_some() {
+        return Ok(());
+    }
+    match links::pending(tx, &row)?.first() {
+        Some((link, _)) => begin(tx, row, &link.path).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// Begins a wake and remembers where the streams end now.
 fn begin(tx: &mut Tx<'_>, mut row: Subscription, because_of: &str) -> Result<Subscription> {
     row.generation += 1;

@@ -15,7 +15,8 @@ use crate::limits;
 use crate::owned;
 use crate::states::ThreadStep;
 use crate::tables::{
-    Approval, Artifact, ArtifactVersion, Generation, Message, Thread, approval, artifact, generation, message, thread,
+    Approval, Artifact, ArtifactVersion, Generation, Message, Share, Thread, approval, artifact, generation, message,
+    share, thread,
 };
 use crate::turn;
 
@@ -26,8 +27,13 @@ pub fn remove(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<()> {
 }
 
 /// Marks the thread deleted and stops what runs in it.
-fn mark(tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread) -> Result<()> {
+fn mark(tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread) -> Result<()> {
     thread.state().step(ThreadStep::Delete)?;
+    mark_any(tx, ctx, thread)
+}
+
+/// The same for any live thread: the default one, too, goes with its owner.
+pub(crate) fn mark_any(tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread) -> Result<()> {
     thread.deleted_at = Some(tx.now());
     thread.updated_at = tx.now();
     thread.default_of = None;
@@ -144,6 +150,7 @@ fn purge_thread(tx: &mut Tx<'_>, thread: &Thread, limit: u64) -> Result<u64> {
     }
     left -= messages.len() as u64;
     left -= purge_artifacts(tx, thread, left)?;
+    left -= purge_shares(tx, thread, rows(left))? as u64;
     // Their bytes go first; the rows stay until then, marked, so that a crash forgets none.
     left -= uploads::mark_some(tx, thread, rows(left))? as u64;
     if left > 0 {
@@ -151,6 +158,13 @@ fn purge_thread(tx: &mut Tx<'_>, thread: &Thread, limit: u64) -> Result<u64> {
         left -= 1;
     }
     Ok(limit - left)
+}
+
+/// Nobody reads through them since the thread was removed; here their rows go.
+fn purge_shares(tx: &mut Tx<'_>, thread: &Thread, limit: usize) -> Result<usize> {
+    let shares = tx.query::<Share>(share::BY_THREAD).eq(&thread.id).take(limit)?;
+    shares.iter().try_for_each(|share| tx.delete(&share.id).map(drop))?;
+    Ok(shares.len())
 }
 
 /// The versions with their contents first: an artifact without them would look broken.

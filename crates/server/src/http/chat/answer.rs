@@ -131,7 +131,7 @@ impl Answer {
         }
         let asks = encoder.dialect().asks();
         let wire = Chunks { encoder, links: Links::of(call), paused: false };
-        let mut response = respond(&call.app, follower, wire, opening);
+        let mut response = respond(&call.app, follower, wire, opening, None);
         if asks {
             response = response.map(until_done);
         }
@@ -180,7 +180,7 @@ impl Wire for Chunks {
     /// `[DONE]` is optional to the clients: only a broken connection tells them that something is missing.
     const BREAKS: bool = true;
 
-    fn write(&mut self, mut events: Vec<Event>, out: &mut String) {
+    fn write(&mut self, _from: u64, mut events: Vec<Event>, out: &mut String) {
         if self.paused {
             return;
         }

@@ -86,21 +86,32 @@ pub async fn reader(app: &App, headers: &HeaderMap, params: &[(String, String)],
 }
 
 /// For whom the signature of a URL speaks, and until when, in milliseconds; none if it has no signature.
-pub fn signed(app: &App, params: &[(String, String)], path: &str) -> Result<Option<(Id<User>, u64)>> {
+fn signed(app: &App, params: &[(String, String)], path: &str) -> Result<Option<(Id<User>, u64)>> {
+    let Some((owner, until_ms)) = signed_by(app, params, path)? else { return Ok(None) };
+    Ok(Some((Id::parse(owner).map_err(|_| wrong())?, until_ms)))
+}
+
+/// The same, for those who are no user: the name as it was signed.
+pub fn signed_by<'a>(app: &App, params: &'a [(String, String)], path: &str) -> Result<Option<(&'a str, u64)>> {
     let find = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let Some(signature) = find("signature") else { return Ok(None) };
-    let refused = |reason: &str, message: &str| Error::new(Code::InvalidToken, message).with("reason", reason);
-    let wrong = || refused("bad_signature", "the signature of the URL is wrong");
     let expires: u64 = find("expires").and_then(|expires| expires.parse().ok()).ok_or_else(wrong)?;
     let (owner, signature) = signature.split_once('.').ok_or_else(wrong)?;
-    let user: Id<User> = Id::parse(owner).map_err(|_| wrong())?;
     if !app.stream_keys.urls.verify(owner, path, expires, signature) {
         return Err(wrong());
     }
     if expires <= app.clock.now_ms() / 1000 {
         return Err(refused("expired", "the URL has expired"));
     }
-    Ok(Some((user, expires.saturating_mul(1000))))
+    Ok(Some((owner, expires.saturating_mul(1000))))
+}
+
+fn wrong() -> Error {
+    refused("bad_signature", "the signature of the URL is wrong")
+}
+
+fn refused(reason: &str, message: &str) -> Error {
+    Error::new(Code::InvalidToken, message).with("reason", reason)
 }
 
 #[cfg(test)]

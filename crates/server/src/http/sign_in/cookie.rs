@@ -23,9 +23,14 @@ pub fn removed(secure: bool) -> String {
 
 /// The secret in the request's cookies.
 pub fn read(headers: &HeaderMap) -> Option<String> {
+    value(headers, NAME)
+}
+
+/// A cookie of the request that is not empty.
+pub fn value(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, secret)| *name == NAME && !secret.is_empty()).map(|(_, secret)| secret.to_owned())
+    pairs.find(|(name, value)| *name == wanted && !value.is_empty()).map(|(_, value)| value.to_owned())
 }
 
 /// Refuses pages of other origins: with a person's cookie they would act in the person's name, and without

@@ -1,0 +1,166 @@
+//! Guests: people without an account, from their first token to their removal.
+//!
+//! A guest is a user like any other, with limits ([`crate::quota`]) and an end: an account takes over what it
+//! has ([`claim`]), or it is removed after a time without activity. Must never touch what is another user's.
+
+pub mod claim;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use spool_protocol::{Code, Error, Result};
+use spool_store::{Id, Order, Tx};
+
+use super::subscriptions;
+use super::threads::removal;
+use super::{Deleted, Nothing, streams};
+use crate::context::CallContext;
+use crate::limits::{self, check_bytes};
+use crate::tables::{Stream, Subscription, Thread, User, UserKind, stream, subscription, thread, user};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Identity {
+    /// This server's own.
+    pub issuer: String,
+    pub subject: String,
+}
+
+/// `guests:admit`: the guest with this identity, new or known, who is given a token now.
+pub fn admit(tx: &mut Tx<'_>, _ctx: &CallContext, args: Identity) -> Result<Id<User>> {
+    for (field, text) in [("issuer", &args.issuer), ("subject", &args.subject)] {
+        check_bytes(field, text, limits::TITLE_BYTES)?;
+    }
+    let guest = match find_row(tx, &args)? {
+        Some(known) => known,
+        None => User::new(tx, args.issuer, args.subject, UserKind::Anonymous),
+    };
+    check_unclaimed(&guest)?;
+    let guest = User { seen_at: Some(tx.now()), ..guest };
+    tx.put(&guest)?;
+    Ok(guest.id)
+}
+
+/// A guest as those who check tokens need it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Found {
+    pub user: Id<User>,
+    /// The account that took over what the guest had. The guest's token is worth nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_into: Option<Id<User>>,
+}
+
+/// `guests:find`
+pub fn find(tx: &mut Tx<'_>, _ctx: &CallContext, args: Identity) -> Result<Option<Found>> {
+    let row = find_row(tx, &args)?.filter(|row| row.kind == UserKind::Anonymous);
+    Ok(row.map(|row| Found { user: row.id, claimed_into: row.claimed_into }))
+}
+
+fn find_row(tx: &mut Tx<'_>, args: &Identity) -> Result<Option<User>> {
+    tx.query::<User>(user::BY_IDENTITY).eq(args.issuer.as_str()).eq(args.subject.as_str()).first()
+}
+
+/// Refuses what would be made for a guest that is no more: nobody would move it.
+pub(crate) fn check_unclaimed(user: &User) -> Result<()> {
+    if user.claimed_into.is_none() {
+        return Ok(());
+    }
+    let message = "an account has taken over what this guest had; sign in to that account";
+    Err(Error::new(Code::InvalidToken, message).with("reason", "guest_claimed"))
+}
+
+/// The same for an owner by name, which need not be a user.
+pub(crate) fn check_unclaimed_owner(tx: &mut Tx<'_>, owner: &str) -> Result<()> {
+    let Ok(user) = Id::<User>::parse(owner) else { return Ok(()) };
+    tx.get(&user)?.map_or(Ok(()), |user| check_unclaimed(&user))
+}
+
+/// `guests:idle`: whether somebody may have to be removed. An idle server looks before it writes.
+pub fn is_idle(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing) -> Result<bool> {
+    Ok(!idle(tx, ctx, 1)?.is_empty())
+}
+
+/// Guests that were given no token for the time of retention: the tokens they have are over.
+fn idle(tx: &mut Tx<'_>, ctx: &CallContext, limit: usize) -> Result<Vec<User>> {
+    let Some(before) = cutoff(tx, ctx) else { return Ok(Vec::new()) };
+    tx.query::<User>(user::BY_SEEN).ge(0_u64).lt(before).take(limit)
+}
+
+fn cutoff(tx: &Tx<'_>, ctx: &CallContext) -> Option<u64> {
+    Some(tx.now().saturating_sub(ctx.settings.guests.retention_ms?))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expire {
+    /// Rows to mark or remove at most in this call.
+    pub limit: usize,
+}
+
+/// `guests:expire`: removes guests without activity in the time of retention, in bounded steps. Their threads
+/// are marked here and purged like others; the row of the guest goes last, so that a removal that is cut off
+/// is carried on. Counts guests.
+pub fn expire(tx: &mut Tx<'_>, ctx: &CallContext, args: Expire) -> Result<Deleted> {
+    let limit = args.limit.clamp(1, limits::LISTED);
+    let guests = idle(tx, ctx, limit)?;
+    let mut may_be_more = guests.len() == limit;
+    let (mut left, mut deleted, mut progress) = (limit, 0, false);
+    // What a claim still has to move is not the guest's any more.
+    for guest in guests.into_iter().filter(|guest| guest.moving_since.is_none()) {
+        if was_active(tx, ctx, &guest)? {
+            progress = true;
+            continue;
+        }
+        let taken = strip(tx, ctx, &guest, left)?;
+        progress |= taken > 0;
+        left -= taken;
+        if left == 0 {
+            may_be_more = true;
+            break;
+        }
+        // Threads that wait for their purge are still of this guest; it is looked at again after them.
+        if tx.query::<Thread>(thread::BY_ACTIVITY).eq(&guest.id).first()?.is_none() {
+            tx.delete(&guest.id)?;
+            deleted += 1;
+            left -= 1;
+            progress = true;
+        }
+    }
+    Ok(Deleted { deleted, has_more: may_be_more && progress })
+}
+
+/// Whether something happened in a thread of the guest since, which is noted: its time begins anew.
+fn was_active(tx: &mut Tx<'_>, ctx: &CallContext, guest: &User) -> Result<bool> {
+    let newest = tx.query::<Thread>(thread::BY_ACTIVITY).eq(&guest.id).eq(None::<u64>).order(Order::Desc).first()?;
+    let Some((thread, before)) = newest.zip(cutoff(tx, ctx)) else { return Ok(false) };
+    if thread.last_activity_at < before {
+        return Ok(false);
+    }
+    tx.put(&User { seen_at: Some(thread.last_activity_at), ..guest.clone() })?;
+    Ok(true)
+}
+
+/// Takes from the guest what it owns, at most `limit` rows. Returns how many.
+fn strip(tx: &mut Tx<'_>, ctx: &CallContext, guest: &User, limit: usize) -> Result<usize> {
+    let threads = tx.query::<Thread>(thread::BY_ACTIVITY).eq(&guest.id).eq(None::<u64>).take(limit)?;
+    let mut taken = threads.len();
+    for thread in threads {
+        removal::mark_any(tx, ctx, thread)?;
+    }
+    let owner = guest.id.as_str();
+    let subscriptions = tx.query::<Subscription>(subscription::BY_NAME).eq(owner).take(limit - taken)?;
+    taken += subscriptions.len();
+    for row in subscriptions {
+        subscriptions::end(tx, &row)?;
+    }
+    while taken < limit {
+        let Some(mut last) = tx.query::<Stream>(stream::BY_PATH).eq(owner).first()? else { break };
+        // A stream with forks stays as long as they do. They are of the same owner, so they go first.
+        while let Some(fork) = tx.query::<Stream>(stream::BY_SOURCE).eq(&last.id).first()? {
+            last = fork;
+        }
+        streams::delete::remove(tx, last)?;
+        taken += 1;
+    }
+    Ok(taken)
+}
