@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { FakeLlm } from "./lib/fake-llm.mjs";
 import { refusal, settled, user } from "./lib/clients.mjs";
-import { Server } from "./lib/server.mjs";
+import { run, Server } from "./lib/server.mjs";
 import { call, operatorToken } from "./lib/workers.mjs";
 
 const config = `
@@ -64,4 +64,32 @@ test("IA-07: a hint selects only a role that the user has, for the prompt and fo
   assert.deepEqual(await answered(client, "investor"), broker);
   await client.mutation("users:viewAs", { role: null });
   assert.deepEqual(await answered(client), investor);
+});
+
+test("IA-07: the operator gives roles on the command line, beside the server and without it", async (t) => {
+  const own = await Server.start(t, { config });
+  const { http: client, userId } = await user(t, own);
+  const spool = (...args) => run(["admin", ...args, "--data", own.data, ...own.args]);
+  const give = (...args) => spool("roles", ...args);
+  const roles = async () => (await client.query("users:me", {})).roles ?? [];
+
+  const given = await give("--user", userId, "--roles", "broker, investor");
+  assert.deepEqual([given.code, given.stdout], [0, `${userId} is answered as broker\n`], given.stderr);
+  assert.deepEqual(await roles(), ["broker", "investor"]);
+  const unknown = await give("--user", userId, "--roles", "broker,emperor");
+  assert.notEqual(unknown.code, 0);
+  assert.match(unknown.stderr, /roles\[1\].*admin, broker, investor/);
+  assert.deepEqual(await roles(), ["broker", "investor"], "nothing was changed");
+  const nobody = await give("--email", "nobody@example.com", "--roles", "broker");
+  assert.match(nobody.stderr, /no account has the address nobody@example.com/);
+
+  assert.equal((await spool("invite", "--email", "ada@example.com")).code, 0);
+  const ada = await give("--email", "Ada@example.com", "--roles", "broker");
+  assert.match(ada.stdout, /^usr_\w+ is answered as broker\n$/, ada.stderr);
+
+  await own.stop();
+  const alone = await give("--user", userId, "--roles", "");
+  assert.deepEqual([alone.code, alone.stdout], [0, `${userId} is answered as investor\n`], alone.stderr);
+  await own.start();
+  assert.deepEqual(await roles(), []);
 });

@@ -1311,6 +1311,10 @@ export type ServerInfo = {
    * The longest life of a share in days; 0 is for ever.
    */
   shareMaxDays: number;
+  /**
+   * Whether people can sign in at this server itself; `GET /api/auth/methods` says how.
+   */
+  signIn: boolean;
   version: string;
 };
 /**

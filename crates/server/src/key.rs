@@ -2,13 +2,12 @@
 //!
 //! A key is printed once, when it is made. Everything else speaks of it by its id.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use spool_server::auth::new_service_key;
 use spool_server::instant;
+use spool_store::{Clock as _, SystemClock};
 
 use super::{Operator, Place, print};
 
@@ -61,7 +60,7 @@ async fn create(scopes: &[String], label: Option<String>, expires: Option<u64>, 
         args["label"] = label.into();
     }
     if let Some(lasts_ms) = expires {
-        args["expiresAt"] = (now_ms()? + lasts_ms).into();
+        args["expiresAt"] = (SystemClock.now_ms() + lasts_ms).into();
     }
     operator.mutate("keys:create", args).await?;
     print(&format!("{key}\n"))
@@ -69,7 +68,7 @@ async fn create(scopes: &[String], label: Option<String>, expires: Option<u64>, 
 
 async fn list(place: &Place) -> Result<()> {
     let keys = Operator::of(&place.config()?)?.query("keys:list", json!({})).await?;
-    print(&table(keys.as_array().map_or(&[], Vec::as_slice), now_ms()?))
+    print(&table(keys.as_array().map_or(&[], Vec::as_slice), SystemClock.now_ms()))
 }
 
 /// One line for each key, in columns.
@@ -128,10 +127,6 @@ fn milliseconds(text: &str) -> Result<u64> {
     }
     // Beyond a century nobody means it, and moments stay representable.
     number.checked_mul(unit_ms).filter(|ms| *ms <= 36_525 * 86_400_000).context("expected at most 36525d")
-}
-
-fn now_ms() -> Result<u64> {
-    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
 }
 
 #[cfg(test)]
