@@ -16,7 +16,7 @@ export function App() {
   const { threadId, pane } = useRoute();
   const [drawer, setDrawer] = useState(false);
   const auth = useGuestAuth();
-  const signIn = useSignIn();
+  useSignIn();
   const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
   const title = thread?.title ?? null;
   const local = useIsLocal();
@@ -47,10 +47,10 @@ export function App() {
       >
         Skip to the message box
       </a>
-      <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} signIn={signIn} />
+      <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} />
       <main className="relative flex min-w-0 flex-1 flex-col bg-page">
         <Header title={threadId === null ? null : title} model={thread?.model ?? null} onMenu={openDrawer} />
-        <Fallback key={pane}>{local ? <LocalChat canSignIn={signIn !== null && (signIn.password || signIn.providers.length > 0)} /> : <Chat key={pane} threadId={threadId} />}</Fallback>
+        <Fallback key={pane}>{local ? <LocalChat /> : <Chat key={pane} threadId={threadId} />}</Fallback>
       </main>
     </div>
   );

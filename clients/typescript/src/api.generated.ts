@@ -1033,6 +1033,10 @@ export type ServerInfo = {
   maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
+  /**
+   * Whether people can sign in at this server itself; `GET /api/auth/methods` says how.
+   */
+  signIn: boolean;
   version: string;
 };
 /**

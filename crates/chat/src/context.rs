@@ -127,6 +127,8 @@ pub struct ServerInfo {
     /// The largest file that can be uploaded.
     pub max_upload_bytes: u64,
     pub guests: GuestPolicy,
+    /// Whether people can sign in at this server itself; `GET /api/auth/methods` says how.
+    pub sign_in: bool,
 }
 
 /// A model that a client may name.

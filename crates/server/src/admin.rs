@@ -5,7 +5,6 @@
 
 use std::io::Read as _;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
@@ -14,6 +13,7 @@ use spool_chat::tables::credential::secret_hash;
 use spool_server::auth::passwords::{LINK_MS, Passwords, check, link};
 use spool_server::auth::random_token;
 use spool_server::config::Config;
+use spool_store::{Clock as _, SystemClock};
 
 use crate::{Operator, Place, print};
 
@@ -84,7 +84,7 @@ async fn create(account: &Account, is_admin: bool, password_stdin: bool) -> Resu
         operator.mutate("passwords:create", args).await?;
         return print(&format!("{} can sign in.\n", account.email));
     }
-    let (token, reset) = one_time(INVITATION_MS)?;
+    let (token, reset) = one_time(INVITATION_MS);
     args["reset"] = reset;
     operator.mutate("passwords:create", args).await?;
     print(&format!("{}\n", link(&address(&config, &operator), &token)))
@@ -100,7 +100,7 @@ fn password_from_stdin() -> Result<String> {
 async fn reset(account: &Account) -> Result<()> {
     let config = account.place.config()?;
     let operator = Operator::of(&config)?;
-    let (token, reset) = one_time(LINK_MS)?;
+    let (token, reset) = one_time(LINK_MS);
     let args = json!({ "email": account.email, "reset": reset });
     if operator.mutate("passwords:allowReset", args).await?.is_null() {
         bail!("no account has the address {}", account.email);
@@ -120,12 +120,11 @@ async fn list(place: &Place) -> Result<()> {
 }
 
 /// A token that is shown once, and what is stored of it.
-fn one_time(lasts_ms: u64) -> Result<(String, Value)> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    let expires_at = u64::try_from(now.as_millis())? + lasts_ms;
+fn one_time(lasts_ms: u64) -> (String, Value) {
+    let expires_at = SystemClock.now_ms() + lasts_ms;
     let token = random_token();
     let reset = json!({ "hash": secret_hash(&token), "expiresAt": expires_at });
-    Ok((token, reset))
+    (token, reset)
 }
 
 /// Where the person will reach the server.

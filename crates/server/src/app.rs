@@ -183,6 +183,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
             guests: config.guests().policy,
+            sign_in: config.auth.password.enabled || !config.auth.providers.is_empty(),
         },
         ..Settings::default()
     }

@@ -1,13 +1,13 @@
 // Who is here, at the foot of the thread list: a guest with a way to sign in, or a person with a menu.
 
-import type { SignInMethods } from "@spool/client";
-import { useAccount } from "@spool/client/react";
+import { useAccount, useServerInfo } from "@spool/client/react";
 import { useState } from "react";
 import { LeaveIcon, MoreIcon, PersonIcon } from "../icons";
 import { Menu } from "../ui/Menu";
 import { AccountDialog } from "./AccountDialog";
 
-export function AccountBar({ methods }: { methods: SignInMethods | null }) {
+export function AccountBar() {
+  const info = useServerInfo();
   const { kind, me, account } = useAccount();
   const [open, setOpen] = useState(false);
   const [failed, setFailed] = useState(false);
@@ -18,8 +18,7 @@ export function AccountBar({ methods }: { methods: SignInMethods | null }) {
     );
   };
   if (kind === "guest") {
-    const possible = methods !== null && (methods.password || methods.providers.length > 0);
-    if (!possible) return null;
+    if (info?.signIn !== true) return null;
     return (
       <Row initial={null} name="Guest">
         <a

@@ -1,25 +1,17 @@
-// How this server lets people in, and the way to the sign-in page for whoever is not let in.
+// The way to the sign-in page for whoever is not let in: the session ended, or guests are not taken.
 
-import type { SignInMethods } from "@spool/client";
-import { useAccount, useGuestAuth } from "@spool/client/react";
-import { useEffect, useState } from "react";
+import { useAccount, useGuestAuth, useServerInfo } from "@spool/client/react";
+import { useEffect } from "react";
 
-/** The ways to sign in; `null` while they are not known. Leaves for the sign-in page where nothing else is left. */
-export function useSignIn(): SignInMethods | null {
+export function useSignIn(): void {
   const { kind, account } = useAccount();
   const { status } = useGuestAuth();
-  const [methods, setMethods] = useState<SignInMethods | null>(null);
-  useEffect(() => {
-    account.methods().then(setMethods, () => {});
-  }, [account]);
-
+  const info = useServerInfo();
   const ended = kind === "account" && status === "failed" && !account.isSignedIn && !account.isLeaving;
-  const possible = methods !== null && (methods.password || methods.providers.length > 0);
-  const closed = kind === "guest" && possible && methods.guest === "off";
+  const closed = kind === "guest" && info?.signIn === true && info.guests === "off";
   useEffect(() => {
     if (!ended && !closed) return;
     const next = encodeURIComponent(window.location.pathname);
     window.location.replace(`/sign-in?next=${next}${ended ? "&ended=1" : ""}`);
   }, [ended, closed]);
-  return methods;
 }

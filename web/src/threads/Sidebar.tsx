@@ -1,7 +1,6 @@
 // The side of the frame: the product's name, the new chat, the thread list, the state of things. A column on
 // wide screens, a drawer on small ones.
 
-import type { SignInMethods } from "@spool/client";
 import { useEffect, useRef } from "react";
 import { AccountBar } from "../account/AccountBar";
 import { CloseIcon, PencilIcon, SpoolMark } from "../icons";
@@ -17,10 +16,9 @@ interface SidebarProps {
   threadId: string | null;
   open: boolean;
   onClose: () => void;
-  signIn: SignInMethods | null;
 }
 
-export function Sidebar({ threadId, open, onClose, signIn }: SidebarProps) {
+export function Sidebar({ threadId, open, onClose }: SidebarProps) {
   const side = useRef<HTMLElement>(null);
   useEffect(() => {
     if (!open) return;
@@ -72,7 +70,7 @@ export function Sidebar({ threadId, open, onClose, signIn }: SidebarProps) {
         <nav data-scroll aria-label="Threads" className="min-h-0 flex-1 overflow-y-auto overscroll-contain px-3 pb-4">
           <ThreadList threadId={threadId} />
         </nav>
-        <AccountBar methods={signIn} />
+        <AccountBar />
         <div className="flex shrink-0 items-center justify-between border-t border-line px-3 py-2 pb-[max(0.5rem,env(safe-area-inset-bottom))]">
           <ConnectionPill />
           <ThemeSwitch />
