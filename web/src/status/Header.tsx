@@ -3,6 +3,7 @@
 
 import { useServerInfo } from "@spool/client/react";
 import { MenuIcon, PlusIcon } from "../icons";
+import { openDraft } from "../local/useDrafts";
 import { go } from "../route";
 import { IconButton } from "../ui/IconButton";
 import { ConnectionNotice } from "./ConnectionPill";
@@ -34,7 +35,14 @@ export function Header({ title, model, onMenu }: HeaderProps) {
           {name}
         </span>
       )}
-      <IconButton label="New chat" className="md:hidden" onClick={() => go(null)}>
+      <IconButton
+        label="New chat"
+        className="md:hidden"
+        onClick={() => {
+          go(null);
+          openDraft(null);
+        }}
+      >
         <PlusIcon size={20} />
       </IconButton>
     </header>
