@@ -314,7 +314,7 @@ describe("sign-in with a provider", { concurrency: true }, () => {
     assert.deepEqual(tab.faults, []);
   });
 
-  test("GU-03: the token of a guest that was claimed keeps nobody from signing in", async () => {
+  test("GU-03: an account that a provider vouches for claims a guest, and may ask again", async () => {
     const { token } = await guest(server);
     const visitor = new Visitor(server);
     await visitor.signIn();

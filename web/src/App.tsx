@@ -1,6 +1,6 @@
 // The frame: thread list at the side (a drawer on small screens), the conversation beside it.
 
-import { useGuestAuth, useServerInfo, useThread } from "@spool/client/react";
+import { useGuestAuth, useThread } from "@spool/client/react";
 import { useCallback, useEffect, useState } from "react";
 import { useSignIn } from "./account/useSignIn";
 import { Chat } from "./chat/Chat";
@@ -20,7 +20,6 @@ export function App() {
   const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
   const title = thread?.title ?? null;
   const local = useIsLocal();
-  const canSignIn = useServerInfo()?.signIn === true;
   useHandOver();
 
   useEffect(() => {
@@ -56,9 +55,7 @@ export function App() {
           model={thread?.model ?? null}
           onMenu={openDrawer}
         />
-        <Fallback key={pane}>
-          {local ? <LocalChat canSignIn={canSignIn} /> : <Chat key={pane} threadId={threadId} />}
-        </Fallback>
+        <Fallback key={pane}>{local ? <LocalChat /> : <Chat key={pane} threadId={threadId} />}</Fallback>
       </main>
     </div>
   );

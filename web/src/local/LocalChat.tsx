@@ -1,12 +1,14 @@
 // Where a visitor writes who has no account, on a server that keeps nothing of visitors: everything stays in
 // this browser until somebody signs in, and that is said.
 
+import { useServerInfo } from "@spool/client/react";
 import { useState, type FormEvent, type KeyboardEvent } from "react";
 import { ArrowUpIcon, SpoolMark } from "../icons";
 import { fullTime } from "../time";
 import { drafts, openDraft, useDrafts, useOpenDraft } from "./useDrafts";
 
-export function LocalChat({ canSignIn }: { canSignIn: boolean }) {
+export function LocalChat() {
+  const canSignIn = useServerInfo()?.signIn === true;
   const id = useOpenDraft();
   const draft = useDrafts().find((one) => one.id === id);
   return (

@@ -3,6 +3,7 @@
 
 import { useServerInfo } from "@spool/client/react";
 import { MenuIcon, PlusIcon } from "../icons";
+import { openDraft } from "../local/useDrafts";
 import { go } from "../route";
 import { ShareButton } from "../shared/ShareButton";
 import { IconButton } from "../ui/IconButton";
@@ -38,7 +39,14 @@ export function Header({ title, threadId, model, onMenu }: HeaderProps) {
         </span>
       )}
       {threadId !== null && <ShareButton key={threadId} threadId={threadId} />}
-      <IconButton label="New chat" className="md:hidden" onClick={() => go(null)}>
+      <IconButton
+        label="New chat"
+        className="md:hidden"
+        onClick={() => {
+          go(null);
+          openDraft(null);
+        }}
+      >
         <PlusIcon size={20} />
       </IconButton>
     </header>

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "react";
 import { AccountBar } from "../account/AccountBar";
 import { CloseIcon, PencilIcon, SpoolMark } from "../icons";
 import { openDraft } from "../local/useDrafts";
+import { useIsLocal } from "../local/useIsLocal";
 import { go, hrefOf } from "../route";
 import { ConnectionPill } from "../status/ConnectionPill";
 import { IconButton } from "../ui/IconButton";
@@ -21,6 +22,7 @@ interface SidebarProps {
 
 export function Sidebar({ threadId, open, onClose }: SidebarProps) {
   const side = useRef<HTMLElement>(null);
+  const local = useIsLocal();
   useEffect(() => {
     if (!open) return;
     side.current?.focus();
@@ -65,7 +67,7 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
             className="flex h-10 items-center gap-2.5 rounded-xl border border-line bg-raised px-3 text-sm font-medium shadow-[0_1px_2px_oklch(0.3_0.03_262/0.04)] transition-colors hover:border-line-strong"
           >
             <PencilIcon size={16} className="text-accent" />
-            New chat
+            {local ? "New draft" : "New chat"}
           </a>
         </div>
         <nav data-scroll aria-label="Threads" className="min-h-0 flex-1 overflow-y-auto overscroll-contain px-3 pb-4">

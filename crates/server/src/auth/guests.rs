@@ -143,16 +143,17 @@ impl Auth {
         self.move_all(&guest, account).await
     }
 
-    /// The guest that somebody was until now who signs in, by the `Authorization` header. Whatever is no token
-    /// of a guest that can be claimed stands for nobody: it must not keep anybody from signing in.
+    /// The guest that somebody was until now who signs in, by the `Authorization` header, whatever the policy is
+    /// by now. A token that is refused is not taken for none: its bearer should know.
     pub async fn claimable(&self, header: Option<&str>) -> Result<Option<Id<User>>, Error> {
-        let token = header.and_then(|header| header.split_once(' ')).map_or("", |(_, token)| token.trim());
-        let Ok(claims) = self.issuers.verify(token).await else { return Ok(None) };
-        if claims.issuer != self.tokens.issuer() {
-            return Ok(None);
+        let Some(header) = header else { return Ok(None) };
+        let token = header.split_once(' ').map_or("", |(_, token)| token.trim());
+        let claims = self.issuers.verify(token).await?;
+        let own = claims.issuer == self.tokens.issuer();
+        match if own { self.find_guest(&claims).await? } else { None } {
+            Some(Found { claimed_into: Some(_), .. }) => Err(Reason::GuestClaimed.error()),
+            found => Ok(found.map(|found| found.user)),
         }
-        let found = self.find_guest(&claims).await?.filter(|found| found.claimed_into.is_none());
-        Ok(found.map(|found| found.user))
     }
 
     /// The account that somebody has just signed in to takes over what they made as a guest. Another account

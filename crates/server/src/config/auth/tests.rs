@@ -32,10 +32,11 @@ fn ia_02_the_settings_in_the_documents_are_valid() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("issuer.pem"), PEM).unwrap();
     let secret = "a secret of at least thirty-two bytes";
-    let mut variables = ["SUPABASE_JWT_SECRET", "LEGACY_SECRET", "LOCAL_KEY"].map(|name| (name, secret)).to_vec();
-    variables.push(("SMTP_URL", "smtps://user:password@mail.example.com"));
+    let variables =
+        ["SUPABASE_JWT_SECRET", "LEGACY_SECRET", "LOCAL_KEY", "GOOGLE_CLIENT_SECRET"].map(|name| (name, secret));
+    let variables = [&variables[..], &[("SMTP_URL", "smtps://user:password@mail.example.com")]].concat();
     for (document, count) in [
-        (include_str!("../../../../../docs/authentication.md"), 11),
+        (include_str!("../../../../../docs/authentication.md"), 13),
         (include_str!("../../../../../docs/configuration.md"), 1),
     ] {
         let blocks = blocks(document, dir.path());
