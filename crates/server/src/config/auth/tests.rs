@@ -32,16 +32,17 @@ fn ia_02_the_settings_in_the_documents_are_valid() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("issuer.pem"), PEM).unwrap();
     let secret = "a secret of at least thirty-two bytes";
-    let variables = ["SUPABASE_JWT_SECRET", "LEGACY_SECRET", "LOCAL_KEY"].map(|name| (name, secret));
+    let [supabase, legacy, local] = ["SUPABASE_JWT_SECRET", "LEGACY_SECRET", "LOCAL_KEY"].map(|name| (name, secret));
+    let variables = [supabase, legacy, local, ("SMTP_URL", "smtps://me:password@mail.example.com")];
     for (document, count) in [
-        (include_str!("../../../../../docs/authentication.md"), 9),
+        (include_str!("../../../../../docs/authentication.md"), 10),
         (include_str!("../../../../../docs/configuration.md"), 1),
     ] {
         let blocks = blocks(document, dir.path());
         assert_eq!(blocks.len(), count);
         for block in blocks {
             let config = load(&block, &variables).unwrap_or_else(|error| panic!("{error:#} in\n{block}"));
-            assert!(!config.auth.issuers.is_empty(), "{block}");
+            assert!(!config.auth.issuers.is_empty() || config.mail.is_some(), "{block}");
             issuers(&config).unwrap();
         }
     }
