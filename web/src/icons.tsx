@@ -64,7 +64,6 @@ export const LinkIcon = icon(<path d="M8.4 4.6H5a1.4 1.4 0 0 0-1.4 1.4v9A1.4 1.4
 
 export const ShareIcon = icon(<path d="M10 12.2V3.4M6.8 6.2 10 3l3.2 3.2M6.6 8.8H5.2v8h9.6v-8h-1.4" />);
 export const ChainIcon = icon(<path d="M8.6 11.4a3 3 0 0 0 4.3 0l2.6-2.6a3 3 0 0 0-4.3-4.3l-.9.9M11.4 8.6a3 3 0 0 0-4.3 0l-2.6 2.6a3 3 0 0 0 4.3 4.3l.9-.9" />);
-export const PersonIcon = icon(<path d="M10 3.4a3.1 3.1 0 1 1 0 6.2 3.1 3.1 0 0 1 0-6.2ZM4 16.6c.5-3 2.9-4.6 6-4.6s5.5 1.6 6 4.6" />);
 export const ClipIcon = icon(<path d="m15.6 9.4-5.5 5.5a3.4 3.4 0 0 1-4.8-4.8l5.9-5.9a2.3 2.3 0 0 1 3.2 3.2l-5.8 5.8a1.1 1.1 0 0 1-1.6-1.6l5-5" />);
 export const FileIcon = icon(<path d="M5.2 3.2h6.3l3.3 3.3v10.3H5.2zM11.3 3.4v3.3h3.3" />);
 

@@ -3,8 +3,9 @@
 
 import { FailureError, refusalOf } from "./errors";
 import { GuestTokens, type GuestToken, type Tokens } from "./guest";
+import { OUTBOX_KEY } from "./outbox";
 
-/** Says that this browser has a session, which only its cookie proves. */
+/** Says whose session this browser has, which only its cookie proves. */
 const MARK_KEY = "spool.account";
 
 export interface SignInMethods {
@@ -30,13 +31,22 @@ export class Account implements Tokens {
 
   constructor(private readonly origin: string) {}
 
-  /** Whether the last visit left a session; the server may have ended it since. */
-  get isSignedIn(): boolean {
+  /** Whose session the last visit left; the server may have ended it since. */
+  get userId(): string | null {
     try {
-      return localStorage.getItem(MARK_KEY) !== null;
+      return localStorage.getItem(MARK_KEY);
     } catch {
-      return false;
+      return null;
     }
+  }
+
+  get isSignedIn(): boolean {
+    return this.userId !== null;
+  }
+
+  /** What this person wrote and the server does not have yet must never be sent as somebody else's. */
+  get outboxKey(): string {
+    return this.userId === null ? OUTBOX_KEY : `${OUTBOX_KEY}.${this.userId}`;
   }
 
   get kept(): AccountToken | null {
@@ -102,8 +112,11 @@ export class Account implements Tokens {
 
   async signOut(): Promise<void> {
     this.isLeaving = true;
+    const outbox = this.outboxKey;
     try {
       await this.post("sign-out", {});
+      // Nothing of the person stays behind.
+      localStorage.removeItem(outbox);
       this.leave();
     } catch (error) {
       this.isLeaving = false;
@@ -141,7 +154,7 @@ export class Account implements Tokens {
   private keep(answer: unknown): AccountToken {
     if (!isToken(answer)) throw new FailureError(refusalOf(500, answer, "The server's answer is not understood."));
     this.token = answer;
-    localStorage.setItem(MARK_KEY, "1");
+    localStorage.setItem(MARK_KEY, answer.userId);
     return answer;
   }
 

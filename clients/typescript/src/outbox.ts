@@ -23,7 +23,8 @@ export interface OutboxStorage {
   removeItem(key: string): void;
 }
 
-const STORAGE_KEY = "spool.outbox";
+/** Where the messages of a guest wait; those of a person in a place of their own. */
+export const OUTBOX_KEY = "spool.outbox";
 
 export class Outbox {
   private entries: readonly Unsent[] = [];
@@ -33,6 +34,7 @@ export class Outbox {
   constructor(
     private readonly courier: Courier,
     private readonly storage: OutboxStorage | null,
+    private readonly key: string = OUTBOX_KEY,
   ) {}
 
   get snapshot(): readonly Unsent[] {
@@ -128,8 +130,8 @@ export class Outbox {
   private store(): void {
     const open = this.entries.filter((entry) => entry.state !== "sent");
     try {
-      if (open.length === 0) this.storage?.removeItem(STORAGE_KEY);
-      else this.storage?.setItem(STORAGE_KEY, JSON.stringify(open));
+      if (open.length === 0) this.storage?.removeItem(this.key);
+      else this.storage?.setItem(this.key, JSON.stringify(open));
     } catch {
       // Storage is full or forbidden: the messages are still in memory.
     }
@@ -137,7 +139,7 @@ export class Outbox {
 
   private stored(): Unsent[] {
     try {
-      const value: unknown = JSON.parse(this.storage?.getItem(STORAGE_KEY) ?? "[]");
+      const value: unknown = JSON.parse(this.storage?.getItem(this.key) ?? "[]");
       if (!Array.isArray(value)) return [];
       // A message whose thread was never made cannot be sent without asking: a thread would appear unasked.
       return value.filter(isUnsent).map((entry) => (entry.threadId === null ? { ...entry, state: "failed" } : entry));

@@ -23,7 +23,7 @@ export function createSpool(origin: string): Spool {
   const account = new Account(origin);
   const tokens = account.isSignedIn ? account : new GuestTokens(origin);
   const session = new GuestSession(client, tokens);
-  const outbox = new Outbox(courier(client, session), typeof localStorage === "undefined" ? null : localStorage);
+  const outbox = new Outbox(courier(client, session), typeof localStorage === "undefined" ? null : localStorage, account.outboxKey);
   session.resume();
   takeOver(session, outbox);
   return { origin, client, session, outbox, files: new Files(origin, client, session, tokens), account };
