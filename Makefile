@@ -89,9 +89,10 @@ bench: release crates/bench/peers/node_modules
 
 ## Generated files
 
-# The function table becomes openapi.json, and that becomes the TypeScript types.
+# The function table becomes openapi.json, and that becomes the TypeScript types. The cases of the authorization
+# matrix become tests/matrix/cases.json.
 generate: clients/typescript/node_modules
-	SPOOL_UPDATE=1 cargo test --locked -p spool-chat openapi
+	SPOOL_UPDATE=1 cargo test --locked -p spool-chat --test chat generated
 	cd clients/typescript && npm run generate
 
 clean:

@@ -162,9 +162,9 @@ export async function run(args, { env = {}, timeout = 20_000, cwd } = {}) {
   }
 }
 
-/** A service key that may call everything, made beside the running server. */
-export async function serviceKey(server) {
-  const { code, stdout, stderr } = await run(["key", "create", "--scope", "*", "--data", server.data]);
+/** A service key that may call everything (or what `scopes` say), made beside the running server. */
+export async function serviceKey(server, scopes = ["*"]) {
+  const { code, stdout, stderr } = await run(["key", "create", ...scopes.flatMap((scope) => ["--scope", scope]), "--data", server.data]);
   if (code !== 0) throw new Error(`spool key create failed (${code}): ${stderr}`);
   const key = stdout.split(/\s+/).filter((word) => word.length >= 20).at(-1);
   if (key === undefined) throw new Error(`spool key create printed no key: ${stdout}`);
