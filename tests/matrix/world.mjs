@@ -128,5 +128,5 @@ export function checkSecret({ ids, userId }, text, where) {
   }
 }
 
-/** What may differ between two answers: the ids and the time of the request. */
-export const scrubbed = (text) => text.replace(/\b[0-9a-f]{16}\b/g, "<request>");
+/** Without what differs between two answers to the same question: the request's id and its time. */
+export const scrubbed = (text) => text.replace(/(request_?id\W{2,5})[0-9a-f]{16}/gi, "$1<request>").replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>");
