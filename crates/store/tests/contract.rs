@@ -175,6 +175,22 @@ async fn the_same_request_is_executed_once_even_in_parallel_and_after_a_restart(
     assert_eq!(again.store.mutate(add, Some(foreign)).await.unwrap_err().code, Code::Forbidden);
 }
 
+/// What changed nothing may be executed again, and its answer may be a secret (a signed URL): it is not kept.
+#[tokio::test]
+async fn the_answer_of_a_request_that_changed_nothing_is_not_kept() {
+    let bench = Bench::new();
+    let key = || Some(LedgerKey { session: "s".into(), request: "1".into(), principal: "p".into() });
+    let sign = mutation(|_| Ok("\"a-secret\"".into()));
+    for _ in 0..2 {
+        let answer = bench.store.mutate(sign.clone(), key()).await.unwrap();
+        assert_eq!((&*answer.value, answer.replayed), ("\"a-secret\"", false));
+    }
+    for entry in std::fs::read_dir(bench.dir.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(8).any(|piece| piece == b"a-secret"));
+    }
+}
+
 #[tokio::test]
 async fn one_run_serves_all_subscribers_and_only_a_touching_commit_makes_another() {
     let bench = Bench::new();
