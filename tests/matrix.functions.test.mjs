@@ -115,6 +115,19 @@ describe("the authorization matrix", () => {
     });
   }
 
+  test("IA-12: an id of a wrong kind is refused by its kind, before anything is looked for", async () => {
+    const { token } = place.callers.find(({ is }) => is === "user");
+    for (const { path, kind, args } of functions.filter(({ access, takesIds }) => access === "User" && takesIds)) {
+      const names = new Set([...JSON.stringify(args).matchAll(/\$(\w+)/g)].map(([, name]) => name));
+      for (const name of names) {
+        const wrong = { ...none, [name]: name === "message" ? none.thread : none.message };
+        const { code, text } = await ask("POST", `/api/${kind}`, token, { path, args: filled(args, wrong) });
+        assert.equal(code, "bad_id", `${path} ${name}: ${text}`);
+        assert.ok(text.includes(none[name].slice(0, 4)), `${path} names the kind that it takes: ${text}`);
+      }
+    }
+  });
+
   test("IA-05: nothing of the owner's has changed", async () => {
     assert.deepEqual(await sight(place), before);
     await healthy(server);
