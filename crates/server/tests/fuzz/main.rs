@@ -1,7 +1,7 @@
 //! Random inputs for all that strangers can send: every route, credentials, and messages on the sync socket.
 //!
 //! A run is one input. The same seed makes the same inputs, which are printed if one fails. Must never reach
-//! beyond this process: the router is called directly, and nothing that it does calls out.
+//! beyond this process: the router is called directly, sync sessions are its own, and nothing calls out.
 //!
 //! `SPOOL_FUZZ_RUNS` and `SPOOL_FUZZ_SEED` make it longer and different, `SPOOL_FUZZ_SECONDS` ends each target
 //! by time; `make fuzz` sets them.
@@ -20,6 +20,7 @@ use spool_protocol::convex::value::decode_args;
 mod dice;
 mod place;
 mod requests;
+mod socket;
 mod tokens;
 
 use dice::Dice;
@@ -130,6 +131,25 @@ async fn ia_02_no_credential_is_believed_that_was_changed() {
         tally.count(outcome, &|| header.clone());
     }
     place.close().await.unwrap();
+    tally.say();
+}
+
+/// A run is a session of several messages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sy_01_every_session_of_a_socket_is_answered_or_closed() {
+    let mut tally = Tally::new("sync sessions", 500);
+    let mut dice = Dice::new(tally.seed);
+    while tally.goes_on() {
+        let place = Place::open().await;
+        dice.known = place.names.values().cloned().collect();
+        let made = (0..LIFE.min(tally.wanted - tally.runs)).map(|_| socket::session(&mut dice, &place));
+        let mut talks = stream::iter(made).map(|said| socket::talk(&place, said)).buffer_unordered(AT_ONCE);
+        while let Some((said, outcome)) = talks.next().await {
+            tally.count(outcome, &|| format!("{said:#?}"));
+        }
+        drop(talks);
+        place.close().await.unwrap();
+    }
     tally.say();
 }
 

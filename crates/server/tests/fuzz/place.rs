@@ -1,6 +1,7 @@
-//! A server to be asked: real rows, the real router, no sockets. And what every answer of it must be.
+//! A server to be asked: real rows and the real router. And what every answer of it must be.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ secret = "the-secret-of-an-issuer-that-the-fuzzer-plays"
 
 pub struct Place {
     pub app: Arc<App>,
+    /// For those who cannot do without a connection.
+    pub address: SocketAddr,
     /// Ids of rows, and credentials.
     pub names: BTreeMap<String, String>,
     serving: JoinHandle<anyhow::Result<()>>,
@@ -64,9 +67,9 @@ impl Place {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = App::open(config, address, data, Arc::new(SystemClock), CancellationToken::new()).unwrap();
-        // Nobody connects; the turn driver and the jobs are what is wanted.
+        // The turn driver and the jobs are what is wanted; only sync sockets connect.
         let serving = tokio::spawn(app::serve(Arc::clone(&app), listener));
-        let mut place = Self { app, names: BTreeMap::new(), serving, dir };
+        let mut place = Self { app, address, names: BTreeMap::new(), serving, dir };
         place.fill().await;
         place
     }
@@ -217,4 +220,26 @@ async fn judge(response: Response) -> Result<u16, String> {
         serde_json::from_slice::<Value>(&bytes).map_err(|error| format!("{error} in {}", said()))?;
     }
     Ok(status.as_u16())
+}
+
+#[tokio::test]
+async fn a_fault_is_told_from_an_answer() {
+    use axum::response::IntoResponse as _;
+    let json = |text: &'static str| ([("content-type", "application/json")], text).into_response();
+    for good in [
+        json(r#"{"status":"success","value":null,"logLines":[]}"#),
+        json(r#"{"status":"error","errorData":{"code":"not_found"},"logLines":[]}"#),
+        (StatusCode::NOT_FOUND, "nothing").into_response(),
+    ] {
+        judge(good).await.unwrap();
+    }
+    for bad in [
+        json(r#"{"status":"error","errorData":{"code":"internal"},"logLines":[]}"#),
+        json(r#"{"status":"error","logLines":[]}"#),
+        json(r#"{"results":[{"status":"success"},{"status":"error","errorData":{"code":"nonsense"}}]}"#),
+        json(r#"{"status":"success","value":"#),
+        (StatusCode::INTERNAL_SERVER_ERROR, "oops").into_response(),
+    ] {
+        judge(bad).await.unwrap_err();
+    }
 }

@@ -181,12 +181,16 @@ fn by_route(names: &BTreeMap<String, String>) -> Vec<Request> {
     seeds
 }
 
+/// Every function of the table with good arguments, as `tests/matrix/cases.json` has them.
+pub fn calls(names: &BTreeMap<String, String>) -> Vec<Value> {
+    let file = fs::read_to_string(root().join("../../tests/matrix/cases.json")).unwrap();
+    serde_json::from_str(&filled(file, names)).unwrap()
+}
+
 /// Every function in every form of a call.
 fn by_function(names: &BTreeMap<String, String>) -> Vec<Request> {
-    let file = fs::read_to_string(root().join("../../tests/matrix/cases.json")).unwrap();
-    let cases: Vec<Value> = serde_json::from_str(&filled(file, names)).unwrap();
     let mut seeds = Vec::new();
-    for case in cases {
+    for case in calls(names) {
         let (path, kind, args) = (case["path"].as_str().unwrap(), case["kind"].as_str().unwrap(), &case["args"]);
         let token = &names[if case["access"] == "Service" { "key" } else { "token" }];
         let call = json!({ "path": path, "args": args, "format": "json" });
