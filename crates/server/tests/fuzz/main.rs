@@ -101,7 +101,7 @@ impl Tally {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn op_06_every_route_answers_whatever_it_is_sent() {
+async fn every_route_answers_whatever_it_is_sent() {
     let mut tally = Tally::new("http", 6_000);
     let mut dice = Dice::new(tally.seed);
     while tally.goes_on() {
@@ -136,7 +136,7 @@ async fn ia_02_no_credential_is_believed_that_was_changed() {
 
 /// A run is a session of several messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sy_01_every_session_of_a_socket_is_answered_or_closed() {
+async fn every_session_of_a_socket_is_answered_or_closed() {
     let mut tally = Tally::new("sync sessions", 500);
     let mut dice = Dice::new(tally.seed);
     while tally.goes_on() {
@@ -164,7 +164,7 @@ const MESSAGES: &[&str] = &[
 ];
 
 #[test]
-fn sy_01_every_message_of_a_socket_is_read_or_refused() {
+fn every_message_of_a_socket_is_read_or_refused() {
     let mut tally = Tally::new("sync messages", 30_000);
     let mut dice = Dice::new(tally.seed);
     while tally.goes_on() {
