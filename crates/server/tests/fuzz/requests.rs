@@ -74,7 +74,7 @@ const PARAMETERS: &[&str] = &[
     "token",
 ];
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     pub method: String,
     pub path: String,
@@ -129,6 +129,14 @@ impl Request {
         request.headers = lines.filter_map(header).collect();
         request.body = body.strip_suffix('\n').unwrap_or(body).as_bytes().to_vec();
         request
+    }
+
+    /// As a file of the corpus, for whoever wants to add it there.
+    pub fn text(&self) -> String {
+        let header = |(name, value): &(String, Vec<u8>)| format!("{name}: {}\n", String::from_utf8_lossy(value));
+        let headers: String = self.headers.iter().map(header).collect();
+        let Self { method, path, query, body, .. } = self;
+        format!("{method} {path}?{query}\n{headers}\n{}\n", String::from_utf8_lossy(body))
     }
 
     /// What a client could send of this; `None` if it is no HTTP any more.
