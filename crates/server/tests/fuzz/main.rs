@@ -1,7 +1,8 @@
 //! Random inputs for all that strangers can send: every route, credentials, and messages on the sync socket.
 //!
-//! A run is one input. The same seed makes the same inputs, which are printed if one fails. Must never reach
-//! beyond this process: the router is called directly, sync sessions are its own, and nothing calls out.
+//! A run is one input. The same seed makes the same inputs but for new ids and keys; one that fails is printed.
+//! Must never reach beyond this process: the router is called directly, sync sessions are its own, and nothing
+//! calls out.
 //!
 //! `SPOOL_FUZZ_RUNS` and `SPOOL_FUZZ_SEED` make it longer and different, `SPOOL_FUZZ_SECONDS` ends each target
 //! by time; `make fuzz` sets them.
