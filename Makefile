@@ -8,7 +8,7 @@ SHELL := /bin/bash
 NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 WEB_SOURCES := $(shell find web/src web/public clients/typescript/src web/index.html web/vite.config.ts web/package-lock.json -type f 2>/dev/null)
 
-.PHONY: help run build release test check unit web-test e2e crash bench generate clean chromium
+.PHONY: help run build release test check unit web-test e2e crash fuzz bench generate clean chromium
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -80,6 +80,12 @@ chromium:
 crash: build tests/node_modules
 	cd tests && SPOOL_BIN=target/debug/spool node crash.mjs --kills $${KILLS:-200}
 
+# Random inputs for every route, for credentials and for messages on the sync socket: RUNS of each, or LIMIT
+# seconds of each. The same SEED makes the same inputs.
+fuzz: web/dist/index.html
+	SPOOL_FUZZ_RUNS=$${RUNS:-10000000} SPOOL_FUZZ_SECONDS=$${LIMIT:-86400} SPOOL_FUZZ_SEED=$${SEED:-$$RANDOM} \
+		cargo test --locked -p spool-server --test fuzz -- --nocapture --test-threads=1
+
 # Redis and the Node reference server of Durable Streams are measured beside Spool where they are installed.
 crates/bench/peers/node_modules: crates/bench/peers/package-lock.json
 	cd crates/bench/peers && $(NPM_CI)
@@ -90,9 +96,10 @@ bench: release crates/bench/peers/node_modules
 
 ## Generated files
 
-# The function table becomes openapi.json, and that becomes the TypeScript types.
+# The function table becomes openapi.json, and that becomes the TypeScript types. The cases of the authorization
+# matrix become tests/matrix/cases.json.
 generate: clients/typescript/node_modules
-	SPOOL_UPDATE=1 cargo test --locked -p spool-chat openapi
+	SPOOL_UPDATE=1 cargo test --locked -p spool-chat --test chat generated
 	cd clients/typescript && npm run generate
 
 clean:

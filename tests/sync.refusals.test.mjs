@@ -46,6 +46,18 @@ describe("refusals on the wire", { concurrency: true }, () => {
     ["an unknown id", "turns:send", { threadId: "thr_00000000000000000000000000", text: "hi" }, "not_found", /thread/],
     ["an empty message", "turns:send", null, "empty_message", /./],
   ];
+  for (const clientTs of [-1e308, 1e308, 0, -0.5]) {
+    test(`a client whose clock says ${clientTs} is served as any other`, async (t) => {
+      const session = await RawSession.open(t, server, { connect: false });
+      session.send({ type: "Connect", sessionId: session.sessionId, connectionCount: 0, lastCloseReason: "InitialConnect", clientTs });
+      session.authenticate((await guest(server)).token);
+      session.modify();
+      await session.settled();
+      await works(session);
+      await session.close();
+    });
+  }
+
   for (const [name, path, args, code, ...words] of calls) {
     test(`TY-02 TY-03: ${name} fails that call only`, async (t) => {
       const session = await signedIn(t);

@@ -6,6 +6,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkLog, environmentOf, secret } from "../lib/secrets.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const SPOOL_BIN = path.resolve(here, process.env.SPOOL_BIN ?? "../../target/debug/spool");
@@ -58,17 +59,23 @@ async function run(args, env = {}) {
 
 class Server {
   constructor(port, data, env) {
-    Object.assign(this, { port, data, env, url: `http://127.0.0.1:${port}`, stderr: "" });
+    Object.assign(this, { port, data, env, url: `http://127.0.0.1:${port}`, stderr: "", log: [] });
+    environmentOf(env);
   }
 
   async start() {
     const { PATH, HOME, TMPDIR, RUST_BACKTRACE } = process.env;
     const env = { PATH, HOME, TMPDIR, RUST_BACKTRACE, ...this.env };
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data];
-    const child = spawn(SPOOL_BIN, args, { env, stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(SPOOL_BIN, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     living.add(child);
-    child.stderr.setEncoding("utf8").on("data", (text) => (this.stderr = (this.stderr + text).slice(-100_000)));
+    child.stdout.setEncoding("utf8").on("data", (text) => this.log.push(text));
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      this.log.push(text);
+      this.stderr = (this.stderr + text).slice(-100_000);
+    });
+    this.silent = new Promise((resolve) => child.once("close", resolve));
     this.exited = new Promise((resolve) => child.once("exit", (code) => resolve(code))).finally(() => living.delete(child));
     for (let attempt = 0; attempt < 600; attempt += 1) {
       if (child.exitCode !== null) throw new Error(`the server ended at its start: ${this.stderr}`);
@@ -89,9 +96,10 @@ class Server {
   async stop() {
     this.child.kill("SIGTERM");
     const timer = setTimeout(() => this.child.kill("SIGKILL"), 10_000);
-    await this.exited;
+    await this.silent;
     clearTimeout(timer);
     await rm(this.data, { recursive: true, force: true });
+    checkLog(this.log.join(""), `the server of ${this.data}`);
   }
 
   /** A new service key with these scopes, as a caller: `{token}`. */
@@ -99,7 +107,7 @@ class Server {
     const args = scopes.flatMap((scope) => ["--scope", scope]);
     const { code, stdout, stderr } = await run(["key", "create", ...args, "--data", this.data]);
     if (code !== 0) throw new Error(`spool key create: ${stderr}`);
-    return { token: stdout.trim().split(/\s+/).at(-1) };
+    return { token: secret(stdout.trim().split(/\s+/).at(-1), "a service key") };
   }
 
   /** `spool doctor` beside the running server; throws what it finds. */

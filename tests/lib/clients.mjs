@@ -6,13 +6,16 @@ import { ConvexClient, ConvexHttpClient } from "convex/browser";
 import { ConvexReactClient } from "convex/react";
 import WebSocket from "ws";
 import { onEnd } from "./cleanup.mjs";
+import { secret } from "./secrets.mjs";
 import { within } from "./wait.mjs";
 
 /** A new guest: `{token, userId}`. */
 export async function guest(server) {
   const response = await fetch(`${server.url}/api/auth/guest`, { method: "POST", signal: AbortSignal.timeout(15_000) });
   if (response.status !== 200) throw new Error(`guest sign-in: HTTP ${response.status} ${await response.text()}`);
-  return response.json();
+  const identity = await response.json();
+  secret(identity.token, "a guest's token");
+  return identity;
 }
 
 function reportingSocket(faults) {

@@ -9,6 +9,7 @@
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onEnd } from "./cleanup.mjs";
+import { words } from "./secrets.mjs";
 import { gate } from "./wait.mjs";
 
 export class FakeLlm {
@@ -63,6 +64,7 @@ export class FakeLlm {
     const closed = gate();
     const record = { body, asked, headers: request.headers, at: Date.now(), closedByClient: false, closed: closed.opened, sent: "", sentAt: [], done: false };
     this.requests.push(record);
+    words(asked);
     response.once("close", () => {
       record.closedByClient = !record.done;
       record.closedAt = Date.now();
@@ -100,7 +102,7 @@ async function play(steps, response, record) {
       const text = typeof step === "string" ? step : step.text;
       tokens += 1;
       say(chunk({ content: text }));
-      record.sent += text;
+      record.sent += words(text);
       record.sentAt.push(Date.now());
     } else if (step.reasoning !== undefined) {
       say(chunk({ reasoning_content: step.reasoning }));

@@ -4,6 +4,7 @@
 import { createHmac, createSign, generateKeyPairSync, randomUUID, sign } from "node:crypto";
 import http from "node:http";
 import { onEnd } from "./cleanup.mjs";
+import { secret } from "./secrets.mjs";
 
 const KINDS = {
   RS256: () => generateKeyPairSync("rsa", { modulusLength: 2048 }),
@@ -24,7 +25,7 @@ const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url")
 /** A token of any kind, also of kinds that must be refused. */
 export function jwt(header, claims, key) {
   const signed = `${part(header)}.${part(claims)}`;
-  return `${signed}.${SIGN[header.alg](signed, key).toString("base64url")}`;
+  return secret(`${signed}.${SIGN[header.alg](signed, key).toString("base64url")}`, "a token");
 }
 
 /** A key pair with an id, which a set need not hold. */

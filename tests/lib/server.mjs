@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { onEnd } from "./cleanup.mjs";
+import { checkFiles, checkLog, environmentOf, secret } from "./secrets.mjs";
 import { until, within } from "./wait.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -61,7 +62,10 @@ export class Server {
       await writeFile(file, options.config);
       server.args = [...server.args, "--config", file];
     }
-    onEnd(t, () => server.stop());
+    onEnd(t, async () => {
+      await server.stop();
+      await checkFiles(data);
+    });
     await server.start();
     return server;
   }
@@ -69,7 +73,10 @@ export class Server {
   constructor({ data, port, env = {}, args = [], within: command = [] }) {
     Object.assign(this, { data, port, env, args, command });
     this.stderr = "";
+    /** All that its processes ever said. */
+    this.log = [];
     this.child = null;
+    environmentOf(env);
   }
 
   get url() {
@@ -90,8 +97,12 @@ export class Server {
     const child = spawn(program, argv, { env: environment(this.env), stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     living.add(child);
-    child.stdout.resume();
-    child.stderr.setEncoding("utf8").on("data", (text) => (this.stderr = (this.stderr + text).slice(-200_000)));
+    child.stdout.setEncoding("utf8").on("data", (text) => this.log.push(text));
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      this.log.push(text);
+      this.stderr = (this.stderr + text).slice(-200_000);
+    });
+    this.silent = new Promise((resolve) => child.once("close", resolve));
     this.exited = new Promise((resolve) => {
       child.once("error", (error) => resolve({ code: null, error }));
       child.once("exit", (code, signal) => resolve({ code, signal }));
@@ -118,15 +129,23 @@ export class Server {
   /** The orderly way out: SIGTERM; what does not go then is killed, and that is an error. */
   async stop({ timeout = 10_000 } = {}) {
     const { child, exited } = this;
-    if (child === null) return;
+    if (child === null) return this.checkLog();
     child.kill("SIGTERM");
     try {
-      return await within(exited, "the server to end after SIGTERM", timeout);
+      const exit = await within(exited, "the server to end after SIGTERM", timeout);
+      await this.checkLog();
+      return exit;
     } catch (error) {
       child.kill("SIGKILL");
       await exited;
       throw error;
     }
+  }
+
+  /** Throws if what it said has a secret in it, or what somebody wrote to somebody. */
+  async checkLog() {
+    await within(this.silent, "the server's last words").catch(() => {});
+    checkLog(this.log.join(""), `the server of ${this.data}`);
   }
 
   /** `kill -9`. */
@@ -162,11 +181,11 @@ export async function run(args, { env = {}, timeout = 20_000, cwd } = {}) {
   }
 }
 
-/** A service key that may call everything, made beside the running server. */
-export async function serviceKey(server) {
-  const { code, stdout, stderr } = await run(["key", "create", "--scope", "*", "--data", server.data]);
+/** A service key that may call everything (or what `scopes` say), made beside the running server. */
+export async function serviceKey(server, scopes = ["*"]) {
+  const { code, stdout, stderr } = await run(["key", "create", ...scopes.flatMap((scope) => ["--scope", scope]), "--data", server.data]);
   if (code !== 0) throw new Error(`spool key create failed (${code}): ${stderr}`);
   const key = stdout.split(/\s+/).filter((word) => word.length >= 20).at(-1);
   if (key === undefined) throw new Error(`spool key create printed no key: ${stdout}`);
-  return key;
+  return secret(key, "a service key");
 }

@@ -2,16 +2,28 @@
 
 use std::path::Path;
 
-#[test]
-fn openapi_is_fresh() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/typescript/openapi.json");
-    let fresh = serde_json::to_string_pretty(&spool_chat::openapi::document()).unwrap() + "\n";
-    if std::fs::read_to_string(&file).is_ok_and(|present| present == fresh) {
+use serde_json::Value;
+
+/// Writes a generated file anew if it is not `fresh`, and fails unless that was the wish (`make generate`).
+fn check(file: &str, fresh: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+    let fresh = serde_json::to_string_pretty(fresh).unwrap() + "\n";
+    if std::fs::read_to_string(&path).is_ok_and(|present| present == fresh) {
         return;
     }
-    std::fs::write(&file, fresh).unwrap();
+    std::fs::write(&path, fresh).unwrap();
     let expected = std::env::var_os("SPOOL_UPDATE").is_some();
-    assert!(expected, "openapi.json was stale and is written anew: generate the types and commit both");
+    assert!(expected, "{file} was stale and is written anew: run `make generate` and commit what it writes");
+}
+
+#[test]
+fn openapi_is_fresh() {
+    check("clients/typescript/openapi.json", &spool_chat::openapi::document());
+}
+
+#[test]
+fn the_cases_of_the_authorization_matrix_are_fresh() {
+    check("tests/matrix/cases.json", &crate::matrix::cases());
 }
 
 #[test]

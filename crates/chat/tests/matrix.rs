@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use spool_chat::Principal;
-use spool_chat::registry::{Access, FUNCTIONS, Kind, Visibility, find};
+use spool_chat::registry::{Access, FUNCTIONS, Function, Kind, Visibility, find};
 use spool_chat::tables::credential::secret_hash;
 use spool_protocol::{Code, Error};
 
@@ -123,6 +123,27 @@ pub fn nowhere() -> Ids {
     let (machine, worker, user) = (id("mch"), id("wkr"), id("usr"));
     let (thread, message, generation) = (id("thr"), id("msg"), id("gen"));
     Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user }
+}
+
+/// The whole table, with `$thread` and the like in place of ids: what the tests over the wire and the fuzzer
+/// read as `tests/matrix/cases.json`.
+pub fn cases() -> Value {
+    let id = |name: &str| format!("${name}");
+    let (artifact, approval, upload) = (id("artifact"), id("approval"), id("upload"));
+    let (thread, message, generation) = (id("thread"), id("message"), id("generation"));
+    let (session, share, machine, worker, user) = (id("session"), id("share"), id("machine"), id("worker"), id("user"));
+    let ids = Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user };
+    let entry = |function: &Function| {
+        let (takes_ids, args) = match case(function.path, &ids) {
+            Some(Case::Takes(args)) => (true, args),
+            Some(Case::NoIds(args) | Case::Ends(args)) => (false, args),
+            // Nobody's credentials open an internal function, whatever it is given.
+            None => (false, json!({})),
+        };
+        let access = format!("{:?}", function.access);
+        json!({ "path": function.path, "kind": function.kind.as_str(), "access": access, "takesIds": takes_ids, "args": args })
+    };
+    FUNCTIONS.iter().map(entry).collect()
 }
 
 /// Rows of `owner` in every state that matters: a thread with an answer that failed and one that is made.

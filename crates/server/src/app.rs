@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use axum::Router;
+use axum::extract::Request;
 use spool_chat::Settings;
 use spool_protocol::{Code, Error};
 use spool_store::backend::sqlite::{self, SqliteBackend};
@@ -14,7 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer as _;
-use tower::util::MapRequestLayer;
+use tower::util::{MapRequest, MapRequestLayer};
 
 use crate::actions::Actions;
 use crate::auth::issuers::Issuers;
@@ -81,6 +83,11 @@ pub fn open_store(dir: &DataDir, synchronous: Synchronous, clock: Arc<dyn Clock>
     Ok(Store::open(Arc::new(backend), StoreOptions { clock, ..StoreOptions::default() })?)
 }
 
+/// All that a connection can ask for.
+pub fn service(app: &Arc<App>) -> MapRequest<Router, fn(Request) -> Request> {
+    MapRequestLayer::new(http::collapse_slashes as fn(Request) -> Request).layer(http::router(app))
+}
+
 /// Serves until `app.shutdown`, then drains. The listener is handed in, so that tests and main start alike.
 pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     if let Err(error) = uploads::sweep(&app).await {
@@ -97,7 +104,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
     let departures = tokio::spawn(account::watch(Arc::clone(&app)));
     tracing::info!("ready");
-    let service = MapRequestLayer::new(http::collapse_slashes).layer(http::router(&app));
+    let service = service(&app);
     let peers = Peers::new(Arc::clone(&app.origins), app.config.limits.connections_per_address);
     let ended = async {
         connections::serve(listener, service, peers, app.shutdown.clone()).await;

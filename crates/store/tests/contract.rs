@@ -184,19 +184,40 @@ async fn ia_14_every_answer_of_a_principal_is_forgotten_and_no_other() {
         request: n.to_string(),
         principal: if n.is_multiple_of(2) { "p" } else { "q" }.into(),
     };
-    let nothing = mutation(|_| Ok("null".to_owned()));
+    // Only answers of what changed something are kept.
+    let add = mutation(|tx| {
+        let note = Note { _id: tx.new_id(), owner: "a".into(), rank: 1.0, slug: None };
+        tx.put(&note)?;
+        Ok("null".to_owned())
+    });
     let all = spool_store::limits::LEDGER_STEP * 2 + 3;
     let mut answers = Vec::new();
     for n in 0..all {
-        answers.push(bench.store.submit_mutation(nothing.clone(), Some(key(n))).await.unwrap());
+        answers.push(bench.store.submit_mutation(add.clone(), Some(key(n))).await.unwrap());
     }
     for answer in answers {
         assert!(!answer.await.unwrap().unwrap().replayed);
     }
     bench.store.forget_answers("p").await.unwrap();
     for n in (0..all).step_by(97).chain(all - 3..all) {
-        let done = bench.store.mutate(nothing.clone(), Some(key(n))).await.unwrap();
+        let done = bench.store.mutate(add.clone(), Some(key(n))).await.unwrap();
         assert_eq!(done.replayed, n % 2 == 1, "{n}");
+    }
+}
+
+/// What changed nothing may be executed again, and its answer may be a secret (a signed URL): it is not kept.
+#[tokio::test]
+async fn the_answer_of_a_request_that_changed_nothing_is_not_kept() {
+    let bench = Bench::new();
+    let key = || Some(LedgerKey { session: "s".into(), request: "1".into(), principal: "p".into() });
+    let sign = mutation(|_| Ok("\"a-secret\"".into()));
+    for _ in 0..2 {
+        let answer = bench.store.mutate(sign.clone(), key()).await.unwrap();
+        assert_eq!((&*answer.value, answer.replayed), ("\"a-secret\"", false));
+    }
+    for entry in std::fs::read_dir(bench.dir.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(8).any(|piece| piece == b"a-secret"));
     }
 }
 

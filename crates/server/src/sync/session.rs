@@ -101,7 +101,7 @@ impl Session {
     }
 
     pub fn note_client_clock(&mut self, client_ms: f64, now_ms: u64) {
-        self.skew_ms = Some(client_ms as i64 - now_ms.cast_signed());
+        self.skew_ms = Some((client_ms as i64).saturating_sub(now_ms.cast_signed()));
     }
 
     pub fn modify(&mut self, change: ModifyQuerySet) -> Result<(), OutOfStep> {
