@@ -85,21 +85,23 @@ describe("sign-in by e-mail and password", { concurrency: true }, () => {
   });
 
   test("IA-02: an unknown address is answered like a wrong password, and as slowly", async () => {
-    await person(server, "known@example.com", OLD);
+    const own = await Server.start(suite);
+    await person(own, "known@example.com", OLD);
     const timed = async (email) => {
       const begun = performance.now();
-      const { status, body } = await new Visitor(server).post("sign-in", { email, password: "not the password" });
+      const { status, body } = await new Visitor(own).post("sign-in", { email, password: "not the password" });
       return { ms: performance.now() - begun, answer: { status, body } };
     };
     await timed("warm@example.com");
     const [known, unknown] = [[], []];
-    for (let n = 0; n < 4; n += 1) {
+    for (let n = 0; n < 5; n += 1) {
       known.push(await timed("known@example.com"));
       unknown.push(await timed(`unknown${n}@example.com`));
     }
     for (const { answer } of unknown) assert.deepEqual(answer, known[0].answer);
     const least = (all) => Math.min(...all.map(({ ms }) => ms));
-    assert.ok(least(unknown) > least(known) / 2 && least(known) > least(unknown) / 2, `${least(known)} ms and ${least(unknown)} ms`);
+    // Without a hash to compare with, the answer would come in a tenth of the time; the rest is the machine.
+    assert.ok(least(unknown) > least(known) / 4 && least(known) > least(unknown) / 4, `${least(known)} ms and ${least(unknown)} ms`);
   });
 
   test("IA-02: five wrong passwords and the account waits, for this address", async () => {
