@@ -10,7 +10,7 @@ const SHORTEST = 16;
 /** Larger directories are those of tests of size, which have no secrets that others have not. */
 const LARGEST = 64 << 20;
 /** Looks like a credential, whoever made it. */
-const SHAPES = [/eyJ[\w-]{16,}\.eyJ[\w-]+/, /spk_[\w-]{20,}/];
+const SHAPES = [/eyJ[\w-]{16,}\.eyJ[\w-]+/, /spk_[\w-]{20,}/, /:secret_[\w-]{20,}/, /\$argon2id\$/];
 
 const secrets = new Map();
 const said = new Map();

@@ -5,11 +5,13 @@
 
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { person } from "../lib/account.mjs";
 import { guest, http, page, send } from "../lib/clients.mjs";
 import { FakeLlm } from "../lib/fake-llm.mjs";
 import { Issuer, seconds } from "../lib/issuer.mjs";
 import { run, Server, serviceKey } from "../lib/server.mjs";
 import { until } from "../lib/wait.mjs";
+import { makeWorker } from "../lib/workers.mjs";
 
 const table = JSON.parse(await readFile(new URL("cases.json", import.meta.url), "utf8"));
 
@@ -22,10 +24,14 @@ export const MARK = "seen-only-by-its-owner";
 
 /** What a caller is told, by what the function's row says of access and by what the caller is. */
 const ANSWERS = {
-  Anyone: { anonymous: "answered", user: "answered", key: "answered" },
-  User: { anonymous: "unauthenticated", user: "as its own", key: "forbidden" },
-  Service: { anonymous: "unauthenticated", user: "forbidden", key: "forbidden" },
+  Anyone: { anonymous: "as its own", user: "as its own", key: "as its own", worker: "as its own" },
+  User: { anonymous: "unauthenticated", user: "as its own", key: "forbidden", worker: "forbidden" },
+  Service: { anonymous: "unauthenticated", user: "forbidden", key: "forbidden", worker: "forbidden" },
+  Worker: { anonymous: "unauthenticated", user: "forbidden", key: "forbidden", worker: "as its own" },
+  Runner: { anonymous: "unauthenticated", user: "forbidden", key: "forbidden", worker: "as its own" },
 };
+/** What a caller does to itself: the answer is not of the matrix. */
+const OF_ITSELF = new Set(["account:deleteMyAccount", "workers:connect", "workers:heartbeat", "workers:assigned"]);
 
 export function expected({ path, access, takesIds }, caller) {
   if (caller.is === "refused") return "invalid_token";
@@ -33,16 +39,21 @@ export function expected({ path, access, takesIds }, caller) {
   const answer = ANSWERS[access]?.[caller.is];
   if (answer === undefined) throw new Error(`${path} is for ${access}: say in tests/matrix/world.mjs what ${caller.is} is told`);
   if (answer !== "as its own") return answer;
+  if (OF_ITSELF.has(path) || caller.may?.includes(path)) return "its own business";
   return takesIds ? "nothing there" : "answered";
 }
 
 async function callers(server, issuer) {
   const token = issuer.token({ sub: "other" });
+  const worker = await makeWorker(server, { http: http(server, token) });
+  const administrator = await person(server, "operator@example.com", "a password of the operator", { by: "create" });
   return [
     { name: "nobody", is: "anonymous", token: null },
     { name: "a guest", is: "user", token: (await guest(server)).token },
     { name: "another user", is: "user", token },
     { name: "another user who claims a role", is: "user", token: issuer.token({ sub: "climber", role: "admin", roles: ["admin"], scope: "*" }) },
+    { name: "an administrator", is: "user", token: administrator.token, may: ["users:setRoles"] },
+    { name: "a worker of somebody else", is: "worker", token: worker.token },
     { name: "a key for something else", is: "key", token: await serviceKey(server, ["nothing:*"]) },
     { name: "a key that was never made", is: "refused", token: `spk_${randomUUID()}${randomUUID()}` },
     { name: "a token that is over", is: "refused", token: issuer.token({ sub: "owner", exp: seconds(-60) }) },
@@ -51,7 +62,7 @@ async function callers(server, issuer) {
 }
 
 /** A row of every kind that has an id, and more around them. The names are those of the placeholders in the cases. */
-async function rowsOf(token, server, fake) {
+async function rowsOf(token, server, fake, viewer) {
   fake.script(`${MARK} fails`, [MARK, { error: "scripted" }]);
   fake.script(`${MARK} goes on`, [MARK, { hang: true }]);
   const [owner, backend] = [http(server, token), http(server, await serviceKey(server))];
@@ -67,7 +78,15 @@ async function rowsOf(token, server, fake) {
   const progress = () => owner.query("generations:get", { generationId: going.generationId });
   await until(async () => (await progress()).cursor >= MARK.length, { what: "an answer that is being made" });
   const upload = await uploaded(server, token, thread);
-  return { thread, message: failed.messageId, generation: going.generationId, artifact: artifactId, approval: asked._id, upload };
+  const { _id: userId } = await http(server, viewer).query("users:me", {});
+  const share = await owner.mutation("shares:grant", { threadId: thread, userId });
+  // The owner comes from an issuer and has no session here; that of a third person is as foreign.
+  const { sessionId: session } = await person(server, "third@example.com", "a password of the third");
+  const machine = await owner.mutation("machines:create", { name: MARK });
+  const { worker } = await owner.action("workers:create", { machineId: machine, name: MARK });
+  const { _id: user } = await owner.query("users:me", {});
+  const answers = { message: failed.messageId, generation: going.generationId };
+  return { thread, ...answers, artifact: artifactId, approval: asked._id, upload, session, share, machine, worker: worker._id, user };
 }
 
 async function uploaded(server, token, thread) {
@@ -96,18 +115,23 @@ export async function world(t) {
   const [issuer, fake] = [await Issuer.start(t), await FakeLlm.start(t)];
   const server = await Server.start(t, { env: fake.env, config: issuer.config() });
   const token = issuer.token({ sub: "owner", name: MARK });
-  const ids = await rowsOf(token, server, fake);
+  const viewer = issuer.token({ sub: "viewer" });
+  await http(server, viewer).query("users:me", {});
+  const ids = await rowsOf(token, server, fake, viewer);
   const { _id: userId } = await http(server, token).query("users:me", {});
-  return { server, issuer, token, userId, ids, none: nowhere(ids), callers: await callers(server, issuer) };
+  return { server, issuer, token, viewer, userId, ids, none: nowhere(ids), callers: await callers(server, issuer) };
 }
 
 /** All that the owner can see, by every query of the table. Also proves that the cases are good ones. */
-export async function sight({ server, token, ids }) {
+export async function sight({ server, token, viewer, ids }) {
   const owner = http(server, token);
+  const sharedWith = http(server, viewer);
   const seen = {};
   for (const { path, kind, access, args, takesIds } of functions) {
-    if (kind !== "query" || access === "Service") continue;
-    seen[path] = await owner.query(path, filled(args, ids));
+    if (kind !== "query" || access === "Service" || access === "Worker") continue;
+    // What is shared is read by whom it is shared with.
+    const reader = access === "Anyone" && takesIds ? sharedWith : owner;
+    seen[path] = await reader.query(path, filled(args, ids));
     if (takesIds && seen[path] === null) throw new Error(`${path}: the case shows its owner nothing`);
   }
   seen.threads = await owner.query("threads:page", page());

@@ -34,6 +34,7 @@ export type GenerationStatus =
  * Who can read.
  */
 export type Audience = "link" | "users";
+export type Outcome = "done" | "denied";
 export type Role = "user" | "assistant" | "system" | "tool";
 /**
  * One entry of a generation log.
@@ -459,6 +460,7 @@ export type ThreadsRemoveReturns = null;
 export type ThreadsUpdateReturns = null;
 export type UploadsListReturns = UploadView[];
 export type UploadsRemoveReturns = null;
+export type UsageMeArgs = Record<string, never>;
 export type UserKind = ("full" | "service") | "anonymous";
 export type UsersMeArgs = Record<string, never>;
 export type UsersMeReturns = UserView | null;
@@ -473,6 +475,23 @@ export type WorkersListReturns = WorkerView[];
 export type WorkersRejectReturns = null;
 export type WorkersRemoveReturns = null;
 
+export type AccountDeleteMyAccountArgs = {
+  /**
+   * The word `delete`, or the account's e-mail address: nobody deletes an account by accident.
+   */
+  confirm: string;
+};
+/**
+ * What an account consisted of.
+ */
+export type AccountDeleted = {
+  /**
+   * Rows by table.
+   */
+  deleted: {
+    [k: string]: number;
+  };
+};
 export type AiStreamingListMessagesArgs = {
   paginationOpts: PaginationOpts;
   streamArgs?: StreamArgs | null;
@@ -774,6 +793,34 @@ export type Assigned = {
   model: string;
   status: GenerationStatus;
   threadId: string;
+};
+export type AuditMineArgs = {
+  paginationOpts: PaginationOpts;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type AuditMineReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: AuditView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
+ * An entry as it is shown.
+ */
+export type AuditView = {
+  _id: string;
+  action: string;
+  actor: string;
+  address?: string;
+  at: number;
+  outcome: Outcome;
+  reason?: string;
+  requestId?: string;
+  subject?: string;
+  suppressed?: number;
 };
 /**
  * A source, as older front ends send it.
@@ -1082,6 +1129,16 @@ export type MachinesCreateArgs = {
 };
 export type MachinesRemoveArgs = {
   machineId: string;
+};
+/**
+ * How much of something there is, and how much may be.
+ */
+export type Measure = {
+  /**
+   * Absent is without limit.
+   */
+  limit?: number;
+  used: number;
 };
 /**
  * One step of a message. `order` is the message's `seq`.
@@ -1796,6 +1853,25 @@ export type UploadsReadUrlArgs = {
 export type UploadsRemoveArgs = {
   uploadId: string;
 };
+export type UsageView = {
+  /**
+   * Answers of this month that said what they cost.
+   */
+  answers: number;
+  inputTokens: number;
+  /**
+   * `2026-11`, in UTC.
+   */
+  month: string;
+  outputTokens: number;
+  /**
+   * When the month is over, in milliseconds since the Unix epoch.
+   */
+  resetsAt: number;
+  storageBytes: Measure;
+  threads: Measure;
+  tokens: Measure;
+};
 /**
  * A user as that user sees it.
  */
@@ -1900,6 +1976,9 @@ export type WorkersRotateArgs = {
 
 /** Every public function, as the official client takes it. */
 export const api = {
+  account: {
+    deleteMyAccount: makeFunctionReference<"action", AccountDeleteMyAccountArgs, AccountDeleted>("account:deleteMyAccount"),
+  },
   "ai/streaming": {
     listMessages: makeFunctionReference<"query", AiStreamingListMessagesArgs, UiMessageListing>("ai/streaming:listMessages"),
   },
@@ -1916,6 +1995,9 @@ export const api = {
     listByThread: makeFunctionReference<"query", ArtifactsListByThreadArgs, ArtifactsListByThreadReturns>("artifacts:listByThread"),
     update: makeFunctionReference<"mutation", ArtifactsUpdateArgs, Saved>("artifacts:update"),
     versions: makeFunctionReference<"query", ArtifactsVersionsArgs, ArtifactsVersionsReturns>("artifacts:versions"),
+  },
+  audit: {
+    mine: makeFunctionReference<"query", AuditMineArgs, AuditMineReturns>("audit:mine"),
   },
   generations: {
     active: makeFunctionReference<"query", GenerationsActiveArgs, GenerationsActiveReturns>("generations:active"),
@@ -1984,6 +2066,9 @@ export const api = {
     list: makeFunctionReference<"query", UploadsListArgs, UploadsListReturns>("uploads:list"),
     readUrl: makeFunctionReference<"mutation", UploadsReadUrlArgs, SignedUrl>("uploads:readUrl"),
     remove: makeFunctionReference<"mutation", UploadsRemoveArgs, UploadsRemoveReturns>("uploads:remove"),
+  },
+  usage: {
+    me: makeFunctionReference<"query", UsageMeArgs, UsageView>("usage:me"),
   },
   users: {
     me: makeFunctionReference<"query", UsersMeArgs, UsersMeReturns>("users:me"),
