@@ -8,7 +8,6 @@ use spool_protocol::{Code, Error, Result, Usage as Tokens};
 use spool_store::{Id, Tx};
 
 use crate::context::CallContext;
-use crate::functions::guests;
 use crate::limits;
 use crate::month;
 use crate::principal::Principal;
@@ -49,7 +48,6 @@ pub fn check_tokens(tx: &mut Tx<'_>, ctx: &CallContext) -> Result<()> {
 /// Refuses another thread for a user who has as many as the server grants.
 pub(crate) fn check_thread(tx: &mut Tx<'_>, ctx: &CallContext) -> Result<()> {
     if let Some(guest) = guest(tx, ctx)? {
-        guests::check_unclaimed(&guest)?;
         if let Some(limit) = ctx.settings.guests.max_threads {
             let used = holdings_of(tx, &guest.id)?.threads;
             if used >= limit {

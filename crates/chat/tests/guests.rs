@@ -130,7 +130,7 @@ async fn gu_02_a_guest_sends_so_many_messages_a_day_and_repeats_cost_nothing() {
         if path != "turns:regenerate" {
             assert_eq!(refused.code, Code::QuotaExceeded, "{path}");
             let midnight = (1_700_000_000_000 / DAY + 1) * DAY;
-            let data = json!({ "quota": "messages_per_day", "limit": 3, "resetsAt": midnight, "retryAfterMs": midnight - 1_700_000_000_000 });
+            let data = json!({ "quota": "messages_per_day", "limit": 3, "used": 3, "resetsAt": midnight, "retryAfterMs": midnight - 1_700_000_000_000 });
             assert_eq!(refused.data.unwrap(), data, "{path}");
         }
     }
@@ -308,9 +308,10 @@ async fn gu_03_everything_that_a_guest_has_becomes_the_account_s() {
         for path in ["notes", "mine"] {
             stage.system("streams:read", json!({ "owner": id_of(&into), "path": path, "offset": 0 })).await;
         }
-        // Only the row of the guest itself, which says who has it, still names the guest.
+        // Only the row of the guest itself, which says who has it, still names the guest, and the trail of what
+        // it did.
         let id = guest.user().unwrap().to_string();
-        assert_eq!(stage.rows_that_name(&[&id]), ["users"]);
+        assert_eq!(stage.rows_that_name(&[&id]), ["users", "audit"]);
     }
 }
 
@@ -386,7 +387,7 @@ async fn gu_03_nothing_is_made_for_a_guest_that_was_claimed() {
     for path in ["threads:create", "threads:getOrCreateDefault"] {
         assert_eq!(stage.code(&guest, path, json!({})).await, Code::InvalidToken, "{path}");
     }
-    assert_eq!(stage.code(&guest, "turns:send", json!({ "threadId": thread, "text": "x" })).await, Code::NotFound);
+    assert_eq!(stage.code(&guest, "turns:send", json!({ "threadId": thread, "text": "x" })).await, Code::InvalidToken);
     assert_eq!(stage.stream_of(&id_of(&guest), "late", "x").await.unwrap_err().code, Code::InvalidToken);
     let late = json!({
         "owner": id_of(&guest), "name": "s", "pattern": "*", "webhookUrl": "https://example.com", "leaseTtlMs": 1000,

@@ -95,7 +95,16 @@ async fn ia_07_administrators_are_made_by_the_server_alone() {
     let admins = stage.system("passwords:admins", json!({})).await;
     assert_eq!((admins.as_array().unwrap().len(), &admins[0]["userId"]), (1, &json!(root)));
     assert_eq!(admins[0]["hasPassword"], json!(false));
-    assert_eq!(stage.system("passwords:promote", json!({ "email": "ada@example.com" })).await, json!(true));
+    // Anybody could have made that account.
+    let ada = json!({ "email": "ada@example.com" });
+    assert_eq!(
+        stage.call(&Principal::System, "passwords:promote", ada.clone()).await.unwrap_err().code,
+        Code::Forbidden
+    );
+    let reset = json!({ "hash": secret_hash("mailed"), "expiresAt": 1_700_003_600_000_u64 });
+    stage.system("passwords:allowReset", json!({ "email": "ada@example.com", "reset": reset })).await;
+    stage.system("passwords:reset", json!({ "resetHash": secret_hash("mailed"), "hash": "$argon2id$new" })).await;
+    assert_eq!(stage.system("passwords:promote", ada).await, json!(true));
     assert_eq!(stage.system("passwords:promote", json!({ "email": "bob@example.com" })).await, json!(false));
     assert_eq!(stage.system("passwords:admins", json!({})).await.as_array().unwrap().len(), 2);
     let me = stage.ok(&Principal::User { user: spool_store::Id::parse(&root).unwrap() }, "users:me", json!({})).await;

@@ -151,6 +151,7 @@ async fn ia_05_an_administrator_reads_nothing_of_others() {
                 let result = outcome(&stage, &stage.u1, path, function.kind, args).await.unwrap().to_string();
                 assert!(!result.contains("Theirs") && !result.contains(&theirs.thread), "{path}: {result}");
             }
+            (Some(Case::Ends(_)), _) => {}
             _ => panic!("{path} has no case in the matrix"),
         }
     }

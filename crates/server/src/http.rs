@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::http::HeaderValue;
+use ::http::{HeaderValue, StatusCode};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::middleware::{self, Next};
@@ -168,39 +168,48 @@ pub struct Refusal(pub Error);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        use ::http::StatusCode;
         let error = crate::functions::shown("http", self.0);
-        let status = match error.code {
-            Code::Unauthenticated | Code::InvalidToken | Code::AuthExpired | Code::Revoked => StatusCode::UNAUTHORIZED,
-            Code::Forbidden => StatusCode::FORBIDDEN,
-            Code::NotFound | Code::FunctionNotFound => StatusCode::NOT_FOUND,
-            Code::AlreadyExists
-            | Code::ThreadBusy
-            | Code::HistoryConflict
-            | Code::InvalidTransition
-            | Code::StaleEpoch
-            | Code::WorkerUnavailable
-            | Code::AlreadyResolved
-            | Code::CannotDeleteDefault
-            | Code::OffsetMismatch
-            | Code::LogSealed
-            | Code::StreamConflict => StatusCode::CONFLICT,
-            Code::Gone => StatusCode::GONE,
-            Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Code::RateLimited | Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
-            Code::Overloaded | Code::StorageFull | Code::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {
-                StatusCode::BAD_REQUEST
-            }
-            Code::ProviderError | Code::ProviderCut => StatusCode::BAD_GATEWAY,
-            Code::Interrupted | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = status_of(error.code);
         let mut response = (status, axum::Json(error.to_data())).into_response();
-        let told = error.data.as_ref().and_then(|data| data.get("retryAfterMs")?.as_u64());
-        let seconds = told.map(|ms| ms.div_ceil(1000)).or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(1));
-        if let Some(seconds) = seconds {
-            response.headers_mut().insert("retry-after", seconds.into());
-        }
+        say_when(&error, &mut response);
         response
+    }
+}
+
+/// The status of a request that failed as a whole.
+fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::Unauthenticated | Code::InvalidToken | Code::AuthExpired | Code::Revoked => StatusCode::UNAUTHORIZED,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::NotFound | Code::FunctionNotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists
+        | Code::ThreadBusy
+        | Code::HistoryConflict
+        | Code::InvalidTransition
+        | Code::StaleEpoch
+        | Code::WorkerUnavailable
+        | Code::AlreadyResolved
+        | Code::CannotDeleteDefault
+        | Code::OffsetMismatch
+        | Code::LogSealed
+        | Code::StreamConflict => StatusCode::CONFLICT,
+        Code::Gone => StatusCode::GONE,
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::RateLimited | Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
+        Code::Overloaded | Code::StorageFull | Code::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::BadRequest | Code::BadId | Code::InvalidCursor | Code::WrongKind | Code::EmptyMessage => {
+            StatusCode::BAD_REQUEST
+        }
+        Code::ProviderError | Code::ProviderCut => StatusCode::BAD_GATEWAY,
+        Code::Interrupted | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// When it is worth trying again, for answers of 429 and 503.
+fn say_when(error: &Error, response: &mut Response) {
+    let told = error.data.as_ref().and_then(|data| data.get("retryAfterMs")?.as_u64());
+    let full = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+    if let Some(seconds) = told.map(|ms| ms.div_ceil(1000)).or(full.then_some(1)) {
+        response.headers_mut().insert("retry-after", seconds.into());
     }
 }

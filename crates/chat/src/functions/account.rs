@@ -81,7 +81,8 @@ pub(crate) fn has_left(tx: &mut Tx<'_>, issuer: &str, subject: &str, issued_ms: 
     Ok(scan.first()?.is_some())
 }
 
-/// Refuses a person whose account is deleted, or is just being.
+/// Refuses a person whose account is deleted, or is just being, and a guest whom an account has taken over:
+/// what would be made for them now, nobody would erase or move.
 pub(crate) fn check_here(tx: &mut Tx<'_>, principal: &Principal) -> Result<()> {
     match principal {
         Principal::User { user } | Principal::Worker { user, .. } => check_user(tx, user),
@@ -90,8 +91,8 @@ pub(crate) fn check_here(tx: &mut Tx<'_>, principal: &Principal) -> Result<()> {
 }
 
 pub(crate) fn check_user(tx: &mut Tx<'_>, user: &Id<User>) -> Result<()> {
-    let here = tx.get(user)?.is_some_and(|user| user.leaving_at.is_none());
-    if here { Ok(()) } else { Err(departed()) }
+    let user = tx.get(user)?.filter(|user| user.leaving_at.is_none()).ok_or_else(departed)?;
+    super::guests::check_unclaimed(&user)
 }
 
 /// [`check_user`] where an owner is a name that need not be a user's.
@@ -127,11 +128,7 @@ pub fn erase(tx: &mut Tx<'_>, ctx: &CallContext, args: Erase) -> Result<Erased> 
         return Err(Error::internal("an account is erased that nobody deleted"));
     }
     let mut tally = Tally::new((args.limit as usize).clamp(1, limits::SWEPT_ROWS));
-    let threads_gone = erase_threads(tx, ctx, &user.id, &mut tally)?;
-    let others_gone = tally.left > 0 && erasure::erase_of(tx, &user.id, &thread::TABLE, &mut tally)?;
-    // Marked files keep their rows until the server has removed their bytes.
-    let files_gone = !others_gone || !super::uploads::has_marked(tx, &user.id)?;
-    let done = threads_gone && others_gone && files_gone && tally.left > 0;
+    let done = erase_belongings(tx, ctx, &user.id, &mut tally)? && tally.left > 0;
     if done {
         tx.delete(&user.id)?;
         tally.rows.insert("users", 1);
@@ -141,6 +138,14 @@ pub fn erase(tx: &mut Tx<'_>, ctx: &CallContext, args: Erase) -> Result<Erased> 
     }
     let deleted = tally.rows.into_iter().map(|(table, rows)| (table.to_owned(), rows)).collect();
     Ok(Erased { deleted, done, waits: !done && tally.left > 0 })
+}
+
+/// What belongs to a user, in the order in which it may go. Says whether nothing is left but the user.
+pub(super) fn erase_belongings(tx: &mut Tx<'_>, ctx: &CallContext, user: &Id<User>, tally: &mut Tally) -> Result<bool> {
+    let threads_gone = erase_threads(tx, ctx, user, tally)?;
+    let others_gone = tally.left > 0 && erasure::erase_of(tx, user, &thread::TABLE, tally)?;
+    // Marked files keep their rows until the server has removed their bytes.
+    Ok(threads_gone && others_gone && !super::uploads::has_marked(tx, user)?)
 }
 
 /// Threads are told to stop first, all of them; those that are still go with all they have.

@@ -10,12 +10,11 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Order, Tx};
 
-use super::subscriptions;
-use super::threads::removal;
-use super::{Deleted, Nothing, streams};
+use super::{Deleted, Nothing, account};
 use crate::context::CallContext;
+use crate::erasure::Tally;
 use crate::limits::{self, check_bytes};
-use crate::tables::{Stream, Subscription, Thread, User, UserKind, stream, subscription, thread, user};
+use crate::tables::{Thread, User, UserKind, thread, user};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -69,12 +68,6 @@ pub(crate) fn check_unclaimed(user: &User) -> Result<()> {
     Err(Error::new(Code::InvalidToken, message).with("reason", "guest_claimed"))
 }
 
-/// The same for an owner by name, which need not be a user.
-pub(crate) fn check_unclaimed_owner(tx: &mut Tx<'_>, owner: &str) -> Result<()> {
-    let Ok(user) = Id::<User>::parse(owner) else { return Ok(()) };
-    tx.get(&user)?.map_or(Ok(()), |user| check_unclaimed(&user))
-}
-
 /// `guests:idle`: whether somebody may have to be removed. An idle server looks before it writes.
 pub fn is_idle(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing) -> Result<bool> {
     Ok(!idle(tx, ctx, 1)?.is_empty())
@@ -97,9 +90,9 @@ pub struct Expire {
     pub limit: usize,
 }
 
-/// `guests:expire`: removes guests without activity in the time of retention, in bounded steps. Their threads
-/// are marked here and purged like others; the row of the guest goes last, so that a removal that is cut off
-/// is carried on. Counts guests.
+/// `guests:expire`: removes guests without activity in the time of retention, in bounded steps, with all that
+/// belongs to them; the row of the guest goes last, so that a removal that is cut off is carried on. Counts
+/// guests.
 pub fn expire(tx: &mut Tx<'_>, ctx: &CallContext, args: Expire) -> Result<Deleted> {
     let limit = args.limit.clamp(1, limits::LISTED);
     let guests = idle(tx, ctx, limit)?;
@@ -111,15 +104,16 @@ pub fn expire(tx: &mut Tx<'_>, ctx: &CallContext, args: Expire) -> Result<Delete
             progress = true;
             continue;
         }
-        let taken = strip(tx, ctx, &guest, left)?;
-        progress |= taken > 0;
-        left -= taken;
+        let mut tally = Tally::new(left);
+        let gone = account::erase_belongings(tx, ctx, &guest.id, &mut tally)?;
+        progress |= tally.left < left;
+        left = tally.left;
         if left == 0 {
             may_be_more = true;
             break;
         }
-        // Threads that wait for their purge are still of this guest; it is looked at again after them.
-        if tx.query::<Thread>(thread::BY_ACTIVITY).eq(&guest.id).first()?.is_none() {
+        // What waits for an answer to stop, or for bytes to go, is looked at again.
+        if gone {
             tx.delete(&guest.id)?;
             deleted += 1;
             left -= 1;
@@ -138,29 +132,4 @@ fn was_active(tx: &mut Tx<'_>, ctx: &CallContext, guest: &User) -> Result<bool> 
     }
     tx.put(&User { seen_at: Some(thread.last_activity_at), ..guest.clone() })?;
     Ok(true)
-}
-
-/// Takes from the guest what it owns, at most `limit` rows. Returns how many.
-fn strip(tx: &mut Tx<'_>, ctx: &CallContext, guest: &User, limit: usize) -> Result<usize> {
-    let threads = tx.query::<Thread>(thread::BY_ACTIVITY).eq(&guest.id).eq(None::<u64>).take(limit)?;
-    let mut taken = threads.len();
-    for thread in threads {
-        removal::mark_any(tx, ctx, thread)?;
-    }
-    let owner = guest.id.as_str();
-    let subscriptions = tx.query::<Subscription>(subscription::BY_NAME).eq(owner).take(limit - taken)?;
-    taken += subscriptions.len();
-    for row in subscriptions {
-        subscriptions::end(tx, &row)?;
-    }
-    while taken < limit {
-        let Some(mut last) = tx.query::<Stream>(stream::BY_PATH).eq(owner).first()? else { break };
-        // A stream with forks stays as long as they do. They are of the same owner, so they go first.
-        while let Some(fork) = tx.query::<Stream>(stream::BY_SOURCE).eq(&last.id).first()? {
-            last = fork;
-        }
-        streams::delete::remove(tx, last)?;
-        taken += 1;
-    }
-    Ok(taken)
 }

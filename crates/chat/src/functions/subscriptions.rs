@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::Tx;
 
-use super::{account, guests, remains, streams};
+use super::{account, remains, streams};
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::tables::{Link, Stream, Subscription, Wakes, stream, subscription};
@@ -110,7 +110,6 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, mut args: Create) -> Result<C
         }
         return Ok(Created { created: false, view: view(tx, &existing)? });
     }
-    guests::check_unclaimed_owner(tx, &args.owner)?;
     account::check_owner(tx, &args.owner)?;
     let others = tx.query::<Subscription>(subscription::BY_NAME).eq(args.owner.as_str()).count()?;
     check_count("subscriptions", usize::try_from(others).unwrap_or(usize::MAX) + 1, limits::SUBSCRIPTIONS)?;

@@ -46,7 +46,6 @@ pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Id<Thr
     if let Some(worker) = &args.worker_id {
         workers::check_approved(tx, &user, worker)?;
     }
-    quota::check_thread(tx, ctx)?;
     let (title, source) = named(ctx, args.title)?;
     quota::check_thread(tx, ctx)?;
     let mut thread = Thread::new(tx, &user, title, source);
@@ -204,7 +203,6 @@ pub fn get_or_create_default(tx: &mut Tx<'_>, ctx: &CallContext, _args: Nothing)
     if let Some(existing) = find_default(tx, &user)? {
         return Ok(existing.id);
     }
-    quota::check_thread(tx, ctx)?;
     let mut thread = Thread::new(tx, &user, ctx.settings.default_title.clone(), TitleSource::Placeholder);
     thread.is_default = true;
     thread.default_of = Some(user.clone());

@@ -40,6 +40,14 @@ words_per_second = 0.0
 long_poll_ms = 10
 [uploads]
 max_bytes = 65536
+# Whoever asks here is nobody on the network, and asks more than anybody may.
+[limits]
+reads = { per_second = 1000000.0, burst = 1000000 }
+writes = { per_second = 1000000.0, burst = 1000000 }
+sign_in = { per_second = 1000000.0, burst = 1000000 }
+streams = { per_second = 1000000.0, burst = 1000000 }
+services = { per_second = 1000000.0, burst = 1000000 }
+address = { per_second = 1000000.0, burst = 1000000 }
 [[auth.issuers]]
 issuer = "fuzz"
 audience = "spool"

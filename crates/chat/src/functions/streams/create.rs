@@ -7,7 +7,7 @@ use spool_store::Tx;
 
 use super::{Meta, Piece, append, conflict, deadline, delete, end, gone, live, meta, row};
 use crate::context::CallContext;
-use crate::functions::{account, guests, subscriptions};
+use crate::functions::{account, subscriptions};
 use crate::limits::{self, check_bytes};
 use crate::tables::stream::media_type;
 use crate::tables::{Fork, Stream};
@@ -67,7 +67,6 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<Creat
             return Err(conflict("gone", "The path belongs to an expired stream whose forks still live."));
         }
     }
-    guests::check_unclaimed_owner(tx, &args.owner)?;
     account::check_owner(tx, &args.owner)?;
     let source = args.fork.as_ref().map(|fork| source_of(tx, &args, fork)).transpose()?;
     let mut stream = new_stream(tx, &args, source)?;

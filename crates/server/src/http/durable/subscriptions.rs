@@ -12,7 +12,7 @@ use spool_chat::functions::subscriptions::wakes::Held;
 use spool_chat::functions::subscriptions::{LinkView, View};
 use spool_protocol::{Code, Error};
 
-use super::super::Body;
+use super::super::{Body, status_of};
 use super::{caller, offset, paths};
 use crate::app::App;
 use crate::instant;
@@ -22,13 +22,18 @@ const LEASE_MS: u64 = 30_000;
 const LEASES_MS: std::ops::RangeInclusive<u64> = 1_000..=600_000;
 
 /// A refusal in the protocol's form: `{error: {code, message, …}}`.
-pub struct Fault(StatusCode, Value);
+pub struct Fault {
+    status: StatusCode,
+    body: Value,
+    /// Seconds.
+    retry_after: Option<u64>,
+}
 
 type Answer = Result<Response, Fault>;
 
 impl Fault {
     fn new(status: StatusCode, code: &str, message: &str) -> Self {
-        Self(status, json!({ "error": { "code": code, "message": message } }))
+        Self { status, body: json!({ "error": { "code": code, "message": message } }), retry_after: None }
     }
 
     fn invalid(message: &str) -> Self {
@@ -45,23 +50,24 @@ impl From<Error> for Fault {
         let error = crate::functions::shown("subscriptions", error);
         let data = |name: &str| error.data.as_ref().and_then(|data| data.get(name)).cloned();
         let reason = data("reason").and_then(|reason| reason.as_str().map(str::to_owned));
-        let (status, code) = match error.code {
-            Code::BadRequest | Code::BadId => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
-            Code::Unauthenticated | Code::InvalidToken => (StatusCode::UNAUTHORIZED, "TOKEN_INVALID"),
-            Code::Forbidden => (StatusCode::FORBIDDEN, "FORBIDDEN"),
-            Code::NotFound => (StatusCode::NOT_FOUND, "SUBSCRIPTION_NOT_FOUND"),
-            Code::AlreadyExists => (StatusCode::CONFLICT, "SUBSCRIPTION_ALREADY_EXISTS"),
-            Code::StreamConflict => (StatusCode::CONFLICT, reason.as_deref().unwrap_or("CONFLICT")),
-            Code::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE"),
-            Code::Overloaded | Code::StorageFull | Code::IssuerUnavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED")
-            }
-            _ => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        let status = status_of(error.code);
+        let code = match (error.code, status) {
+            (Code::AlreadyExists, _) => "SUBSCRIPTION_ALREADY_EXISTS",
+            (_, StatusCode::BAD_REQUEST) => "INVALID_REQUEST",
+            (_, StatusCode::UNAUTHORIZED) => "TOKEN_INVALID",
+            (_, StatusCode::FORBIDDEN) => "FORBIDDEN",
+            (_, StatusCode::NOT_FOUND) => "SUBSCRIPTION_NOT_FOUND",
+            (_, StatusCode::CONFLICT) => reason.as_deref().unwrap_or("CONFLICT"),
+            (_, StatusCode::PAYLOAD_TOO_LARGE) => "TOO_LARGE",
+            (_, StatusCode::TOO_MANY_REQUESTS) => "RATE_LIMITED",
+            (_, StatusCode::SERVICE_UNAVAILABLE) => "OVERLOADED",
+            _ => "INTERNAL",
         };
         let mut fault = Self::new(status, code, &error.message);
+        fault.retry_after = data("retryAfterMs").and_then(|ms| Some(ms.as_u64()?.div_ceil(1000)));
         if let Some(holder) = data("holder") {
-            fault.1["error"]["current_holder"] = holder;
-            fault.1["error"]["generation"] = data("generation").unwrap_or_default();
+            fault.body["error"]["current_holder"] = holder;
+            fault.body["error"]["generation"] = data("generation").unwrap_or_default();
         }
         fault
     }
@@ -69,7 +75,11 @@ impl From<Error> for Fault {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        (self.0, [("cache-control", "no-store")], Json(self.1)).into_response()
+        let mut response = (self.status, [("cache-control", "no-store")], Json(self.body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert("retry-after", seconds.into());
+        }
+        response
     }
 }
 
