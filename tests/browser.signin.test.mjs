@@ -150,6 +150,26 @@ describe("sign-in in the browser", { concurrency: 2 }, () => {
     assert.deepEqual(page.faults, []);
   });
 
+  test("IA-14: an account is deleted from its dialog, once its address is typed", async (t) => {
+    await person(server, "gone@example.com", PASSWORD);
+    const page = await signedIn(t, "gone@example.com");
+    await ui(page).say("hello");
+    await ui(page).status("complete");
+    const dialog = await accountDialog(page);
+    await button(dialog, "Delete the account").click();
+    await field(dialog, "Type gone@example.com to confirm").fill("somebody else");
+    await button(dialog, "Delete everything").click();
+    await shot(page, "signin-delete");
+    assert.equal(await you(page).getByText("gone@example.com").count(), 1, "still here");
+    await field(dialog, "Type gone@example.com to confirm").fill("gone@example.com");
+    await button(dialog, "Delete everything").click();
+    await you(page).getByText("Guest").waitFor();
+    assert.equal(await ui(page).threads.getByRole("link").count(), 0, "nothing of the person is left");
+    const again = await new Visitor(server).post("sign-in", { email: "gone@example.com", password: PASSWORD });
+    assert.equal(again.body.reason, "wrong_password");
+    assert.deepEqual(page.faults, []);
+  });
+
   test("IA-02: a link that was used says so", async (t) => {
     const token = tokenOf(await admin(server, "invite", "--email", "used@example.com"));
     await new Visitor(server).ok("reset", { token, password: PASSWORD });

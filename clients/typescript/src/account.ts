@@ -112,16 +112,19 @@ export class Account implements Tokens {
 
   async signOut(): Promise<void> {
     this.isLeaving = true;
-    const outbox = this.outboxKey;
     try {
       await this.post("sign-out", {});
-      // Nothing of the person stays behind.
-      localStorage.removeItem(outbox);
-      this.leave();
+      this.forget();
     } catch (error) {
       this.isLeaving = false;
       throw error;
     }
+  }
+
+  /** Nothing of the person stays behind in this browser; for one who has left the server, too. */
+  forget(): void {
+    localStorage.removeItem(this.outboxKey);
+    this.leave();
   }
 
   /** Becomes the account; what was made here as a guest goes along where the server takes it over. */

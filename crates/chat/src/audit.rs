@@ -3,16 +3,23 @@
 //! Says who, what and to what, never what was said: no text of messages, no secret, no token.
 
 use spool_protocol::Result;
-use spool_store::Tx;
+use spool_store::{Id, Tx};
 
 use crate::context::CallContext;
 use crate::principal::Principal;
+use crate::tables::User;
 use crate::tables::audit::{AuditEntry, Outcome};
 
 /// Notes that the caller did `action` (`noun.verb`) to `subject` (an id, or another name that is no content).
 pub fn record(tx: &mut Tx<'_>, ctx: &CallContext, action: &str, subject: &str, outcome: Outcome) -> Result<()> {
     let entry = entry(tx, ctx, action, Some(subject.to_owned()), outcome);
     tx.put(&entry)
+}
+
+/// The same for what the server does for a person who is only just being recognised, or who asked it to.
+pub fn record_for(tx: &mut Tx<'_>, ctx: &CallContext, user: &Id<User>, action: &str, subject: &str) -> Result<()> {
+    let person = CallContext { principal: Principal::User { user: user.clone() }, ..ctx.clone() };
+    record(tx, &person, action, subject, Outcome::Done)
 }
 
 /// An entry of the caller of `ctx`. Not stored yet.

@@ -1,10 +1,11 @@
-// The account: who it is, where it is signed in, and its password. A native modal dialog.
+// The account: who it is, where it is signed in, its password and its end. A native modal dialog.
 
 import type { Account } from "@spool/client";
 import { useSessions, type Me } from "@spool/client/react";
 import { useEffect, useId, useRef, type ReactNode } from "react";
 import { CloseIcon } from "../icons";
 import { IconButton } from "../ui/IconButton";
+import { DeleteAccount } from "./DeleteAccount";
 import { PasswordForm } from "./PasswordForm";
 import { SessionList } from "./SessionList";
 
@@ -51,6 +52,9 @@ export function AccountDialog({ me, account, onClose }: AccountDialogProps) {
             <PasswordForm account={account} email={me.email ?? ""} />
           </Section>
         )}
+        <Section title="The end">
+          <DeleteAccount account={account} email={me.email} />
+        </Section>
       </div>
     </dialog>
   );

@@ -1,7 +1,7 @@
 // React hooks of Spool. Each is one file; the merging they show is in the package's pure files.
 
 export { SpoolProvider, useSpool } from "./context";
-export { useAccount, useSessions, type AccountView, type Me, type SignedInSession } from "./useAccount";
+export { useAccount, useDeleteAccount, useSessions, type AccountView, type Me, type SignedInSession } from "./useAccount";
 export { useApproval, useDecide } from "./useApproval";
 export { useArtifact, useUpdateArtifact } from "./useArtifact";
 export { useConnectionState, type ConnectionState } from "./useConnectionState";

@@ -1,6 +1,6 @@
 // Who is here: a guest, or a person with an account, and where else that person is signed in.
 
-import { useMutation, useQuery } from "convex/react";
+import { useAction, useMutation, useQuery } from "convex/react";
 import type { FunctionReturnType } from "convex/server";
 import { api } from "../api.generated";
 import type { Account } from "../account";
@@ -22,6 +22,12 @@ export function useAccount(): AccountView {
   const { status } = useGuestAuth();
   const me = useQuery(api.users.me, status === "signed_in" ? {} : "skip");
   return { kind: session.tokens.kind, me: status === "signed_in" ? me : null, account };
+}
+
+/** Deletes the account with all it has; `confirm` is its address, or the word `delete`. */
+export function useDeleteAccount(): (confirm: string) => Promise<void> {
+  const remove = useAction(api.account.deleteMyAccount);
+  return (confirm) => remove({ confirm }).then(() => {});
 }
 
 /** The caller's sessions, newest first, and how to end them. */

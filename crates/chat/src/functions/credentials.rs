@@ -8,6 +8,7 @@ use spool_protocol::{Error, Result};
 use spool_store::{Id, Order, Tx};
 
 use super::{Deleted, Nothing};
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
 use crate::tables::{Credential, CredentialKind, User, UserKind, credential, user};
@@ -67,7 +68,7 @@ pub struct OpenSession {
 }
 
 /// `credentials:openSession`
-pub fn open_session(tx: &mut Tx<'_>, _ctx: &CallContext, args: OpenSession) -> Result<Id<Credential>> {
+pub fn open_session(tx: &mut Tx<'_>, ctx: &CallContext, args: OpenSession) -> Result<Id<Credential>> {
     check_hash("secretHash", &args.secret_hash)?;
     check_bytes("method", &args.method, limits::NAME_BYTES)?;
     let user = tx.get(&args.user_id)?.filter(|user| user.kind != UserKind::Service);
@@ -90,6 +91,7 @@ pub fn open_session(tx: &mut Tx<'_>, _ctx: &CallContext, args: OpenSession) -> R
         address: args.address.map(shortened),
     };
     tx.put(&session)?;
+    audit::record_for(tx, ctx, &session.user_id, "session.open", session.id.as_str())?;
     Ok(session.id)
 }
 
@@ -161,8 +163,9 @@ pub struct One {
 }
 
 /// `credentials:revoke`: for good, whatever its kind; a second time changes nothing.
-pub fn revoke(tx: &mut Tx<'_>, _ctx: &CallContext, args: One) -> Result<()> {
+pub fn revoke(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<()> {
     let row = tx.get(&args.credential_id)?.ok_or_else(|| Error::not_found("credential"))?;
+    audit::record_for(tx, ctx, &row.user_id, "credential.revoke", row.id.as_str())?;
     end(tx, row)
 }
 

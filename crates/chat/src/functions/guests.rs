@@ -11,6 +11,7 @@ use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Order, Tx};
 
 use super::{Deleted, Nothing, account};
+use crate::audit;
 use crate::context::CallContext;
 use crate::erasure::Tally;
 use crate::limits::{self, check_bytes};
@@ -24,18 +25,37 @@ pub struct Identity {
     pub subject: String,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Admit {
+    pub issuer: String,
+    pub subject: String,
+    /// When the token was issued that this identity comes with, in milliseconds; absent for a new identity.
+    pub issued_ms: Option<u64>,
+}
+
 /// `guests:admit`: the guest with this identity, new or known, who is given a token now.
-pub fn admit(tx: &mut Tx<'_>, _ctx: &CallContext, args: Identity) -> Result<Id<User>> {
+pub fn admit(tx: &mut Tx<'_>, ctx: &CallContext, args: Admit) -> Result<Id<User>> {
     for (field, text) in [("issuer", &args.issuer), ("subject", &args.subject)] {
         check_bytes(field, text, limits::TITLE_BYTES)?;
     }
-    let guest = match find_row(tx, &args)? {
-        Some(known) => known,
-        None => User::new(tx, args.issuer, args.subject, UserKind::Anonymous),
-    };
+    if let Some(issued_ms) = args.issued_ms
+        && account::has_left(tx, &args.issuer, &args.subject, issued_ms)?
+    {
+        return Err(account::departed());
+    }
+    let known = find_row(tx, &args.issuer, &args.subject)?;
+    if known.as_ref().is_some_and(|guest| guest.leaving_at.is_some()) {
+        return Err(account::departed());
+    }
+    let is_new = known.is_none();
+    let guest = known.unwrap_or_else(|| User::new(tx, args.issuer, args.subject, UserKind::Anonymous));
     check_unclaimed(&guest)?;
     let guest = User { seen_at: Some(tx.now()), ..guest };
     tx.put(&guest)?;
+    if is_new {
+        audit::record_for(tx, ctx, &guest.id, "user.join", guest.id.as_str())?;
+    }
     Ok(guest.id)
 }
 
@@ -49,14 +69,17 @@ pub struct Found {
     pub claimed_into: Option<Id<User>>,
 }
 
-/// `guests:find`
+/// `guests:find`: null for nobody; refused for one who is leaving.
 pub fn find(tx: &mut Tx<'_>, _ctx: &CallContext, args: Identity) -> Result<Option<Found>> {
-    let row = find_row(tx, &args)?.filter(|row| row.kind == UserKind::Anonymous);
+    let row = find_row(tx, &args.issuer, &args.subject)?.filter(|row| row.kind == UserKind::Anonymous);
+    if row.as_ref().is_some_and(|guest| guest.leaving_at.is_some()) {
+        return Err(account::departed());
+    }
     Ok(row.map(|row| Found { user: row.id, claimed_into: row.claimed_into }))
 }
 
-fn find_row(tx: &mut Tx<'_>, args: &Identity) -> Result<Option<User>> {
-    tx.query::<User>(user::BY_IDENTITY).eq(args.issuer.as_str()).eq(args.subject.as_str()).first()
+fn find_row(tx: &mut Tx<'_>, issuer: &str, subject: &str) -> Result<Option<User>> {
+    tx.query::<User>(user::BY_IDENTITY).eq(issuer).eq(subject).first()
 }
 
 /// Refuses what would be made for a guest that is no more: nobody would move it.

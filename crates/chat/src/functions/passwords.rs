@@ -8,8 +8,10 @@ use spool_store::{Id, Tx};
 
 use super::Nothing;
 use super::credentials::{OpenSession, check_hash, end_sessions, open_session};
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
+use crate::tables::audit::Outcome;
 use crate::tables::password::{self, AdminView, normalised};
 use crate::tables::{Credential, Password, User, UserKind, user};
 
@@ -75,7 +77,7 @@ pub struct Create {
 }
 
 /// `passwords:create`: an account; `already_exists` if the address has one.
-pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<Id<User>> {
+pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Id<User>> {
     let bad = || Error::bad_request("email: not an address like name@example.com").with("path", "email");
     let email = normalised(&args.email).ok_or_else(bad)?;
     if let Some(name) = &args.name {
@@ -109,6 +111,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, args: Create) -> Result<Id<Us
     row.hash = args.hash.map(checked).transpose()?;
     put_reset(&mut row, args.reset)?;
     tx.put(&row)?;
+    audit::record_for(tx, ctx, &user.id, "account.create", user.id.as_str())?;
     Ok(user.id)
 }
 
@@ -157,11 +160,12 @@ pub struct Change {
 }
 
 /// `passwords:change`: ends every other session. False if the password was changed since it was compared.
-pub fn change(tx: &mut Tx<'_>, _ctx: &CallContext, args: Change) -> Result<bool> {
+pub fn change(tx: &mut Tx<'_>, ctx: &CallContext, args: Change) -> Result<bool> {
     let row = tx.query::<Password>(password::BY_USER).eq(&args.user_id).first()?;
     let Some(row) = row.filter(|row| row.hash.as_ref() == Some(&args.old_hash)) else { return Ok(false) };
     set(tx, row, args.hash)?;
     end_sessions(tx, &args.user_id, Some(&args.session_id))?;
+    audit::record_for(tx, ctx, &args.user_id, "password.change", args.user_id.as_str())?;
     Ok(true)
 }
 
@@ -182,11 +186,13 @@ pub struct AllowReset {
 
 /// `passwords:allowReset`: whoever has the token may set another password; an earlier token is worthless.
 /// Answers with the address as it is stored, which a link must go to and no other; null without an account.
-pub fn allow_reset(tx: &mut Tx<'_>, _ctx: &CallContext, args: AllowReset) -> Result<Option<String>> {
+pub fn allow_reset(tx: &mut Tx<'_>, ctx: &CallContext, args: AllowReset) -> Result<Option<String>> {
     let Some(mut row) = by_email(tx, &args.email)? else { return Ok(None) };
     put_reset(&mut row, Some(args.reset))?;
     row.updated_at = tx.now();
     tx.put(&row)?;
+    // Whoever asked has proved nothing: the entry is not of the account's person.
+    audit::record(tx, ctx, "password.link", row.user_id.as_str(), Outcome::Done)?;
     Ok(Some(row.email))
 }
 
@@ -200,7 +206,7 @@ pub struct ResetOne {
 
 /// `passwords:reset`: sets the password and ends every session; null for a token that is used, old or
 /// made up. Who has the token got it at the address, or from the operator.
-pub fn reset(tx: &mut Tx<'_>, _ctx: &CallContext, args: ResetOne) -> Result<Option<Found>> {
+pub fn reset(tx: &mut Tx<'_>, ctx: &CallContext, args: ResetOne) -> Result<Option<Found>> {
     let Some(row) = resettable(tx, &args.reset_hash)? else { return Ok(None) };
     let found = Found { user_id: row.user_id.clone(), email: row.email.clone(), hash: Some(args.hash.clone()) };
     if let Some(mut user) = tx.get(&row.user_id)?.filter(|user| !user.email_verified) {
@@ -209,6 +215,7 @@ pub fn reset(tx: &mut Tx<'_>, _ctx: &CallContext, args: ResetOne) -> Result<Opti
     }
     end_sessions(tx, &row.user_id, None)?;
     set(tx, row, args.hash)?;
+    audit::record_for(tx, ctx, &found.user_id, "password.reset", found.user_id.as_str())?;
     Ok(Some(found))
 }
 
@@ -239,7 +246,7 @@ pub struct Promote {
 
 /// `passwords:promote`: the account's person runs the server from now on. False without such an account. Refused
 /// where anybody could have made the account: a link to its address says whose it is.
-pub fn promote(tx: &mut Tx<'_>, _ctx: &CallContext, args: Promote) -> Result<bool> {
+pub fn promote(tx: &mut Tx<'_>, ctx: &CallContext, args: Promote) -> Result<bool> {
     let Some(row) = by_email(tx, &args.email)? else { return Ok(false) };
     let mut user = tx.get(&row.user_id)?.ok_or_else(|| Error::internal("an account without its user"))?;
     if !user.email_verified {
@@ -249,6 +256,7 @@ pub fn promote(tx: &mut Tx<'_>, _ctx: &CallContext, args: Promote) -> Result<boo
     if !user.is_admin {
         (user.is_admin, user.updated_at) = (true, tx.now());
         tx.put(&user)?;
+        audit::record(tx, ctx, "admin.promote", user.id.as_str(), Outcome::Done)?;
     }
     Ok(true)
 }

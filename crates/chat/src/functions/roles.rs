@@ -5,9 +5,11 @@ use serde::Deserialize;
 use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Tx};
 
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_count};
 use crate::principal::Principal;
+use crate::tables::audit::Outcome;
 use crate::tables::{User, UserView};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -35,6 +37,7 @@ pub fn set_roles(tx: &mut Tx<'_>, ctx: &CallContext, args: SetRoles) -> Result<U
     user.roles = args.roles;
     user.updated_at = tx.now();
     tx.put(&user)?;
+    audit::record(tx, ctx, "roles.set", user.id.as_str(), Outcome::Done)?;
     Ok(UserView::new(&user, roles))
 }
 
@@ -74,5 +77,6 @@ pub fn view_as(tx: &mut Tx<'_>, ctx: &CallContext, args: ViewAs) -> Result<UserV
     user.viewing_as_role = args.role;
     user.updated_at = tx.now();
     tx.put(&user)?;
+    audit::record(tx, ctx, "role.view", user.viewing_as_role.as_deref().unwrap_or("-"), Outcome::Done)?;
     Ok(UserView::new(&user, roles))
 }

@@ -9,9 +9,11 @@ use spool_store::{Id, Order, Tx};
 
 use super::Nothing;
 use super::credentials::{end, end_sessions};
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits;
 use crate::owned;
+use crate::tables::audit::Outcome;
 use crate::tables::{Credential, CredentialKind, SessionView, credential};
 
 /// `sessions:list`, newest first.
@@ -32,11 +34,13 @@ pub struct One {
 /// `sessions:revoke`: the device is signed out within a second; what it began goes on.
 pub fn revoke(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<()> {
     let session = owned::session(tx, &ctx.principal, &args.session_id)?;
+    audit::record(tx, ctx, "session.revoke", session.id.as_str(), Outcome::Done)?;
     end(tx, session)
 }
 
 /// `sessions:revokeOthers`: every session of the caller but this one.
 pub fn revoke_others(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<()> {
     let stays = owned::session(tx, &ctx.principal, &args.session_id)?;
+    audit::record(tx, ctx, "session.revokeOthers", stays.id.as_str(), Outcome::Done)?;
     end_sessions(tx, ctx.user()?, Some(&stays.id))
 }

@@ -17,9 +17,11 @@ use serde::Deserialize;
 use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Order, Tx};
 
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::owned;
+use crate::tables::audit::Outcome;
 use crate::tables::{Audience, Includes, Share, ShareMode, ShareView, Thread, User, share};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -50,6 +52,7 @@ pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Id<Sha
         share.through_seq = thread.next_seq.checked_sub(1);
     }
     tx.put(&share)?;
+    audit::record(tx, ctx, "share.create", share.id.as_str(), Outcome::Done)?;
     Ok(share.id)
 }
 
@@ -92,6 +95,7 @@ pub fn grant(tx: &mut Tx<'_>, ctx: &CallContext, args: Grant) -> Result<Id<Share
     share.includes = args.includes.unwrap_or_default();
     (share.expires_at, share.due_at) = (expires_at, expires_at);
     tx.put(&share)?;
+    audit::record(tx, ctx, "share.grant", share.id.as_str(), Outcome::Done)?;
     Ok(share.id)
 }
 
@@ -195,6 +199,7 @@ pub fn revoke(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<()> {
         share.revoked_at = Some(tx.now());
         share.close();
         tx.put(&share)?;
+        audit::record(tx, ctx, "share.revoke", share.id.as_str(), Outcome::Done)?;
     }
     Ok(())
 }

@@ -9,8 +9,6 @@ use super::{Nothing, account};
 use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
-use crate::principal::Principal;
-use crate::tables::audit::Outcome;
 use crate::tables::{User, UserKind, UserView, user};
 
 /// `users:me`
@@ -54,8 +52,7 @@ pub fn provision(tx: &mut Tx<'_>, ctx: &CallContext, args: Provision) -> Result<
             ..User::new(tx, args.issuer, args.subject, args.kind)
         };
         tx.put(&user)?;
-        let joined = CallContext { principal: Principal::User { user: user.id.clone() }, ..ctx.clone() };
-        audit::record(tx, &joined, "user.join", user.id.as_str(), Outcome::Done)?;
+        audit::record_for(tx, ctx, &user.id, "user.join", user.id.as_str())?;
         return Ok(user.id);
     };
     let before = user.clone();

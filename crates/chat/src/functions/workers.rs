@@ -12,11 +12,13 @@ use spool_store::{Id, Tx};
 
 use super::credentials::{self, check_hash};
 use super::driver::{self, Expired};
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
 use crate::owned;
 use crate::principal::Principal;
 use crate::states::{GenerationStatus, WorkerApproval, WorkerStep};
+use crate::tables::audit::Outcome;
 use crate::tables::{
     Credential, CredentialKind, Generation, Machine, Thread, User, Worker, WorkerView, credential, generation, worker,
 };
@@ -50,7 +52,7 @@ pub struct Insert {
 }
 
 /// `workers:insert`: what `workers:create` does to rows.
-pub fn insert(tx: &mut Tx<'_>, _ctx: &CallContext, args: Insert) -> Result<WorkerView> {
+pub fn insert(tx: &mut Tx<'_>, ctx: &CallContext, args: Insert) -> Result<WorkerView> {
     let machine = owned::machine(tx, &Principal::User { user: args.user }, &args.machine_id)?;
     check_bytes("name", args.name.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     let there = tx.query::<Worker>(worker::BY_MACHINE).eq(&machine.id).take(limits::MACHINE_WORKERS)?;
@@ -73,6 +75,7 @@ pub fn insert(tx: &mut Tx<'_>, _ctx: &CallContext, args: Insert) -> Result<Worke
         created_at: now,
     };
     tx.put(&worker)?;
+    audit::record_for(tx, ctx, &worker.user_id, "worker.create", worker.id.as_str())?;
     Ok(WorkerView::new(worker, now))
 }
 
@@ -130,6 +133,7 @@ pub fn renew(tx: &mut Tx<'_>, ctx: &CallContext, args: Renew) -> Result<WorkerVi
     revoke_credential(tx, &worker.credential_id)?;
     worker.credential_id = put_credential(tx, &worker.user_id, worker.name.clone(), args.secret_hash)?;
     fence(tx, ctx, &mut worker)?;
+    audit::record_for(tx, ctx, &worker.user_id, "worker.rotate", worker.id.as_str())?;
     Ok(WorkerView::new(worker, tx.now()))
 }
 
@@ -140,6 +144,7 @@ pub fn approve(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<WorkerVi
     worker.approved_at = Some(tx.now());
     worker.approved_by = Some(ctx.user()?.clone());
     tx.put(&worker)?;
+    audit::record(tx, ctx, "worker.approve", worker.id.as_str(), Outcome::Done)?;
     Ok(WorkerView::new(worker, tx.now()))
 }
 
@@ -157,6 +162,7 @@ pub fn revoke(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<WorkerVie
     revoke_credential(tx, &worker.credential_id)?;
     fence(tx, ctx, &mut worker)?;
     give_up_queue(tx, ctx, &worker.id)?;
+    audit::record(tx, ctx, "worker.revoke", worker.id.as_str(), Outcome::Done)?;
     Ok(WorkerView::new(worker, tx.now()))
 }
 
@@ -171,6 +177,7 @@ pub(super) fn remove_row(tx: &mut Tx<'_>, ctx: &CallContext, mut worker: Worker)
     revoke_credential(tx, &worker.credential_id)?;
     fence(tx, ctx, &mut worker)?;
     give_up_queue(tx, ctx, &worker.id)?;
+    audit::record(tx, ctx, "worker.remove", worker.id.as_str(), Outcome::Done)?;
     tx.delete(&worker.id).map(drop)
 }
 

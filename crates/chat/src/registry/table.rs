@@ -62,7 +62,7 @@ pub static FUNCTIONS: &[Function] = functions![
         "Whether rows of a claimed guest wait to be moved.";
     "users:move": Mutation System guests::claim::carry_on, guests::claim::Move => guests::claim::Moved,
         "Moves rows of a claimed guest, in bounded steps.";
-    "guests:admit": Mutation System guests::admit, guests::Identity => spool_store::Id<crate::tables::User>,
+    "guests:admit": Mutation System guests::admit, guests::Admit => spool_store::Id<crate::tables::User>,
         "The guest that is given a token; the first call makes the row.";
     "guests:find": Query System guests::find, guests::Identity => Option<guests::Found>,
         "The guest that a token speaks of, and whether an account has claimed it.";

@@ -3,10 +3,12 @@
 use spool_protocol::{Error, Result};
 use spool_store::Tx;
 
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
 use crate::roles::effective_role;
 use crate::tables::Thread;
+use crate::tables::audit::Outcome;
 
 /// The role in which a turn of this thread is answered: that of the thread's owner, whoever sends it.
 pub(super) fn role_of(
@@ -16,6 +18,8 @@ pub(super) fn role_of(
     let owner = tx.get(&thread.user_id)?;
     let owner = owner.ok_or_else(|| Error::internal(format!("{} has no owner", thread.id)))?;
     let effective = effective_role(&owner, hint, &ctx.settings.roles);
-    // An audit of hints that were not followed (`effective.refused_hint`) belongs here: every turn passes.
+    if effective.refused_hint.is_some() {
+        audit::record(tx, ctx, "role.hint", thread.id.as_str(), Outcome::Denied)?;
+    }
     Ok(effective.role)
 }

@@ -93,12 +93,14 @@ impl Auth {
                 format!("guest_{}", uuid::Uuid::new_v4().simple())
             }
         };
-        let user = self.admit(&subject).await?;
+        let user = self.admit(&subject, None).await?;
         Ok((self.tokens.issue(&subject, rules.token_ms)?, user))
     }
 
-    async fn admit(&self, subject: &str) -> Result<Id<User>, Error> {
-        let user = self.functions.mutate_as_system("guests:admit", self.identity(subject)).await?;
+    async fn admit(&self, subject: &str, issued_ms: Option<u64>) -> Result<Id<User>, Error> {
+        let mut args = self.identity(subject);
+        args["issuedMs"] = json!(issued_ms);
+        let user = self.functions.mutate_as_system("guests:admit", args).await?;
         serde_json::from_str(&user).map_err(|e| Error::internal(format!("guests:admit: {e}")))
     }
 
@@ -120,7 +122,7 @@ impl Auth {
             Some(Found { claimed_into: Some(_), .. }) => return Err(Reason::GuestClaimed.error()),
             Some(Found { user, .. }) => user,
             // Removed, while its token was good for longer: the settings were others.
-            None => self.admit(&claims.subject).await?,
+            None => self.admit(&claims.subject, Some(claims.issued_ms)).await?,
         };
         Ok(Identity {
             principal: Arc::new(Principal::User { user }),

@@ -122,7 +122,9 @@ pub async fn sign_in(State(app): State<Arc<App>>, Form { body, client }: Form<Si
     // An address without an account gets the same answer after the same time.
     let (Some(Found { user_id, .. }), Some(hash), true) = (found, hash, right) else {
         let message = "The e-mail address or the password is wrong.";
-        return Err(Refusal(Error::new(Code::Unauthenticated, message).with("reason", "wrong_password")));
+        let error = Error::new(Code::Unauthenticated, message).with("reason", "wrong_password");
+        app.functions.denials().note_refused(&origin::current().facts, app.clock.now_ms(), &error);
+        return Err(Refusal(error));
     };
     app.passwords.throttle.succeeded(&keys);
     open(&app, &client, &user_id, &hash).await

@@ -11,6 +11,7 @@ use spool_store::{Document, Id, Tx};
 
 use super::super::{streams, subscriptions, threads};
 use super::check_unclaimed;
+use crate::audit;
 use crate::context::CallContext;
 use crate::functions::Nothing;
 use crate::limits;
@@ -39,7 +40,7 @@ pub struct Moved {
 }
 
 /// `users:claim`: the account that comes first has the guest. Claiming it again changes nothing.
-pub fn claim(tx: &mut Tx<'_>, _ctx: &CallContext, args: Claim) -> Result<Moved> {
+pub fn claim(tx: &mut Tx<'_>, ctx: &CallContext, args: Claim) -> Result<Moved> {
     let is_guest = |user: &User| user.kind == UserKind::Anonymous;
     let mut guest = tx.get(&args.guest)?.filter(is_guest).ok_or_else(|| Error::not_found("guest"))?;
     let account = tx.get(&args.into)?.filter(|user| user.kind == UserKind::Full);
@@ -48,6 +49,7 @@ pub fn claim(tx: &mut Tx<'_>, _ctx: &CallContext, args: Claim) -> Result<Moved> 
         return Ok(Moved { threads: 0, has_more: guest.moving_since.is_some() });
     }
     check_unclaimed(&guest)?;
+    audit::record_for(tx, ctx, &account.id, "guest.claim", guest.id.as_str())?;
     guest.claimed_into = Some(account.id);
     guest.claimed_at = Some(tx.now());
     guest.moving_since = Some(tx.now());

@@ -9,10 +9,13 @@ use spool_store::{Id, Order, PaginationOpts, Tx};
 
 use super::view::title_of;
 use super::visible::{self, SharedMessage, SharedPart};
+use crate::audit;
 use crate::context::CallContext;
 use crate::limits;
 use crate::owned::shared::{self, Ticket};
 use crate::parts::Part;
+use crate::quota;
+use crate::tables::audit::Outcome;
 use crate::tables::{Message, Origin, Share, ShareMode, Thread, TitleSource, message};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -37,6 +40,7 @@ pub fn copy(tx: &mut Tx<'_>, ctx: &CallContext, args: Copy) -> Result<Copied> {
     let user = ctx.user()?.clone();
     let ticket = Ticket::of(args.token.as_deref(), args.share_id.as_ref())?;
     let (source, share) = shared::open(tx, ctx, ticket)?;
+    quota::check_thread(tx, ctx)?;
     let (taken, complete) = newest(tx, &source, &share)?;
     let mut thread = Thread::new(tx, &user, title_of(&source, &share), TitleSource::Auto);
     for shown in taken {
@@ -47,6 +51,8 @@ pub fn copy(tx: &mut Tx<'_>, ctx: &CallContext, args: Copy) -> Result<Copied> {
     }
     thread.history_version = thread.message_count;
     tx.put(&thread)?;
+    quota::add_thread(tx, &user)?;
+    audit::record(tx, ctx, "share.copy", share.id.as_str(), Outcome::Done)?;
     Ok(Copied { thread_id: thread.id, messages: thread.message_count, complete })
 }
 
