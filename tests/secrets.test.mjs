@@ -8,6 +8,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
+import { admin, person, tokenOf, Visitor } from "./lib/account.mjs";
 import { guest, http, live, page, refusal, send, settled } from "./lib/clients.mjs";
 import { FakeLlm } from "./lib/fake-llm.mjs";
 import { Issuer, jwt, seconds } from "./lib/issuer.mjs";
@@ -15,12 +16,15 @@ import { RawSession } from "./lib/raw.mjs";
 import { checkFiles, checkLog, secret, words } from "./lib/secrets.mjs";
 import { freePort, run, Server, serviceKey, temporary } from "./lib/server.mjs";
 import { until, within } from "./lib/wait.mjs";
+import { makeWorker } from "./lib/workers.mjs";
 
 const hidden = (what) => secret(`${what.replace(/\W/g, "-")}-${randomBytes(24).toString("hex")}`, what);
 const planted = {
   openai: hidden("provider key of the environment"),
   anthropic: hidden("provider key of the file"),
   shared: hidden("secret of an issuer"),
+  client: hidden("secret of a client of a provider"),
+  password: hidden("password"),
 };
 /** What is said, by whom or where. */
 const say = (where) => words(`said-${where}-${randomUUID()}`, `what was said in ${where}`);
@@ -40,6 +44,12 @@ ${issuer.config()}
 issuer = "shared"
 audience = "spool"
 secret = "\${SHARED_SECRET}"
+[[auth.providers]]
+id = "unreachable"
+name = "Unreachable"
+issuer = "http://127.0.0.1:9"
+client_id = "spool"
+client_secret = "${planted.client}"
 `;
 
 /** Sends what it is given as it is; the answer only must be one. */
@@ -89,6 +99,29 @@ async function goodLife(t, server, fake, token, key) {
   await session.mutation("threads:update", { threadId, title: text.title });
   await session.close();
   return { client, threadId };
+}
+
+/** Credentials of every kind that the server gives or takes, used rightly and wrongly. */
+async function identities(t, server, client, threadId) {
+  const { visitor, token } = await person(server, "ada@example.com", planted.password);
+  await visitor.ok("token");
+  for (const wrong of [hidden("wrong password"), hidden("another wrong password")]) await visitor.post("sign-in", { email: "ada@example.com", password: wrong });
+  await visitor.post("password", { old: planted.password, new: hidden("next password") });
+  await visitor.post("reset", { token: hidden("made up link"), password: hidden("password of nobody") });
+  secret(tokenOf(await admin(server, "reset", "--email", "ada@example.com")), "the token of a link");
+  await new Visitor(server).post("sign-up", { email: "eve@example.com", password: hidden("password of a sign-up") });
+  await raw(server, "GET", "/api/auth/oidc/unreachable/callback?code=x&state=y");
+  const worker = await makeWorker(server, { http: http(server, token) });
+  const rotated = await http(server, token).action("workers:rotate", { workerId: worker.workerId });
+  secret(rotated.token, "a worker's next token");
+  for (const old of [worker.token, `${rotated.token.slice(0, -4)}AAAA`]) await raw(server, "GET", "/api/query?path=users:me", old);
+  const shareId = await client.mutation("shares:create", { threadId, mode: "live" });
+  const { path: link } = await client.query("shares:get", { shareId });
+  const share = secret(link.slice("/s/".length), "the token of a share");
+  await raw(server, "GET", link);
+  await http(server).query("shares:view", { token: share });
+  await client.mutation("shares:revoke", { shareId });
+  await refusal(http(server).query("shares:view", { token: share }));
 }
 
 /** Everything that goes wrong in ways that could make somebody print what he has in hand. */
@@ -192,6 +225,7 @@ test("OP-06: no secret is in the data directory, and no secret and no text in an
     foreign.replaceAll(".", "-"),
   ];
   tokens.forEach((token) => secret(token, "a token that is refused"));
+  await identities(t, server, client, threadId);
   await badLife(t, server, fake, own.token, key, tokens);
   await falseStarts(t);
 

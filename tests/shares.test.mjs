@@ -7,6 +7,7 @@ import path from "node:path";
 import { after, describe, test } from "node:test";
 import { codeOf, http, live, page, refusal, refusalOf, send, settled, user, watch } from "./lib/clients.mjs";
 import { FakeLlm } from "./lib/fake-llm.mjs";
+import { secret } from "./lib/secrets.mjs";
 import { Server, serviceKey } from "./lib/server.mjs";
 import { gate, until } from "./lib/wait.mjs";
 
@@ -17,7 +18,7 @@ const server = await Server.start({ after }, { env: fake.env });
 async function link(owner, threadId, more = {}) {
   const shareId = await owner.client.mutation("shares:create", { threadId, mode: "live", ...more });
   const { path } = await owner.client.query("shares:get", { shareId });
-  return { shareId, path, token: path.slice("/s/".length) };
+  return { shareId, path, token: secret(path.slice("/s/".length), "the token of a share") };
 }
 
 /** A user with a thread of one turn that is over. */

@@ -3,6 +3,7 @@
 
 import net from "node:net";
 import { onEnd } from "./cleanup.mjs";
+import { secret } from "./secrets.mjs";
 import { run } from "./server.mjs";
 
 /** One browser on `server`. */
@@ -13,6 +14,7 @@ export class Visitor {
 
   /** `{status, body, headers}` of a POST to a route of sign-in. */
   async post(route, body = {}, headers = {}) {
+    for (const name of ["password", "old", "new", "token"]) if (typeof body[name] === "string") secret(body[name], `what is sent as ${name}`);
     const cookie = this.cookie === null ? {} : { cookie: this.cookie };
     const response = await fetch(`${this.server.url}/api/auth/${route}`, {
       method: "POST",
@@ -25,8 +27,11 @@ export class Visitor {
       this.setCookie = set;
       const pair = set.split(";")[0];
       this.cookie = pair.endsWith("=") ? null : pair;
+      secret(pair.slice(pair.indexOf("=") + 1), "the secret of a session");
     }
-    return { status: response.status, headers: response.headers, body: await response.json() };
+    const answer = await response.json();
+    if (typeof answer.token === "string") secret(answer.token, "the token of a session");
+    return { status: response.status, headers: response.headers, body: answer };
   }
 
   /** Like `post`, and throws unless it succeeds; answers with the body. */

@@ -3,11 +3,14 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { http } from "./clients.mjs";
+import { secret } from "./secrets.mjs";
 
 /** A worker of `owner`, approved: `{machineId, workerId, token, client, epoch}`; `client` calls as the worker. */
 export async function makeWorker(server, owner, { connect = true } = {}) {
   const machineId = await owner.http.mutation("machines:create", { name: "machine" });
   const { worker, token } = await owner.http.action("workers:create", { machineId, name: "worker" });
+  secret(token, "a worker's token");
+  secret(token.slice(token.lastIndexOf("secret_")), "a worker's secret");
   await owner.http.mutation("workers:approve", { workerId: worker._id });
   const client = http(server, token);
   const epoch = connect ? (await client.mutation("workers:connect", {})).epoch : undefined;

@@ -47,13 +47,13 @@ pub fn check_tokens(tx: &mut Tx<'_>, ctx: &CallContext) -> Result<()> {
 
 /// Refuses another thread for a user who has as many as the server grants.
 pub(crate) fn check_thread(tx: &mut Tx<'_>, ctx: &CallContext) -> Result<()> {
-    if let Some(guest) = guest(tx, ctx)? {
-        if let Some(limit) = ctx.settings.guests.max_threads {
-            let used = holdings_of(tx, &guest.id)?.threads;
-            if used >= limit {
-                let message = format!("A guest may have {limit} threads. Sign in, or remove one.");
-                return Err(exceeded("guest_threads", message, limit, used));
-            }
+    if let Some(limit) = ctx.settings.guests.max_threads
+        && let Some(guest) = guest(tx, ctx)?
+    {
+        let used = holdings_of(tx, &guest.id)?.threads;
+        if used >= limit {
+            let message = format!("A guest may have {limit} threads. Sign in, or remove one.");
+            return Err(exceeded("guest_threads", message, limit, used));
         }
     }
     let (Some(limit), Principal::User { user }) = (ctx.settings.quotas.threads, &ctx.principal) else {

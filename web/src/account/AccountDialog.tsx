@@ -52,7 +52,7 @@ export function AccountDialog({ me, account, onClose }: AccountDialogProps) {
             <PasswordForm account={account} email={me.email ?? ""} />
           </Section>
         )}
-        <Section title="The end">
+        <Section title="Delete account">
           <DeleteAccount account={account} email={me.email} />
         </Section>
       </div>

@@ -33,7 +33,7 @@ export function DeleteAccount({ account, email }: { account: Account; email: str
   return (
     <form onSubmit={form.onSubmit} className="space-y-4">
       <p className="text-sm text-soft">Every conversation, file, link and key of this account is deleted for good, at once and on every device. Nobody can bring it back.</p>
-      <Field label={`Type ${word} to confirm`} name="confirm" autoComplete="off" required autoFocus pattern={word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")} />
+      <Field label={`Type ${word} to confirm`} name="confirm" autoComplete="off" required autoFocus title={`Type ${word}`} pattern={word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")} />
       <Refusal>{form.refusal}</Refusal>
       <div className="flex gap-2">
         <Button type="submit" look="danger" disabled={form.working}>
