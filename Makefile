@@ -84,7 +84,7 @@ crash: build tests/node_modules
 # seconds of each. The same SEED makes the same inputs.
 fuzz: web/dist/index.html
 	SPOOL_FUZZ_RUNS=$${RUNS:-10000000} SPOOL_FUZZ_SECONDS=$${LIMIT:-86400} SPOOL_FUZZ_SEED=$${SEED:-$$RANDOM} \
-		cargo test --locked -p spool-server --test fuzz -- --nocapture --test-threads=1
+		cargo test --locked --profile fuzz -p spool-server --test fuzz -- --nocapture --test-threads=1
 
 # Redis and the Node reference server of Durable Streams are measured beside Spool where they are installed.
 crates/bench/peers/node_modules: crates/bench/peers/package-lock.json

@@ -6,6 +6,7 @@ import { readFile, readdir } from "node:fs/promises";
 import path from "node:path";
 import { after, describe, test } from "node:test";
 import { promisify } from "node:util";
+import { person, Visitor } from "./lib/account.mjs";
 import { codeOf, guest, http, live, send, settled, watch } from "./lib/clients.mjs";
 import { run, Server, serviceKey } from "./lib/server.mjs";
 import { until, within } from "./lib/wait.mjs";
@@ -99,6 +100,24 @@ describe("IA-14: account deletion", { concurrency: 2 }, () => {
     await gone(server, [...mine.ids, mine.words]);
     assert.equal(await codeOf(http(server, mine.token).query("users:me", {})), "invalid_token");
     assert.equal((await run(["doctor", "--data", server.data])).code, 0);
+  });
+
+  test("the sessions of an account end with it: their tokens, their cookie, and what is open", async (t) => {
+    const server = await Server.start({ after });
+    const { visitor, token } = await person(server, "ada@example.com", "a password of the one who goes");
+    const other = live(t, server, token);
+    const open = watch(other, "users:me", {});
+    await until(() => open.current?.email === "ada@example.com", { what: "the other device" });
+    const reader = await fetch(`${server.url}/v1/stream/s`, { method: "PUT", headers: { authorization: `Bearer ${token}`, "content-type": "text/plain" } });
+    assert.equal(reader.status, 201);
+    await http(server, token).action("account:deleteMyAccount", { confirm: "ada@example.com" });
+    for (const [kind, path, args] of [["query", "users:me", {}], ["query", "generations:active", {}], ["mutation", "threads:create", {}]]) {
+      assert.equal(await codeOf(http(server, token)[kind](path, args)), "invalid_token", path);
+    }
+    assert.equal((await fetch(`${server.url}/v1/stream/s`, { headers: { authorization: `Bearer ${token}` } })).status, 401);
+    assert.equal((await visitor.post("token")).status, 401);
+    assert.equal((await new Visitor(server).post("sign-in", { email: "ada@example.com", password: "a password of the one who goes" })).body.reason, "wrong_password");
+    await until(() => open.errors.length > 0 || open.current === null, { what: "the other device to hear of it" });
   });
 
   test("a key deletes no account", async () => {

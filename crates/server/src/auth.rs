@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Deserialize;
 use serde_json::json;
 use spool_chat::Principal;
+use spool_chat::functions::account;
 use spool_chat::tables::credential::secret_hash;
+use spool_chat::tables::departure::hash_of_user;
 use spool_chat::tables::{Credential, User};
 use spool_protocol::Error;
 use spool_store::Id;
@@ -177,6 +179,12 @@ impl Auth {
         if self.revocations.contains(&credential) {
             return Err(Reason::Revoked.error());
         }
+        // The rows of an account that was deleted are gone, those of its sessions with them.
+        let departed = self.departed.borrow();
+        if !departed.is_empty() && departed.contains(&hash_of_user(&user)) {
+            return Err(account::departed());
+        }
+        drop(departed);
         self.note_use(&credential, None);
         Ok(Identity {
             principal: Arc::new(Principal::User { user }),
