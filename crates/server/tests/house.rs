@@ -92,3 +92,36 @@ fn every_source_file_says_what_it_owns() {
         assert!(text.lines().count() <= 600, "{} has more than 600 lines", file.display());
     }
 }
+
+/// IA-05: an id that a caller gives becomes a row in `owned.rs` only. The files listed are those whose functions
+/// are the server's own, or decide by another right than ownership.
+#[test]
+fn ia_05_ids_of_callers_are_resolved_by_the_owned_loaders() {
+    let others = [
+        "account.rs",
+        "credentials.rs",
+        "driver.rs",
+        "guests/claim.rs",
+        "keys.rs",
+        "subscriptions/settle.rs",
+        "subscriptions/wakes.rs",
+        "uploads.rs",
+        "workers.rs",
+        // For administrators.
+        "roles.rs",
+        // For readers of a share, which is opened before.
+        "shares/view.rs",
+    ];
+    let dir = root().join("crates/chat/src/functions");
+    let mut files = Vec::new();
+    sources(&dir, &mut files);
+    for file in files {
+        let name = file.strip_prefix(&dir).unwrap().to_string_lossy().into_owned();
+        let text: String = fs::read_to_string(&file).unwrap().split_whitespace().collect();
+        let direct = text.contains("tx.get(&args.") || text.contains("tx.get(args.");
+        assert!(
+            !direct || others.contains(&name.as_str()),
+            "{name} resolves an id of its caller by itself; use owned.rs"
+        );
+    }
+}
