@@ -118,6 +118,7 @@ describe("approvals and artifacts in the browser", { concurrency: 2 }, () => {
     await window.page.keyboard.press("Escape");
     await panel.waitFor({ state: "hidden" });
     await opener.getByText("unsaved changes").waitFor();
+    await until(() => opener.evaluate((element) => element === document.activeElement), { what: "the focus to come back" });
     await window.page.keyboard.press("Enter");
     assert.equal(await text.inputValue(), "Mine");
     await button(panel, "Read version 2").click();

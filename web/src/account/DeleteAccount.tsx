@@ -24,7 +24,7 @@ export function DeleteAccount({ account, email }: { account: Account; email: str
   });
   if (!open) {
     return (
-      <Button look="danger" onClick={() => setOpen(true)}>
+      <Button onClick={() => setOpen(true)}>
         Delete the account
       </Button>
     );
