@@ -1,10 +1,11 @@
-// The account: who it is, where it is signed in, its password and its end. A native modal dialog.
+// The account: who it is, where it is signed in, its password and its end.
 
 import type { Account } from "@spool/client";
 import { useSessions, type Me } from "@spool/client/react";
-import { useEffect, useId, useRef, type ReactNode } from "react";
+import { useId, type ReactNode } from "react";
 import { CloseIcon } from "../icons";
 import { IconButton } from "../ui/IconButton";
+import { Modal } from "../ui/Modal";
 import { DeleteAccount } from "./DeleteAccount";
 import { PasswordForm } from "./PasswordForm";
 import { SessionList } from "./SessionList";
@@ -16,47 +17,41 @@ interface AccountDialogProps {
 }
 
 export function AccountDialog({ me, account, onClose }: AccountDialogProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
   const sessions = useSessions();
   const here = sessions.sessions?.find(({ _id }) => _id === account.sessionId);
   const facts = [me.name === undefined ? undefined : me.email, me.isAdmin === true ? "Administrator" : undefined].filter((fact) => fact !== undefined);
-  useEffect(() => {
-    if (dialog.current?.open === false) dialog.current.showModal();
-  }, []);
   return (
-    <dialog
-      ref={dialog}
-      aria-labelledby={id}
-      onClose={onClose}
-      onClick={(event) => event.target === dialog.current && dialog.current.close()}
-      className="max-h-[min(44rem,calc(100dvh-2.5rem))] w-[min(33rem,calc(100vw-2rem))] flex-col overflow-hidden rounded-2xl border border-line bg-raised p-0 text-ink shadow-float backdrop:bg-scrim open:flex open:motion-settle"
-    >
-      <header className="flex items-center gap-3 border-b border-line px-6 py-4">
-        <div className="min-w-0 flex-1">
-          <h2 id={id} dir="auto" className="truncate text-lg leading-snug font-semibold tracking-tight">
-            {me.name ?? me.email ?? "Your account"}
-          </h2>
-          {facts.length > 0 && <p className="truncate text-sm text-soft">{facts.join(" · ")}</p>}
-        </div>
-        <IconButton label="Close" className="-me-2" onClick={() => dialog.current?.close()}>
-          <CloseIcon size={20} />
-        </IconButton>
-      </header>
-      <div data-scroll className="min-h-0 space-y-8 overflow-y-auto px-6 py-5">
-        <Section title="Where you are signed in">
-          <SessionList {...sessions} here={account.sessionId} />
-        </Section>
-        {here?.method === "password" && (
-          <Section title="Password">
-            <PasswordForm account={account} email={me.email ?? ""} />
-          </Section>
-        )}
-        <Section title="Delete account">
-          <DeleteAccount account={account} email={me.email} />
-        </Section>
-      </div>
-    </dialog>
+    <Modal labelledBy={id} className="max-h-[min(44rem,calc(100dvh-2.5rem))] w-[min(33rem,calc(100vw-2rem))] flex-col overflow-hidden open:flex" onClose={onClose}>
+      {(close) => (
+        <>
+          <header className="flex items-center gap-3 border-b border-line px-6 py-4">
+            <div className="min-w-0 flex-1">
+              <h2 id={id} dir="auto" className="truncate text-lg leading-snug font-semibold tracking-tight">
+                {me.name ?? me.email ?? "Your account"}
+              </h2>
+              {facts.length > 0 && <p className="truncate text-sm text-soft">{facts.join(" · ")}</p>}
+            </div>
+            <IconButton label="Close" className="-me-2" onClick={close}>
+              <CloseIcon size={20} />
+            </IconButton>
+          </header>
+          <div data-scroll className="min-h-0 space-y-8 overflow-y-auto px-6 py-5">
+            <Section title="Where you are signed in">
+              <SessionList {...sessions} here={account.sessionId} />
+            </Section>
+            {here?.method === "password" && (
+              <Section title="Password">
+                <PasswordForm account={account} email={me.email ?? ""} />
+              </Section>
+            )}
+            <Section title="Delete account">
+              <DeleteAccount account={account} email={me.email} />
+            </Section>
+          </div>
+        </>
+      )}
+    </Modal>
   );
 }
 

@@ -1,7 +1,8 @@
-// Asks before something that cannot be undone. A native modal dialog: it holds the focus and hears Escape.
+// Asks before something that cannot be undone.
 
-import { useEffect, useId, useRef, useState, type ReactNode } from "react";
+import { useId, useState, type ReactNode } from "react";
 import { Button } from "./Button";
+import { Modal } from "./Modal";
 
 interface ConfirmProps {
   title: string;
@@ -12,12 +13,8 @@ interface ConfirmProps {
 }
 
 export function Confirm({ title, children, action, onConfirm, onClose }: ConfirmProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
   const [state, setState] = useState<"asking" | "working" | "failed">("asking");
-  useEffect(() => {
-    if (dialog.current?.open === false) dialog.current.showModal();
-  }, []);
   const confirm = async () => {
     setState("working");
     try {
@@ -28,32 +25,28 @@ export function Confirm({ title, children, action, onConfirm, onClose }: Confirm
     }
   };
   return (
-    <dialog
-      ref={dialog}
-      aria-labelledby={id}
-      onClose={onClose}
-      onClick={(event) => event.target === dialog.current && onClose()}
-      className="w-[min(25rem,calc(100vw-2.5rem))] rounded-2xl border border-line bg-raised p-0 text-ink shadow-float backdrop:bg-scrim open:motion-settle"
-    >
-      <div className="p-6">
-        <h2 id={id} className="text-lg leading-snug font-semibold tracking-tight">
-          {title}
-        </h2>
-        <div className="mt-2 text-sm text-soft">{children}</div>
-        {state === "failed" && (
-          <p role="alert" className="mt-3 text-sm text-danger">
-            That did not work. Check the connection and try again.
-          </p>
-        )}
-        <div className="mt-6 flex justify-end gap-2">
-          <Button autoFocus onClick={onClose}>
-            Cancel
-          </Button>
-          <Button look="danger" disabled={state === "working"} onClick={() => void confirm()}>
-            {action}
-          </Button>
+    <Modal labelledBy={id} className="w-[min(25rem,calc(100vw-2.5rem))]" onClose={onClose}>
+      {(close) => (
+        <div className="p-6">
+          <h2 id={id} className="text-lg leading-snug font-semibold tracking-tight">
+            {title}
+          </h2>
+          <div className="mt-2 text-sm text-soft">{children}</div>
+          {state === "failed" && (
+            <p role="alert" className="mt-3 text-sm text-danger">
+              That did not work. Check the connection and try again.
+            </p>
+          )}
+          <div className="mt-6 flex justify-end gap-2">
+            <Button autoFocus onClick={close}>
+              Cancel
+            </Button>
+            <Button look="danger" disabled={state === "working"} onClick={() => void confirm()}>
+              {action}
+            </Button>
+          </div>
         </div>
-      </div>
-    </dialog>
+      )}
+    </Modal>
   );
 }
