@@ -6,9 +6,11 @@
 pub mod files;
 pub mod prompt;
 pub mod provider;
+pub mod tools;
 pub mod turn;
 
 pub use files::{PromptFile, wanted};
 pub use prompt::{PromptLimits, assemble};
-pub use provider::{EventStream, Failure, PromptMessage, Provider, ProviderEvent, Request, Role};
+pub use provider::{Answered, EventStream, Failure, PromptCall, PromptMessage, Provider, ProviderEvent, Request, Role};
+pub use tools::{ToolChoice, ToolSpec};
 pub use turn::{Effect, FlushPolicy, Input, Outcome, Turn};

@@ -12,6 +12,7 @@ use serde_json::Value;
 use spool_protocol::Usage;
 
 use crate::files::{Form, PromptFile};
+use crate::tools::{ToolChoice, ToolSpec};
 
 pub mod anthropic;
 pub mod demo;
@@ -42,15 +43,18 @@ pub enum Role {
     System,
     User,
     Assistant,
+    /// The result of a call; see [`PromptMessage::answers`].
+    Tool,
 }
 
 impl Role {
-    /// The word that the chat-completions and the messages API both use.
+    /// The word that chat completions use.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::System => "system",
             Role::User => "user",
             Role::Assistant => "assistant",
+            Role::Tool => "tool",
         }
     }
 }
@@ -63,15 +67,42 @@ pub struct PromptMessage {
     /// What the message shows besides, before its text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PromptFile>,
+    /// With role `assistant`: the calls that it made after its text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<PromptCall>,
+    /// With role `tool`: which call the text is the result of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answered>,
+}
+
+/// A call as the model made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptCall {
+    pub id: String,
+    pub tool: String,
+    pub input: Value,
+}
+
+/// Which call a result belongs to, and whether it failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    pub call_id: String,
+    pub failed: bool,
 }
 
 impl PromptMessage {
     pub fn new(role: Role, text: impl Into<String>) -> Self {
-        Self { role, text: text.into(), files: Vec::new() }
+        Self { role, text: text.into(), files: Vec::new(), calls: Vec::new(), answers: None }
+    }
+
+    /// The result of a call.
+    pub fn result(call_id: impl Into<String>, text: impl Into<String>, failed: bool) -> Self {
+        let answers = Some(Answered { call_id: call_id.into(), failed });
+        Self { answers, ..Self::new(Role::Tool, text) }
     }
 
     pub(crate) fn is_blank(&self) -> bool {
-        self.text.trim().is_empty() && self.files.is_empty()
+        self.text.trim().is_empty() && self.files.is_empty() && self.calls.is_empty() && self.answers.is_none()
     }
 
     /// The pieces of the message in their order, neighbouring text in one. Without images and documents
@@ -132,6 +163,9 @@ pub struct Request {
     pub max_output_tokens: Option<u32>,
     /// 0.0 to 2.0 (Anthropic: to 1.0). `None` leaves it to the model; some models refuse any value.
     pub temperature: Option<f64>,
+    /// What the model may call. Names are those that providers take: 1 to 64 of `a-z A-Z 0-9 _ -`.
+    pub tools: Vec<ToolSpec>,
+    pub tool_choice: ToolChoice,
 }
 
 /// One piece of an answer.

@@ -147,6 +147,8 @@ fn request() -> Request {
             PromptMessage::new(Role::User, "  What?\n"),
         ],
         max_output_tokens: Some(99),
+        tools: Vec::new(),
+        tool_choice: Default::default(),
         temperature: Some(0.5),
     }
 }
