@@ -161,7 +161,7 @@ impl Turn {
         match event {
             ProviderEvent::Text(text) => self.push(Event::Text { text }),
             ProviderEvent::Reasoning(text) => self.push(Event::Reasoning { text }),
-            ProviderEvent::ToolCall { id, tool, input } => {
+            ProviderEvent::ToolCall { id, tool, input, .. } => {
                 // A second call of one id could not be told from the first by anyone downstream.
                 if self.calls.iter().all(|call| call.id != id) {
                     self.calls.push(Call { id: id.clone(), tool: tool.clone(), open: true });
@@ -176,6 +176,7 @@ impl Turn {
                 }
             }
             ProviderEvent::Source { title, url, snippet } => self.push(Event::Source { title, url, snippet }),
+            ProviderEvent::ToolInput { .. } => {}
             ProviderEvent::Usage(usage) => self.usage = Some(usage),
             ProviderEvent::Finish { reason } => return self.complete(reason, now_ms),
         }

@@ -23,7 +23,12 @@ fn reasoning(text: &str) -> Input {
 }
 
 fn call(id: &str) -> Input {
-    Input::Provider(ProviderEvent::ToolCall { id: id.into(), tool: "search".into(), input: json!({"q": 1}) })
+    Input::Provider(ProviderEvent::ToolCall {
+        id: id.into(),
+        tool: "search".into(),
+        input: json!({"q": 1}),
+        by_provider: true,
+    })
 }
 
 fn result(id: &str) -> Input {
