@@ -19,6 +19,7 @@ use tower::Layer as _;
 use tower::util::{MapRequest, MapRequestLayer};
 
 use crate::actions::Actions;
+use crate::agents::Agents;
 use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
@@ -55,6 +56,7 @@ pub struct App {
     /// Whom people sign in with elsewhere.
     pub oidc: oidc::Providers,
     pub providers: Arc<Providers>,
+    pub agents: Agents,
     pub stream_keys: StreamKeys,
     pub origins: Arc<Origins>,
     pub limits: Limits,
@@ -161,6 +163,7 @@ impl App {
             actions: Actions::new(functions.clone(), Arc::clone(&hurry)),
             hurry,
             functions,
+            agents: Agents::new(&config),
             providers,
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
@@ -190,6 +193,7 @@ impl App {
 /// What functions may know of the configuration.
 pub fn settings(config: &Config, providers: &Providers) -> Settings {
     let default = providers.default_model();
+    let agents = Agents::new(config).choices();
     Settings {
         default_title: config.default_title.clone(),
         default_model: default.id.clone(),
@@ -198,9 +202,11 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         when_busy: match config.turns.when_busy {
             crate::config::WhenBusy::Refuse => spool_chat::WhenBusy::Refuse,
             crate::config::WhenBusy::Queue => spool_chat::WhenBusy::Queue,
+            crate::config::WhenBusy::Steer => spool_chat::WhenBusy::Steer,
         },
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
         roles: config.roles.settings(),
+        agents: spool_chat::agents::Agents { known: agents.clone() },
         allow_client_roles: config.turns.allow_client_roles,
         guests: config.guests().limits,
         share_links: config.share_links(),
@@ -211,6 +217,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             version: env!("CARGO_PKG_VERSION").into(),
             models: providers.models(),
             roles: config.roles.settings().known,
+            agents,
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
             guests: config.guests().policy,

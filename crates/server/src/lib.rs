@@ -4,6 +4,7 @@
 
 mod account;
 pub mod actions;
+mod agents;
 pub mod app;
 mod aside;
 mod audit;
