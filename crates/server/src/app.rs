@@ -36,6 +36,7 @@ use crate::providers::Providers;
 use crate::rooms::Rooms;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
+use crate::tools::Toolbox;
 use crate::uploads::{self, Files};
 use crate::{account, audit, connections, driver, http, jobs, shares, streams};
 
@@ -64,6 +65,8 @@ pub struct App {
     pub files: Files,
     /// Calls subscribers of durable streams.
     pub webhooks: reqwest::Client,
+    /// What assistants may call outside.
+    pub tools: Toolbox,
     /// Readers that keep up.
     pub rooms: Arc<Rooms>,
     /// One permit per open socket and stream.
@@ -154,6 +157,8 @@ impl App {
         let settings = Arc::new(Settings { url_key, share_key, ..settings(&config, &providers) });
         let hurry = Arc::new(Notify::new());
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
+        let tasks = TaskTracker::new();
+        let tools = Toolbox::open(&config, &tokens, &shutdown, &tasks)?;
         let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
             passwords: Passwords::default(),
@@ -168,6 +173,7 @@ impl App {
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
+            tools,
             rooms,
             origins,
             limits: Limits::new(&config.limits),
@@ -175,7 +181,7 @@ impl App {
             config,
             clock,
             shutdown,
-            tasks: TaskTracker::new(),
+            tasks,
             _dir: dir,
         }))
     }

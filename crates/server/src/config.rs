@@ -19,6 +19,7 @@ pub mod providers;
 pub mod roles;
 pub mod sharing;
 pub mod sign_in;
+pub mod tools;
 pub mod web;
 
 /// The configuration file, `spool.toml`.
@@ -64,6 +65,8 @@ pub struct Config {
     pub audit: audit::Audit,
     /// Model providers by name. Those of the environment are added as `openai` and `anthropic`.
     pub providers: BTreeMap<String, Provider>,
+    /// What assistants may call outside.
+    pub tools: tools::Tools,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -266,6 +269,7 @@ impl Default for Config {
             security: web::Security::default(),
             audit: audit::Audit::default(),
             providers: BTreeMap::new(),
+            tools: tools::Tools::default(),
         }
     }
 }
@@ -295,6 +299,7 @@ impl Config {
         }
         config.streams.read_environment(&set)?;
         config.auth.resolve(variable)?;
+        config.tools.resolve(variable)?;
         if let Some(mail) = &mut config.mail {
             mail.resolve(variable)?;
         }
@@ -343,6 +348,7 @@ impl Config {
         self.cors.check()?;
         self.security.check()?;
         self.audit.check()?;
+        self.tools.check()?;
         self.auth.check()
     }
 
