@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use spool_agent::{ToolSpec, TurnPolicy, FlushPolicy};
+use spool_agent::{FlushPolicy, ToolSpec, TurnPolicy};
 use spool_chat::agents::AgentChoice;
 
-use crate::config::agents::{ASSISTANT, Agent, matches};
 use crate::config::Config;
+use crate::config::agents::{ASSISTANT, Agent, matches};
 
 /// Every assistant by its id.
 pub struct Agents {
@@ -38,7 +38,10 @@ impl Agents {
     pub fn choices(&self) -> Vec<AgentChoice> {
         let choice = |(id, agent): (&String, &Agent)| AgentChoice {
             id: id.clone(),
-            name: agent.name.clone().unwrap_or_else(|| if id == ASSISTANT { "Assistant".to_owned() } else { id.clone() }),
+            name: agent
+                .name
+                .clone()
+                .unwrap_or_else(|| if id == ASSISTANT { "Assistant".to_owned() } else { id.clone() }),
             description: agent.description.clone(),
             model: agent.model.clone(),
             phases: agent.phases,

@@ -255,7 +255,7 @@ pub(super) fn judge(
 }
 
 /// A version that exists; `not_found` otherwise.
-pub(super) fn version_of(tx: &mut Tx<'_>, artifact: &Artifact, version: u64) -> Result<ArtifactVersion> {
+pub(crate) fn version_of(tx: &mut Tx<'_>, artifact: &Artifact, version: u64) -> Result<ArtifactVersion> {
     let found = tx.query(artifact::VERSION_BY_ARTIFACT).eq(&artifact.id).eq(version).first()?;
     found.ok_or_else(|| Error::not_found("version").with("current", artifact.version))
 }

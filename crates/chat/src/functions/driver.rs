@@ -10,7 +10,7 @@ mod prompts;
 
 pub use calls::{
     CallState, EndCall, Lease, NewCall, OneCall, Segment, Settle, Standing, Steered, Submit, ToldCall, Verdict,
-    end_call, run_call, settle, steer, submit,
+    end_call, run_built_in, run_call, settle, steer, submit,
 };
 pub use history::{HistoryFile, HistoryMessage};
 pub use prompts::{FallBack, PromptView, ShowPrompt, fall_back, show_prompt};

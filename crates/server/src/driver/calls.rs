@@ -77,7 +77,8 @@ fn built_in(tool: &BuiltIn) -> ToolSpec {
         title: None,
         description: tool.description.to_owned(),
         input_schema: (tool.schema)(),
-        writes: tool.writes,
+        // What it writes stays in the conversation, in versions: nobody has to be asked.
+        writes: false,
         idempotent: true,
         approvers: 1,
     }
