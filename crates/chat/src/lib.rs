@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod audit;
+pub mod builtin;
 pub mod context;
 pub mod doctor;
 mod erasure;

@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod audit;
 pub mod credential;
 pub mod departure;
+pub mod draft;
 pub mod generation;
 pub mod holdings;
 pub mod machine;
@@ -16,10 +17,12 @@ pub mod ownership;
 pub mod password;
 pub mod producer;
 pub mod remains;
+pub mod runtime_session;
 pub mod share;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
+pub mod todos;
 pub mod upload;
 pub mod usage;
 pub mod user;
@@ -29,6 +32,7 @@ pub use approval::{Approval, ApprovalView};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use departure::Departure;
+pub use draft::ArtifactDraft;
 pub use generation::{Generation, GenerationView, Runner};
 pub use holdings::Holdings;
 pub use machine::{Machine, MachineView, WorkerCounts};
@@ -36,10 +40,12 @@ pub use message::{Message, MessageView, Origin, Role};
 pub use password::{AdminView, Password};
 pub use producer::Producer;
 pub use remains::Remains;
+pub use runtime_session::{RuntimeSession, RuntimeSessionView};
 pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
+pub use todos::{Todo, TodoStatus, Todos, TodosView};
 pub use upload::{Upload, UploadView};
 pub use usage::Usage;
 pub use user::{Spent, User, UserKind, UserView};
@@ -59,6 +65,9 @@ pub static SCHEMA: Schema = Schema {
         &artifact::TABLE,
         &artifact::VERSION_TABLE,
         &artifact::CONTENT_TABLE,
+        &draft::TABLE,
+        &todos::TABLE,
+        &runtime_session::TABLE,
         &approval::TABLE,
         &stream::TABLE,
         &producer::TABLE,

@@ -6,6 +6,7 @@ use spool_store::Tx;
 use super::begin::begin_next;
 use super::{append, consent, events_of, message_of, start};
 use crate::context::CallContext;
+use crate::functions::artifacts;
 use crate::limits;
 use crate::parts::{self, Fold, Part};
 use crate::quota;
@@ -86,6 +87,7 @@ fn end_one(tx: &mut Tx<'_>, thread: &mut Thread, mut generation: Generation, mut
         start(tx, &mut generation)?; // an answer without a single event
     }
     consent::cancel_pending(tx, &generation)?;
+    artifacts::draft::abandon(tx, &generation)?;
     let mut answer = folded(tx, &generation)?;
     if let Some(full) = ending.text.take() {
         answer = with_full_text(tx, &generation, answer, &full)?;
