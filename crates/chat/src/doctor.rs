@@ -4,6 +4,7 @@
 //! in every transaction.
 
 mod accounts;
+mod approvals;
 mod checks;
 mod shares;
 mod streams;
@@ -16,8 +17,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, audit, credential, departure, generation, holdings, machine, message, password,
-    producer, remains, share, stream, subscription, thread, upload, usage, user, worker,
+    Stream, approval, artifact, audit, credential, departure, generation, holdings, inbox, machine, message, notice,
+    password, producer, push, remains, rule, share, stream, subscription, thread, upload, usage, user, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -74,8 +75,8 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads first, then generations, messages, artifacts, approvals, uploads and shares, then what
-/// belongs to durable streams, then credentials, passwords and users, machines and workers, and what is kept
+/// Checks one batch: threads first, then generations, messages, artifacts, approvals, notices, uploads and shares, then what
+/// belongs to durable streams, then credentials, passwords and users with their rules and inboxes, machines and workers, and what is kept
 /// about people.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
@@ -87,7 +88,8 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "generations" => each(tx, generation::BY_THREAD, (phase, Some("messages")), within, found, checks::generation)?,
         "messages" => each(tx, message::BY_THREAD, (phase, Some("artifacts")), within, found, checks::message)?,
         "artifacts" => each(tx, artifact::BY_THREAD, (phase, Some("approvals")), within, found, checks::artifact)?,
-        "approvals" => each(tx, approval::BY_THREAD, (phase, Some("uploads")), within, found, checks::approval)?,
+        "approvals" => each(tx, approval::BY_THREAD, (phase, Some("notices")), within, found, approvals::approval)?,
+        "notices" => each(tx, notice::BY_DUE, (phase, Some("uploads")), within, found, approvals::notice)?,
         "uploads" => each(tx, upload::BY_THREAD, (phase, Some("shares")), within, found, checks::upload)?,
         "shares" => each(tx, share::BY_THREAD, (phase, Some("streams")), within, found, shares::share)?,
         "streams" => stream_batch(tx, within, found)?,
@@ -99,7 +101,10 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "remains" => each(tx, remains::BY_OF, (phase, Some("credentials")), within, found, streams::remains)?,
         "credentials" => each(tx, credential::BY_KIND, (phase, Some("passwords")), within, found, checks::credential)?,
         "passwords" => each(tx, password::BY_EMAIL, (phase, Some("users")), within, found, checks::password)?,
-        "users" => each(tx, user::BY_IDENTITY, (phase, Some("machines")), within, found, checks::user)?,
+        "users" => each(tx, user::BY_IDENTITY, (phase, Some("rules")), within, found, checks::user)?,
+        "rules" => each(tx, rule::BY_USER, (phase, Some("inboxes")), within, found, approvals::rule)?,
+        "inboxes" => each(tx, inbox::BY_USER, (phase, Some("pushes")), within, found, approvals::inbox)?,
+        "pushes" => each(tx, push::BY_USER, (phase, Some("machines")), within, found, approvals::push)?,
         "machines" => each(tx, machine::BY_USER, (phase, Some("workers")), within, found, workers::machine)?,
         "workers" => each(tx, worker::BY_MACHINE, (phase, Some("holdings")), within, found, workers::worker)?,
         "holdings" => few(tx, holdings::BY_USER, (phase, Some("usage")), within, found, accounts::holdings)?,

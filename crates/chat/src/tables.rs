@@ -10,12 +10,16 @@ pub mod credential;
 pub mod departure;
 pub mod generation;
 pub mod holdings;
+pub mod inbox;
 pub mod machine;
 pub mod message;
+pub mod notice;
 pub mod ownership;
 pub mod password;
 pub mod producer;
+pub mod push;
 pub mod remains;
+pub mod rule;
 pub mod share;
 pub mod stream;
 pub mod subscription;
@@ -25,17 +29,21 @@ pub mod usage;
 pub mod user;
 pub mod worker;
 
-pub use approval::{Approval, ApprovalView};
+pub use approval::{Approval, ApprovalView, Decision, Vote};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use departure::Departure;
 pub use generation::{Generation, GenerationView, Runner};
 pub use holdings::Holdings;
+pub use inbox::Inbox;
 pub use machine::{Machine, MachineView, WorkerCounts};
 pub use message::{Message, MessageView, Origin, Role};
+pub use notice::Notice;
 pub use password::{AdminView, Password};
 pub use producer::Producer;
+pub use push::{PushSubscription, PushView};
 pub use remains::Remains;
+pub use rule::{Condition, Effect, Rule, RuleView};
 pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
@@ -60,6 +68,10 @@ pub static SCHEMA: Schema = Schema {
         &artifact::VERSION_TABLE,
         &artifact::CONTENT_TABLE,
         &approval::TABLE,
+        &rule::TABLE,
+        &inbox::TABLE,
+        &push::TABLE,
+        &notice::TABLE,
         &stream::TABLE,
         &producer::TABLE,
         &subscription::TABLE,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod guests;
@@ -46,7 +47,7 @@ pub struct Config {
     pub mail: Option<sign_in::Mail>,
     pub roles: roles::Roles,
     pub turns: Turns,
-    pub approvals: Approvals,
+    pub approvals: approvals::Approvals,
     pub uploads: Uploads,
     pub sharing: sharing::Sharing,
     /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
@@ -119,20 +120,6 @@ impl Default for Turns {
             file_bytes: 16 << 20,
             allow_client_roles: false,
         }
-    }
-}
-
-/// Decisions of people.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Approvals {
-    /// Minutes that a person has for a decision, unless the asker says otherwise; 0 is for ever.
-    pub expire_minutes: u64,
-}
-
-impl Default for Approvals {
-    fn default() -> Self {
-        Self { expire_minutes: 24 * 60 }
     }
 }
 
@@ -246,7 +233,7 @@ impl Default for Config {
             mail: None,
             roles: roles::Roles::default(),
             turns: Turns::default(),
-            approvals: Approvals::default(),
+            approvals: approvals::Approvals::default(),
             uploads: Uploads::default(),
             sharing: sharing::Sharing::default(),
             connections: 20_000,
@@ -286,6 +273,7 @@ impl Config {
         }
         config.streams.read_environment(&set)?;
         config.auth.resolve(variable)?;
+        config.approvals.resolve(variable)?;
         if let Some(mail) = &mut config.mail {
             mail.resolve(variable)?;
         }
@@ -305,7 +293,6 @@ impl Config {
         let turns = &self.turns;
         let checks = [
             ("turns.lease_seconds", (3..=300).contains(&turns.lease_seconds), "3 to 300"),
-            ("approvals.expire_minutes", self.approvals.expire_minutes <= 525_600, "0 to 525600"),
             ("turns.flush_ms", turns.flush_ms <= 1000, "0 to 1000"),
             ("turns.flush_bytes", (1..=1 << 20).contains(&turns.flush_bytes), "1 to 1048576"),
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
@@ -325,6 +312,7 @@ impl Config {
             }
         }
         self.roles.check()?;
+        self.approvals.check(&self.roles)?;
         if let Some((key, most)) = self.guests.out_of_range().first_key_value() {
             bail!("{key}: must be 0 to {most}");
         }
