@@ -5,6 +5,7 @@
 
 mod accounts;
 mod checks;
+mod memory;
 mod shares;
 mod streams;
 mod workers;
@@ -17,7 +18,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 use crate::context::CallContext;
 use crate::tables::{
     Stream, approval, artifact, audit, credential, departure, generation, holdings, machine, message, password,
-    producer, remains, share, stream, subscription, thread, upload, usage, user, worker,
+    producer, remains, share, stream, subscription, summary, thread, upload, usage, user, user_state, window,
+    worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -76,7 +78,7 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
 
 /// Checks one batch: threads first, then generations, messages, artifacts, approvals, uploads and shares, then what
 /// belongs to durable streams, then credentials, passwords and users, machines and workers, and what is kept
-/// about people.
+/// about people, windows, summaries and memories at last.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -105,7 +107,15 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "holdings" => few(tx, holdings::BY_USER, (phase, Some("usage")), within, found, accounts::holdings)?,
         "usage" => few(tx, usage::BY_MONTH, (phase, Some("audit")), within, found, accounts::usage)?,
         "audit" => each(tx, audit::BY_AGE, (phase, Some("departures")), within, found, accounts::entry)?,
-        "departures" => each(tx, departure::BY_AGE, (phase, None), within, found, accounts::departure)?,
+        "departures" => each(tx, departure::BY_AGE, (phase, Some("windows")), within, found, accounts::departure)?,
+        "windows" => each(tx, window::BY_USER, (phase, Some("summaries")), within, found, memory::window)?,
+        "summaries" => each(tx, summary::BY_THREAD, (phase, Some("user_state")), within, found, memory::summary)?,
+        "user_state" => {
+            each(tx, user_state::BY_USER, (phase, Some("user_state_versions")), within, found, memory::user_state)?
+        }
+        "user_state_versions" => {
+            each(tx, user_state::VERSION_BY_STATE, (phase, None), within, found, memory::state_version)?
+        }
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };
     Ok(Report { violations, cursor: next })

@@ -17,12 +17,15 @@ pub mod owned;
 pub mod parts;
 pub mod principal;
 pub mod quota;
+pub mod recall;
 pub mod registry;
 pub mod roles;
 pub mod states;
+pub mod summary;
 pub mod tables;
 pub mod title;
 mod turn;
+pub mod windows;
 
 pub use context::{CallContext, CallFacts, GuestLimits, GuestPolicy, ModelChoice, ServerInfo, Settings, WhenBusy};
 pub use parts::Part;

@@ -19,10 +19,13 @@ pub mod remains;
 pub mod share;
 pub mod stream;
 pub mod subscription;
+pub mod summary;
 pub mod thread;
 pub mod upload;
 pub mod usage;
 pub mod user;
+pub mod user_state;
+pub mod window;
 pub mod worker;
 
 pub use approval::{Approval, ApprovalView};
@@ -32,17 +35,20 @@ pub use departure::Departure;
 pub use generation::{Generation, GenerationView, Runner};
 pub use holdings::Holdings;
 pub use machine::{Machine, MachineView, WorkerCounts};
-pub use message::{Message, MessageView, Origin, Role};
+pub use message::{Message, MessageView, Origin, PageContext, Role};
 pub use password::{AdminView, Password};
 pub use producer::Producer;
 pub use remains::Remains;
 pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
+pub use summary::{Summary, SummaryView};
 pub use thread::{Thread, ThreadView, TitleSource};
 pub use upload::{Upload, UploadView};
 pub use usage::Usage;
 pub use user::{Spent, User, UserKind, UserView};
+pub use user_state::{MemoryEntry, Source, StateKind, StateVersion, StateVersionView, UserState};
+pub use window::{Window, WindowView};
 pub use worker::{Presence, Worker, WorkerView};
 
 use spool_store::Schema;
@@ -73,5 +79,9 @@ pub static SCHEMA: Schema = Schema {
         &holdings::TABLE,
         &audit::TABLE,
         &departure::TABLE,
+        &window::TABLE,
+        &summary::TABLE,
+        &user_state::TABLE,
+        &user_state::VERSION_TABLE,
     ],
 };

@@ -23,7 +23,7 @@ use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
 use crate::auth::{Auth, oidc, random_token};
-use crate::config::{Config, Synchronous};
+use crate::config::{self, Config, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
 use crate::limits::Limits;
@@ -36,7 +36,7 @@ use crate::rooms::Rooms;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
 use crate::uploads::{self, Files};
-use crate::{account, audit, connections, driver, http, jobs, shares, streams};
+use crate::{account, audit, connections, driver, http, jobs, shares, streams, summaries};
 
 /// How long connections get to end by themselves, beyond the time that running turns have.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -102,6 +102,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
+    let summaries = tokio::spawn(summaries::run(Arc::clone(&app)));
     let departures = tokio::spawn(account::watch(Arc::clone(&app)));
     tracing::info!("ready");
     let service = service(&app);
@@ -126,6 +127,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     driver.abort();
     jobs.abort();
     streams.abort();
+    summaries.abort();
     revocations.abort();
     departures.abort();
     Ok(())
@@ -206,6 +208,8 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         share_links: config.share_links(),
         share_ms: Some(config.sharing.max_days * 86_400_000).filter(|ms| *ms > 0),
         quotas: config.quotas.settings(),
+        windows: config::windows::settings(&config.windows),
+        summaries: config.summaries.settings(),
         info: spool_chat::ServerInfo {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),

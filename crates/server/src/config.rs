@@ -19,6 +19,7 @@ pub mod roles;
 pub mod sharing;
 pub mod sign_in;
 pub mod web;
+pub mod windows;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,6 +47,9 @@ pub struct Config {
     pub mail: Option<sign_in::Mail>,
     pub roles: roles::Roles,
     pub turns: Turns,
+    /// By application; those without a section never begin anew.
+    pub windows: BTreeMap<String, windows::Window>,
+    pub summaries: windows::Summaries,
     pub approvals: Approvals,
     pub uploads: Uploads,
     pub sharing: sharing::Sharing,
@@ -246,6 +250,8 @@ impl Default for Config {
             mail: None,
             roles: roles::Roles::default(),
             turns: Turns::default(),
+            windows: BTreeMap::new(),
+            summaries: windows::Summaries::default(),
             approvals: Approvals::default(),
             uploads: Uploads::default(),
             sharing: sharing::Sharing::default(),
@@ -328,6 +334,8 @@ impl Config {
         if let Some((key, most)) = self.guests.out_of_range().first_key_value() {
             bail!("{key}: must be 0 to {most}");
         }
+        windows::check(&self.windows)?;
+        self.summaries.check()?;
         sign_in::check(self)?;
         self.limits.check()?;
         self.cors.check()?;

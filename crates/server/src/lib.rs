@@ -27,4 +27,5 @@ mod peers;
 mod rooms;
 mod shares;
 mod streams;
+mod summaries;
 mod sync;

@@ -99,7 +99,7 @@ pub(super) fn take(
     Ok(Some(Claim {
         epoch: generation.lease_epoch,
         lease_expires_at,
-        history: history::before(tx, &thread.id, answer.seq)?,
+        history: history::before(tx, &thread, answer.seq)?,
         thread_id: thread.id,
         message_id: generation.message_id,
         user_id: generation.user_id,

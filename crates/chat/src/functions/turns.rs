@@ -14,7 +14,7 @@ use crate::parts::{self, Part};
 use crate::principal::Principal;
 use crate::quota;
 use crate::states::{MessageStatus, MessageStep};
-use crate::tables::{Generation, Message, Origin, Role, Thread, Upload, message};
+use crate::tables::{Generation, Message, Origin, PageContext, Role, Thread, Upload, message};
 use crate::turn::{self, Begin};
 
 /// What to do if an answer is being made in the thread.
@@ -29,7 +29,7 @@ pub enum IfBusy {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Send {
     pub thread_id: Id<Thread>,
-    /// May be empty if there are files.
+    /// May be empty if there are files, and in a thread without messages: then the assistant greets.
     pub text: String,
     /// Uploads of this thread that the message shows, before its text.
     pub files: Option<Vec<Id<Upload>>>,
@@ -43,6 +43,25 @@ pub struct Send {
     pub history_version: Option<u64>,
     /// Absent means the server's setting.
     pub if_busy: Option<IfBusy>,
+    /// What the writer is looking at; kept with the message.
+    pub page: Option<PageContext>,
+}
+
+impl Send {
+    /// The user says nothing yet.
+    pub(super) fn opening(thread_id: Id<Thread>) -> Self {
+        Self {
+            thread_id,
+            text: String::new(),
+            files: None,
+            request_id: None,
+            model: None,
+            role: None,
+            history_version: None,
+            if_busy: None,
+            page: None,
+        }
+    }
 }
 
 /// The rows of a turn. A queued turn has no answer yet.
@@ -63,9 +82,11 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
         return sent_before(tx, earlier);
     }
     let mut said = uploads::parts_of(args.files.unwrap_or_default());
-    if args.text.trim().is_empty() && said.is_empty() {
+    let opening = args.text.trim().is_empty() && said.is_empty();
+    if opening && thread.next_seq > 0 {
         return Err(empty());
     }
+    check_page(args.page.as_ref())?;
     check_bytes("text", &args.text, limits::MESSAGE_BYTES)?;
     uploads::describe_parts(tx, &thread, &mut said)?;
     said.extend(Some(Part::Text { text: args.text }).filter(|part| !parts::are_blank(std::slice::from_ref(part))));
@@ -81,6 +102,8 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     user_message.request_id = args.request_id;
     user_message.model.clone_from(&args.model);
     user_message.role_hint.clone_from(&args.role);
+    user_message.opening = opening;
+    user_message.page = args.page;
     thread.history_version += 1;
     thread.touch(tx.now());
     if queued {
@@ -103,6 +126,22 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     tx.put(&thread)?;
     let user_message_id = user_message.id;
     Ok(Sent { user_message_id, message_id: Some(answer.id), generation_id: Some(generation.id), queued: None })
+}
+
+fn check_page(page: Option<&PageContext>) -> Result<()> {
+    let Some(page) = page else { return Ok(()) };
+    let fields = [
+        ("page.pageType", Some(&page.page_type)),
+        ("page.entityType", page.entity_type.as_ref()),
+        ("page.entityId", page.entity_id.as_ref()),
+    ];
+    for (path, text) in fields.into_iter().filter_map(|(path, text)| Some((path, text?))) {
+        check_bytes(path, text, limits::NAME_BYTES)?;
+        if text.trim().is_empty() {
+            return Err(Error::bad_request(format!("{path}: must not be blank")).with("path", path));
+        }
+    }
+    Ok(())
 }
 
 /// A user message at the end of the thread, with what it does to the thread. Neither is stored yet.

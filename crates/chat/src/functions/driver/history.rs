@@ -7,6 +7,7 @@ use spool_store::{Id, Order, Tx};
 
 use crate::limits;
 use crate::parts::Part;
+use crate::recall;
 use crate::states::MessageStatus;
 use crate::tables::{Message, Role, Thread, message};
 
@@ -33,15 +34,17 @@ pub struct HistoryFile {
 
 /// The newest complete messages before the place `seq`, oldest first. Bounded in number and bytes; the
 /// newest one is given whatever its size.
-pub(super) fn before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<Vec<HistoryMessage>> {
-    let scan = tx.query::<Message>(message::BY_THREAD).eq(thread).lt(seq).order(Order::Desc);
+pub(super) fn before(tx: &mut Tx<'_>, thread: &Thread, seq: u64) -> Result<Vec<HistoryMessage>> {
+    // What a summary tells is not sent again.
+    let start = recall::history_start(tx, thread)?;
+    let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(seq).order(Order::Desc);
     let mut history: Vec<HistoryMessage> = Vec::new();
     let mut bytes = 0;
     for message in scan.take(limits::HISTORY_ROWS)? {
         if message.status != MessageStatus::Complete {
             continue;
         }
-        let text = message.text();
+        let text = if message.opening { recall::OPENING.to_owned() } else { message.text() };
         bytes += text.len();
         if history.len() == limits::HISTORY_MESSAGES || (bytes > limits::HISTORY_BYTES && !history.is_empty()) {
             break;
