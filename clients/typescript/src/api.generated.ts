@@ -198,10 +198,18 @@ export type GuestPolicy = "off" | "local" | "server";
  * What to do if an answer is being made in the thread.
  */
 export type IfBusy = "refuse" | "queue";
+export type InstructionsGetArgs = Record<string, never>;
+/**
+ * Who wrote.
+ */
+export type Source = "user" | "assistant" | "application";
 export type MachinesCreateReturns = string;
 export type MachinesListArgs = Record<string, never>;
 export type MachinesListReturns = MachineView[];
 export type MachinesRemoveReturns = null;
+export type MemoryClearArgs = Record<string, never>;
+export type MemoryClearReturns = null;
+export type MemoryGetArgs = Record<string, never>;
 export type Streams =
   | {
       kind: "list";
@@ -445,6 +453,7 @@ export type SharesListReturns = ShareView[];
 export type SharesRevokeReturns = null;
 export type SharesWithMeArgs = Record<string, never>;
 export type SharesWithMeReturns = SharedWithMe[];
+export type SummariesGetReturns = SummaryView | null;
 export type ThreadStatus = "active" | "completed" | "archived";
 /**
  * Where a title came from. Only a placeholder is ever replaced by the server.
@@ -848,6 +857,10 @@ export type Claim = {
   messageId: string;
   model: string;
   provider?: string;
+  /**
+   * What is known of the user and of earlier conversation, for the prompt.
+   */
+  recalled?: string[];
   threadId: string;
   userId: string;
 };
@@ -868,6 +881,12 @@ export type HistoryFile = {
   name: string;
   size: number;
   uploadId: string;
+};
+export type Cleared = {
+  /**
+   * Whether everything is cleared; if not, call again.
+   */
+  cleared: boolean;
 };
 /**
  * What a worker begins with.
@@ -903,6 +922,16 @@ export type Deleted = {
    * Whether another call has more to do.
    */
   hasMore: boolean;
+};
+/**
+ * An entry as a user writes it.
+ */
+export type Entry = {
+  /**
+   * Of an entry that exists, which keeps its time; absent makes a new one.
+   */
+  id?: string | null;
+  text: string;
 };
 /**
  * Why a generation failed, as people and programs may see it.
@@ -1088,6 +1117,54 @@ export type IncludesInput = {
   tools?: boolean;
 };
 /**
+ * What the user tells every conversation.
+ */
+export type Instructions = {
+  /**
+   * Empty without any.
+   */
+  text: string;
+  /**
+   * 0 before the first. What to send as `baseVersion`.
+   */
+  version: number;
+};
+export type InstructionsSetArgs = {
+  /**
+   * The version that the writer saw; absent writes over any.
+   */
+  baseVersion?: number | null;
+  /**
+   * Empty for none.
+   */
+  text: string;
+};
+export type InstructionsVersionsArgs = {
+  paginationOpts: PaginationOpts;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type InstructionsVersionsReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: StateVersionView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
+ * A version as its user sees it.
+ */
+export type StateVersionView = {
+  at: number;
+  /**
+   * Of a memory the list of its entries, of instructions the text, of a profile its fields.
+   */
+  content: unknown;
+  source: Source;
+  version: number;
+};
+/**
  * An answer that the worker now makes, with everything that it needs.
  */
 export type Job = {
@@ -1139,6 +1216,57 @@ export type Measure = {
    */
   limit?: number;
   used: number;
+};
+/**
+ * What the assistant remembers of the user.
+ */
+export type Memory = {
+  entries: MemoryEntry[];
+  /**
+   * 0 before the first entry. What to send as `baseVersion`.
+   */
+  version: number;
+};
+/**
+ * A fact that the assistant keeps.
+ */
+export type MemoryEntry = {
+  createdAt: number;
+  /**
+   * `m1`, `m2` and so on; never used twice for one user.
+   */
+  id: string;
+  source: Source;
+  text: string;
+};
+export type MemoryClearAllArgs = {
+  /**
+   * Only the conversations of this application; absent is every one that has windows.
+   */
+  app?: string | null;
+};
+export type MemoryUpdateArgs = {
+  /**
+   * The version that the writer saw; `history_conflict` if there is a newer one.
+   */
+  baseVersion: number;
+  /**
+   * All entries from now on.
+   */
+  entries: Entry[];
+};
+export type MemoryVersionsArgs = {
+  paginationOpts: PaginationOpts;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type MemoryVersionsReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: StateVersionView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
 };
 /**
  * One step of a message. `order` is the message's `seq`.
@@ -1212,7 +1340,12 @@ export type MessageView = {
   finishReason?: string;
   generationId?: string;
   model?: string;
+  /**
+   * The user opened the conversation without a word; there is nothing to show of it.
+   */
+  opening?: boolean;
   origin: Origin;
+  page?: PageContext;
   parts: Part[];
   provider?: string;
   requestId?: string;
@@ -1228,6 +1361,14 @@ export type MessageView = {
   text: string;
   threadId: string;
   usage?: Usage;
+};
+/**
+ * What a user looks at while writing, in the application's own words.
+ */
+export type PageContext = {
+  entityId?: string;
+  entityType?: string;
+  pageType: string;
 };
 export type MessagesAppendArgs = {
   agentId?: string | null;
@@ -1303,12 +1444,79 @@ export type ModelChoice = {
   provider: string;
 };
 /**
- * The rows of an answer made outside.
+ * The thread in which the user goes on.
  */
 export type Opened = {
+  generationId?: string;
+  /**
+   * Whether to show this conversation alone; earlier ones are in `windows:page`.
+   */
+  hideEarlier: boolean;
+  isNew: boolean;
+  /**
+   * The greeting that was begun.
+   */
+  messageId?: string;
+  /**
+   * Of a new one: what the window before it was about, as far as it is summarised now.
+   */
+  previousSummary?: string;
+  /**
+   * Absent on a server without roles.
+   */
+  roleScope?: string;
+  sessionId: string;
+  threadId: string;
+};
+/**
+ * The rows of an answer made outside.
+ */
+export type Opened2 = {
   generationId: string;
   messageId: string;
   userMessageId: string | null;
+};
+/**
+ * What a user looks at while writing, in the application's own words.
+ */
+export type PageContextInput = {
+  entityId?: string | null;
+  entityType?: string | null;
+  pageType: string;
+};
+/**
+ * What the application says of the user.
+ */
+export type Profile = {
+  fields: {
+    [k: string]: unknown;
+  };
+  /**
+   * 0 before the first. What to send as `baseVersion`.
+   */
+  version: number;
+};
+export type ProfileGetArgs = {
+  /**
+   * For backends: whose profile. Absent is the caller's own.
+   */
+  userId?: string | null;
+};
+export type ProfileSetArgs = {
+  /**
+   * The version that the writer saw; absent writes over any.
+   */
+  baseVersion?: number | null;
+  /**
+   * All fields from now on: texts, or any JSON.
+   */
+  fields: {
+    [k: string]: unknown;
+  };
+  /**
+   * For backends: whose profile. Absent is the caller's own.
+   */
+  userId?: string | null;
 };
 /**
  * The rows of an attempt.
@@ -1330,6 +1538,12 @@ export type RoleChoice = {
 export type Saved = {
   artifactId: string;
   status: ArtifactStatus;
+  version: number;
+};
+/**
+ * The version that was written.
+ */
+export type Saved2 = {
   version: number;
 };
 /**
@@ -1602,6 +1816,33 @@ export type StreamsReadUrlArgs = {
    */
   ttlSeconds: number;
 };
+export type SummariesGetArgs = {
+  threadId: string;
+};
+/**
+ * A summary as the owner of the thread sees it.
+ */
+export type SummaryView = {
+  madeAt: number;
+  /**
+   * The model that made it, or `excerpts` where none was asked.
+   */
+  model: string;
+  /**
+   * Complete messages in it.
+   */
+  summarizedMessageCount: number;
+  text: string;
+  /**
+   * The place of the newest message in it.
+   */
+  throughSeq: number;
+  /**
+   * Its length, estimated.
+   */
+  tokens: number;
+  version: number;
+};
 /**
  * A thread as its owner sees it.
  */
@@ -1612,6 +1853,10 @@ export type ThreadView = {
    * The answer that is being made now.
    */
   activeGenerationId?: string;
+  /**
+   * Of a thread that has a window (`threads:getOrCreate`): its application, role and window.
+   */
+  app?: string;
   context?: string;
   createdAt: number;
   externalId?: string;
@@ -1625,11 +1870,13 @@ export type ThreadView = {
   messageCount: number;
   model?: string;
   pinned: boolean;
+  roleScope?: string;
   status: ThreadStatus;
   tags: string[];
   title: string;
   titleSource: TitleSource;
   updatedAt: number;
+  windowId?: string;
   workerId?: string;
 };
 export type ThreadsClearArgs = {
@@ -1660,6 +1907,20 @@ export type ThreadsFindArgs = {
 };
 export type ThreadsGetArgs = {
   threadId: string;
+};
+export type ThreadsGetOrCreateArgs = {
+  /**
+   * Which application the conversation belongs to; absent is `assistant`.
+   */
+  app?: string | null;
+  /**
+   * The assistant speaks first where nothing was said yet.
+   */
+  greeting?: boolean | null;
+  /**
+   * In which of the roles that the user has; one that the user lacks is not followed.
+   */
+  roleScope?: string | null;
 };
 export type ThreadsListThreadMessagesArgs = {
   paginationOpts: PaginationOpts;
@@ -1749,6 +2010,10 @@ export type TurnsSendAndWaitArgs = {
    */
   model?: string | null;
   /**
+   * What the writer is looking at; kept with the message.
+   */
+  page?: PageContextInput | null;
+  /**
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
   requestId?: string | null;
@@ -1757,7 +2022,7 @@ export type TurnsSendAndWaitArgs = {
    */
   role?: string | null;
   /**
-   * May be empty if there are files.
+   * May be empty if there are files, and in a thread without messages: then the assistant greets.
    */
   text: string;
   threadId: string;
@@ -1780,6 +2045,10 @@ export type TurnsSendArgs = {
    */
   model?: string | null;
   /**
+   * What the writer is looking at; kept with the message.
+   */
+  page?: PageContextInput | null;
+  /**
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
   requestId?: string | null;
@@ -1788,7 +2057,7 @@ export type TurnsSendArgs = {
    */
   role?: string | null;
   /**
-   * May be empty if there are files.
+   * May be empty if there are files, and in a thread without messages: then the assistant greets.
    */
   text: string;
   threadId: string;
@@ -1903,6 +2172,40 @@ export type UsersViewAsArgs = {
   role?: string | null;
 };
 /**
+ * A window as its user sees it.
+ */
+export type WindowView = {
+  _id: string;
+  app: string;
+  /**
+   * Absent while it is open.
+   */
+  closedAt?: number;
+  openedAt: number;
+  /**
+   * Absent on a server without roles.
+   */
+  roleScope?: string;
+  threadId: string;
+};
+export type WindowsPageArgs = {
+  /**
+   * Only windows of this application; absent is every one.
+   */
+  app?: string | null;
+  paginationOpts: PaginationOpts;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type WindowsPageReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: WindowView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
  * A worker with the token that it signs in with. The token is shown this once.
  */
 export type WithToken = {
@@ -2005,19 +2308,35 @@ export const api = {
     deltas: makeFunctionReference<"query", GenerationsDeltasArgs, LogPage>("generations:deltas"),
     finish: makeFunctionReference<"mutation", GenerationsFinishArgs, Finished>("generations:finish"),
     get: makeFunctionReference<"query", GenerationsGetArgs, GenerationView>("generations:get"),
-    open: makeFunctionReference<"mutation", GenerationsOpenArgs, Opened>("generations:open"),
+    open: makeFunctionReference<"mutation", GenerationsOpenArgs, Opened2>("generations:open"),
     stop: makeFunctionReference<"mutation", GenerationsStopArgs, Stopped>("generations:stop"),
+  },
+  instructions: {
+    get: makeFunctionReference<"query", InstructionsGetArgs, Instructions>("instructions:get"),
+    set: makeFunctionReference<"mutation", InstructionsSetArgs, Saved2>("instructions:set"),
+    versions: makeFunctionReference<"query", InstructionsVersionsArgs, InstructionsVersionsReturns>("instructions:versions"),
   },
   machines: {
     create: makeFunctionReference<"mutation", MachinesCreateArgs, MachinesCreateReturns>("machines:create"),
     list: makeFunctionReference<"query", MachinesListArgs, MachinesListReturns>("machines:list"),
     remove: makeFunctionReference<"mutation", MachinesRemoveArgs, MachinesRemoveReturns>("machines:remove"),
   },
+  memory: {
+    clear: makeFunctionReference<"mutation", MemoryClearArgs, MemoryClearReturns>("memory:clear"),
+    clearAll: makeFunctionReference<"mutation", MemoryClearAllArgs, Cleared>("memory:clearAll"),
+    get: makeFunctionReference<"query", MemoryGetArgs, Memory>("memory:get"),
+    update: makeFunctionReference<"mutation", MemoryUpdateArgs, Saved2>("memory:update"),
+    versions: makeFunctionReference<"query", MemoryVersionsArgs, MemoryVersionsReturns>("memory:versions"),
+  },
   messages: {
     append: makeFunctionReference<"mutation", MessagesAppendArgs, MessagesAppendReturns>("messages:append"),
     get: makeFunctionReference<"query", MessagesGetArgs, MessageView>("messages:get"),
     listMessages: makeFunctionReference<"query", MessagesListMessagesArgs, UiMessageListing>("messages:listMessages"),
     page: makeFunctionReference<"query", MessagesPageArgs, MessagesPageReturns>("messages:page"),
+  },
+  profile: {
+    get: makeFunctionReference<"query", ProfileGetArgs, Profile>("profile:get"),
+    set: makeFunctionReference<"mutation", ProfileSetArgs, Saved2>("profile:set"),
   },
   server: {
     info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),
@@ -2043,12 +2362,16 @@ export const api = {
   streams: {
     readUrl: makeFunctionReference<"mutation", StreamsReadUrlArgs, SignedUrl>("streams:readUrl"),
   },
+  summaries: {
+    get: makeFunctionReference<"query", SummariesGetArgs, SummariesGetReturns>("summaries:get"),
+  },
   threads: {
     clear: makeFunctionReference<"mutation", ThreadsClearArgs, Deleted>("threads:clear"),
     clearAll: makeFunctionReference<"mutation", ThreadsClearAllArgs, Deleted>("threads:clearAll"),
     create: makeFunctionReference<"mutation", ThreadsCreateArgs, ThreadsCreateReturns>("threads:create"),
     find: makeFunctionReference<"query", ThreadsFindArgs, ThreadsFindReturns>("threads:find"),
     get: makeFunctionReference<"query", ThreadsGetArgs, ThreadsGetReturns>("threads:get"),
+    getOrCreate: makeFunctionReference<"mutation", ThreadsGetOrCreateArgs, Opened>("threads:getOrCreate"),
     getOrCreateDefault: makeFunctionReference<"mutation", ThreadsGetOrCreateDefaultArgs, ThreadsGetOrCreateDefaultReturns>("threads:getOrCreateDefault"),
     listThreadMessages: makeFunctionReference<"query", ThreadsListThreadMessagesArgs, MessageDocListing>("threads:listThreadMessages"),
     page: makeFunctionReference<"query", ThreadsPageArgs, ThreadsPageReturns>("threads:page"),
@@ -2074,6 +2397,9 @@ export const api = {
     me: makeFunctionReference<"query", UsersMeArgs, UsersMeReturns>("users:me"),
     setRoles: makeFunctionReference<"mutation", UsersSetRolesArgs, UserView>("users:setRoles"),
     viewAs: makeFunctionReference<"mutation", UsersViewAsArgs, UserView>("users:viewAs"),
+  },
+  windows: {
+    page: makeFunctionReference<"query", WindowsPageArgs, WindowsPageReturns>("windows:page"),
   },
   workers: {
     approve: makeFunctionReference<"mutation", WorkersApproveArgs, WorkerView>("workers:approve"),

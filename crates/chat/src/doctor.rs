@@ -18,8 +18,7 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 use crate::context::CallContext;
 use crate::tables::{
     Stream, approval, artifact, audit, credential, departure, generation, holdings, machine, message, password,
-    producer, remains, share, stream, subscription, summary, thread, upload, usage, user, user_state, window,
-    worker,
+    producer, remains, share, stream, subscription, summary, thread, upload, usage, user, user_state, window, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.

@@ -13,7 +13,15 @@ use crate::summary;
 use crate::tables::{Message, Role, Summary, Thread, User};
 
 /// What stands in the prompt for a user who opened the conversation without a word.
-pub const OPENING: &str = "Begin our conversation.";
+pub const OPENING: &str = "(The user has opened the conversation and said nothing yet.)";
+
+/// The sections in their order, without labels.
+pub(crate) fn sections(tx: &mut Tx<'_>, thread: &Thread) -> Result<Vec<String>> {
+    let Some(user) = tx.get(&thread.user_id)? else { return Ok(Vec::new()) };
+    let sections =
+        [profile_section(tx, thread, &user)?, memory_section(tx, thread, &user)?, summary_section(tx, thread, &user)?];
+    Ok(sections.into_iter().flatten().collect())
+}
 
 /// Who the user is: name, role, and the fields of the profile. Nothing without a name and without fields. The
 /// e-mail address is not in it: an application that wants it told puts it into the profile.

@@ -46,13 +46,15 @@ pub(crate) fn of(tx: &mut Tx<'_>, thread: &Id<Thread>) -> Result<Option<Summary>
 /// before due now. What runs outside keeps its own history, and what is said there is not sent to a model here.
 pub(crate) fn consider(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, ended: &Generation) -> Result<()> {
     let policy = &ctx.settings.summaries;
-    if policy.after == 0 || ended.runner != Runner::Hosted || thread.deleted_at.is_some() {
+    let (after, wanted) = (policy.after as u64, thread.deleted_at.is_none());
+    // Places are dense, so a short thread ends here without a read.
+    if after == 0 || ended.runner != Runner::Hosted || !wanted || thread.next_seq <= after {
         return Ok(());
     }
     let row = of(tx, &thread.id)?;
     let start = row.as_ref().map_or(0, Summary::end);
-    // Places are dense, so most turns end here without reading a message.
-    if thread.next_seq.saturating_sub(start) <= policy.after as u64 || !is_due(tx, ctx, thread, start, false)? {
+    // And most turns end here without reading a message.
+    if thread.next_seq.saturating_sub(start) <= after || !is_due(tx, ctx, thread, start, false)? {
         return Ok(());
     }
     let mut row = row.map_or_else(|| Summary::new(tx, &thread.id), |row| row);
@@ -83,9 +85,7 @@ pub(crate) fn want_whole(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread) ->
 }
 
 /// Whether enough messages from the place `start` on are complete: any, or more than the policy says.
-pub(crate) fn is_due(
-    tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, start: u64, whole: bool,
-) -> Result<bool> {
+pub(crate) fn is_due(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, start: u64, whole: bool) -> Result<bool> {
     let enough = if whole { 1 } else { ctx.settings.summaries.after + 1 };
     let rows = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).take(limits::SUMMARY_ROWS)?;
     Ok(rows.iter().filter(|message| counts(message)).take(enough).count() == enough)
@@ -102,9 +102,7 @@ pub(crate) fn next_messages(
     tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, start: u64, whole: bool,
 ) -> Result<Vec<Message>> {
     let rows = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).take(limits::SUMMARY_ROWS)?;
-    let is_over = |message: &Message| {
-        !matches!(message.status, MessageStatus::Pending | MessageStatus::Streaming)
-    };
+    let is_over = |message: &Message| !matches!(message.status, MessageStatus::Pending | MessageStatus::Streaming);
     let mut messages: Vec<Message> = rows.into_iter().take_while(is_over).filter(counts).collect();
     let keep = if whole { 0 } else { ctx.settings.summaries.keep };
     messages.truncate(messages.len().saturating_sub(keep).min(limits::SUMMARY_MESSAGES));

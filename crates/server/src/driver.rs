@@ -28,6 +28,8 @@ struct Claim {
     epoch: u64,
     model: String,
     effective_role: Option<String>,
+    #[serde(default)]
+    recalled: Vec<String>,
     history: Vec<HistoryMessage>,
 }
 

@@ -56,7 +56,9 @@ async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
     loop {
         let later = async {
             match next {
-                Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(app.clock.now_ms()).max(1))).await,
+                Some(at) => {
+                    tokio::time::sleep(Duration::from_millis(at.saturating_sub(app.clock.now_ms()).max(1))).await
+                }
                 None => std::future::pending().await,
             }
         };
@@ -76,7 +78,8 @@ async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
                 continue;
             }
             let permit = Arc::clone(&room).acquire_owned().await;
-            let (app, owner, taken, again) = (Arc::clone(app), owner.to_owned(), Arc::clone(&taken), Arc::clone(&again));
+            let (app, owner, taken, again) =
+                (Arc::clone(app), owner.to_owned(), Arc::clone(&taken), Arc::clone(&again));
             tokio::spawn(async move {
                 let made = claim_and_make(&app, &owner, &thread).await;
                 taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&thread);
@@ -100,7 +103,8 @@ fn parsed<T: serde::de::DeserializeOwned>(path: &str, value: &str) -> Result<T, 
 
 /// Says whether there was something to do.
 async fn claim_and_make(app: &App, owner: &str, thread: &str) -> Result<bool, Error> {
-    let claimed = app.functions.mutate_as_system("summaries:claim", json!({ "threadId": thread, "owner": owner })).await?;
+    let claimed =
+        app.functions.mutate_as_system("summaries:claim", json!({ "threadId": thread, "owner": owner })).await?;
     let Some(work) = parsed::<Option<Work>>("summaries:claim", &claimed)? else { return Ok(false) };
     let mut args = json!({ "threadId": thread, "owner": owner, "epoch": work.epoch });
     let limit = Duration::from_millis(LEASE_MS - LEASE_MS / 6);
@@ -125,7 +129,11 @@ async fn claim_and_make(app: &App, owner: &str, thread: &str) -> Result<bool, Er
         }
     };
     let metrics = app.functions.metrics();
-    if kept { metrics.summaries_made.inc() } else { metrics.summaries_failed.inc() };
+    if kept {
+        metrics.summaries_made.inc()
+    } else {
+        metrics.summaries_failed.inc()
+    };
     Ok(true)
 }
 

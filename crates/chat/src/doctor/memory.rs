@@ -31,7 +31,8 @@ pub(super) fn summary(tx: &mut Tx<'_>, row: &Summary, findings: &mut Findings<'_
             format!("it covers {} places, the thread has {}", row.end(), thread.next_seq)
         });
         let counted = row.message_count <= row.end();
-        findings.expect(counted, "summary_end", || format!("{} messages are in {} places", row.message_count, row.end()));
+        findings
+            .expect(counted, "summary_end", || format!("{} messages are in {} places", row.message_count, row.end()));
     }
     let made = [row.through_seq.is_some(), row.made_at.is_some(), row.model.is_some(), !row.text.is_empty()];
     findings.expect(made.iter().all(|made| *made == (row.version > 0)), "summary_made", || {

@@ -19,6 +19,7 @@ use crate::context::CallContext;
 use crate::limits;
 use crate::owned;
 use crate::principal::Principal;
+use crate::recall;
 use crate::states::{GenerationStatus, GenerationStep};
 use crate::tables::{Generation, Message, Runner, Thread, User, generation};
 use crate::turn::{self, Ending};
@@ -62,6 +63,9 @@ pub struct Claim {
     /// In which role the user is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_role: Option<String>,
+    /// What is known of the user and of earlier conversation, for the prompt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recalled: Vec<String>,
     /// What came before the answer, oldest first.
     pub history: Vec<HistoryMessage>,
 }
@@ -99,6 +103,7 @@ pub(super) fn take(
     Ok(Some(Claim {
         epoch: generation.lease_epoch,
         lease_expires_at,
+        recalled: recall::sections(tx, &thread)?,
         history: history::before(tx, &thread, answer.seq)?,
         thread_id: thread.id,
         message_id: generation.message_id,

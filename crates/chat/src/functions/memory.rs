@@ -68,8 +68,15 @@ fn save(tx: &mut Tx<'_>, mut row: UserState, content: Value, source: Source) -> 
     row.updated_at = tx.now();
     tx.put(&row)?;
     let (version, at) = (row.version, row.updated_at);
-    let copy =
-        StateVersion { id: tx.new_id(), creation_time: at as f64, state_id: row.id.clone(), version, content, source, at };
+    let copy = StateVersion {
+        id: tx.new_id(),
+        creation_time: at as f64,
+        state_id: row.id.clone(),
+        version,
+        content,
+        source,
+        at,
+    };
     tx.put(&copy)?;
     let kept = limits::STATE_VERSIONS;
     let old = tx.query::<StateVersion>(user_state::VERSION_BY_STATE).eq(&row.id).le(version.saturating_sub(kept));

@@ -7,8 +7,8 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, account, approvals, artifacts, audit, credentials, driver, external, generations, guests, keys, listing,
-    machines, memory, messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, summaries, threads, turns,
-    uploads, usage, users, windows, workers,
+    machines, memory, messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, summaries,
+    threads, turns, uploads, usage, users, windows, workers,
 };
 use crate::tables::{MessageView, UploadView};
 

@@ -7,8 +7,7 @@ use spool_store::{Index, Table};
 
 use super::{
     approval, artifact, audit, credential, departure, generation, holdings, machine, message, password, producer,
-    remains, share, stream, subscription, summary, thread, upload, usage, user, user_state,
-    window, worker,
+    remains, share, stream, subscription, summary, thread, upload, usage, user, user_state, window, worker,
 };
 
 /// What a row belongs to. It may belong to more than one thing, and goes with the first that goes.

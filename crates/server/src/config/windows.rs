@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn se_04_each_application_has_its_own_time_out_and_the_default_one_a_day() {
-        let text = "[windows.desk]\ntimeout_minutes = 60\nhide_earlier = true\n[windows.assistant]\ncarry_summary = false";
+        let text =
+            "[windows.desk]\ntimeout_minutes = 60\nhide_earlier = true\n[windows.assistant]\ncarry_summary = false";
         let windows = settings(&load(text, &[]).unwrap().windows);
         assert_eq!(windows.0["desk"].timeout_ms, Some(3_600_000));
         assert!(windows.0["desk"].hide_earlier && windows.0["desk"].carry_summary);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use spool_agent::{
-    Effect, EventStream, FlushPolicy, Input, Outcome, PromptLimits, PromptMessage, Provider, Request, Turn, assemble,
-    wanted,
+    Effect, EventStream, FlushPolicy, Input, Outcome, PromptLimits, PromptMessage, Provider, Request, Role, Turn,
+    assemble, wanted,
 };
 use spool_protocol::{Code, Error, Event};
 use spool_store::{Appending, Id};
@@ -45,7 +45,13 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     let history: Vec<_> = claim.history.into_iter().filter_map(HistoryMessage::into_prompt).collect();
     let instructions =
         app.config.roles.instructions(app.config.instructions.as_deref(), claim.effective_role.as_deref());
-    let (system, mut messages) = assemble(instructions.as_deref(), &history, limits);
+    let sections: Vec<&str> =
+        instructions.as_deref().into_iter().chain(claim.recalled.iter().map(String::as_str)).collect();
+    let (system, mut messages) = assemble(Some(&sections.join("\n\n")), &history, limits);
+    // The user opened the conversation without a word, and providers refuse a prompt without one.
+    if messages.is_empty() {
+        messages.push(PromptMessage::new(Role::User, spool_chat::recall::OPENING));
+    }
     hand_in_files(app, &mut messages).await;
     let request = Request { model: model.clone(), system, messages, ..Request::default() };
     let mut turn = Turn::new(FlushPolicy { interval_ms: turns.flush_ms, max_bytes: turns.flush_bytes });

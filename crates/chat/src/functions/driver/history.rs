@@ -44,7 +44,9 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Thread, seq: u64) -> Result<Vec<H
         if message.status != MessageStatus::Complete {
             continue;
         }
-        let text = if message.opening { recall::OPENING.to_owned() } else { message.text() };
+        // Without a word of the user before it, a greeting would not be part of the conversation.
+        let begins = message.opening && !history.is_empty();
+        let text = if begins { recall::OPENING.to_owned() } else { message.text() };
         bytes += text.len();
         if history.len() == limits::HISTORY_MESSAGES || (bytes > limits::HISTORY_BYTES && !history.is_empty()) {
             break;
