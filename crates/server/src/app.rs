@@ -24,7 +24,7 @@ use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
 use crate::auth::{Auth, oidc, random_token};
-use crate::config::{Config, Synchronous};
+use crate::config::{self, Config, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
 use crate::limits::Limits;
@@ -39,7 +39,7 @@ use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
 use crate::tools::Toolbox;
 use crate::uploads::{self, Files};
-use crate::{account, audit, connections, driver, http, jobs, shares, streams};
+use crate::{account, audit, connections, driver, http, jobs, shares, streams, summaries};
 
 /// How long connections get to end by themselves, beyond the time that running turns have.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -111,6 +111,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
     let notices = tokio::spawn(notices::run(Arc::clone(&app)));
+    let summaries = tokio::spawn(summaries::run(Arc::clone(&app)));
     let departures = tokio::spawn(account::watch(Arc::clone(&app)));
     tracing::info!("ready");
     let service = service(&app);
@@ -136,6 +137,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     jobs.abort();
     streams.abort();
     notices.abort();
+    summaries.abort();
     revocations.abort();
     departures.abort();
     Ok(())
@@ -228,6 +230,8 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         share_links: config.share_links(),
         share_ms: Some(config.sharing.max_days * 86_400_000).filter(|ms| *ms > 0),
         quotas: config.quotas.settings(),
+        windows: config::windows::settings(&config.windows),
+        summaries: config.summaries.settings(),
         info: spool_chat::ServerInfo {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),
