@@ -130,6 +130,8 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
         () = ended => {}
         () = late => tracing::warn!("connections or turns did not end in time; their state is in the store"),
     }
+    // Turns are over, or kept as interrupted: nobody waits for a tool.
+    app.tools.close().await;
     if let Err(error) = audit::flush(&app).await {
         tracing::warn!(%error, "the last refusals are not in the audit trail");
     }
@@ -167,8 +169,7 @@ impl App {
         let settings = Arc::new(settings);
         let hurry = Arc::new(Notify::new());
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
-        let tasks = TaskTracker::new();
-        let tools = Toolbox::open(&config, &tokens, &shutdown, &tasks)?;
+        let tools = Toolbox::open(&config, &tokens)?;
         let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
             passwords: Passwords::default(),
@@ -192,7 +193,7 @@ impl App {
             config,
             clock,
             shutdown,
-            tasks,
+            tasks: TaskTracker::new(),
             _dir: dir,
         }))
     }
