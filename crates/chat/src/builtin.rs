@@ -115,6 +115,11 @@ pub fn all() -> &'static [BuiltIn] {
     TOOLS
 }
 
+/// The built-in tool of this name.
+pub fn find(name: &str) -> Option<&'static BuiltIn> {
+    TOOLS.iter().find(|tool| tool.name == name)
+}
+
 /// Whole in itself, because models and validators get it alone.
 fn schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {

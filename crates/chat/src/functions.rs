@@ -28,6 +28,7 @@ pub mod streams;
 pub mod subscriptions;
 pub mod threads;
 pub mod todos;
+pub mod tool_calls;
 pub mod turns;
 pub mod uploads;
 pub mod usage;

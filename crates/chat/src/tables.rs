@@ -16,6 +16,7 @@ pub mod message;
 pub mod ownership;
 pub mod password;
 pub mod producer;
+pub mod prompt;
 pub mod remains;
 pub mod runtime_session;
 pub mod share;
@@ -23,6 +24,7 @@ pub mod stream;
 pub mod subscription;
 pub mod thread;
 pub mod todos;
+pub mod tool_call;
 pub mod upload;
 pub mod usage;
 pub mod user;
@@ -33,12 +35,13 @@ pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, 
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use departure::Departure;
 pub use draft::ArtifactDraft;
-pub use generation::{Generation, GenerationView, Runner};
+pub use generation::{Fallback, Generation, GenerationView, Runner, ToolChoice};
 pub use holdings::Holdings;
 pub use machine::{Machine, MachineView, WorkerCounts};
 pub use message::{Message, MessageView, Origin, Role};
 pub use password::{AdminView, Password};
 pub use producer::Producer;
+pub use prompt::{Prompt, Section};
 pub use remains::Remains;
 pub use runtime_session::{RuntimeSession, RuntimeSessionView};
 pub use share::{Audience, Includes, Share, ShareMode, ShareView};
@@ -46,6 +49,7 @@ pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
 pub use todos::{Todo, TodoStatus, Todos, TodosView};
+pub use tool_call::{ToolCall, ToolCallView};
 pub use upload::{Upload, UploadView};
 pub use usage::Usage;
 pub use user::{Spent, User, UserKind, UserView};
@@ -69,6 +73,8 @@ pub static SCHEMA: Schema = Schema {
         &todos::TABLE,
         &runtime_session::TABLE,
         &approval::TABLE,
+        &tool_call::TABLE,
+        &prompt::TABLE,
         &stream::TABLE,
         &producer::TABLE,
         &subscription::TABLE,
