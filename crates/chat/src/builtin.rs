@@ -110,14 +110,14 @@ static TOOLS: &[BuiltIn] = tools![
         "Shows the user a plan and waits for approval. The user may change it: carry out exactly the content that comes back. If it is rejected, make another plan by the reason.";
 ];
 
+/// The tool of this name.
+pub fn find(name: &str) -> Option<&'static BuiltIn> {
+    all().iter().find(|tool| tool.name == name)
+}
+
 /// Every built-in tool.
 pub fn all() -> &'static [BuiltIn] {
     TOOLS
-}
-
-/// The built-in tool of this name.
-pub fn find(name: &str) -> Option<&'static BuiltIn> {
-    TOOLS.iter().find(|tool| tool.name == name)
 }
 
 /// Whole in itself, because models and validators get it alone.

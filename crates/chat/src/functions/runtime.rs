@@ -6,7 +6,7 @@
 
 mod phase;
 
-pub(crate) use phase::{PhaseChange, advance, asked, check_decidable, hosted, resolved};
+pub(crate) use phase::{PhaseChange, advance, asked, carried_out, check_decidable, hosted, resolved};
 
 use schemars::JsonSchema;
 use serde::Deserialize;

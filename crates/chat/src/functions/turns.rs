@@ -102,8 +102,8 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     check_bytes("model", args.model.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     check_version(&thread, args.history_version)?;
     check_bytes("role", args.role.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
-    check_mode(&thread, args.mode)?;
     ctx.settings.agents.check(args.agent.as_deref())?;
+    check_mode(&thread, args.mode)?;
     workers::check_ready(tx, &thread)?;
     quota::check_tokens(tx, ctx)?;
     let waits = must_wait(tx, ctx, &thread, args.if_busy)?;

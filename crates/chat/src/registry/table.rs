@@ -368,6 +368,8 @@ pub static FUNCTIONS: &[Function] = functions![
         "A step of the model ended with calls of tools: they are rows now.";
     "driver:runCall": Mutation System driver::run_call, driver::OneCall => bool,
         "A call begins; false if it is not to run.";
+    "driver:runBuiltIn": Mutation System driver::run_built_in, driver::OneCall => driver::Standing,
+        "Runs a tool of the server itself, and ends its call.";
     "driver:endCall": Mutation System driver::end_call, driver::EndCall => driver::Standing,
         "A call ended. The first end counts.";
     "driver:settle": Mutation System driver::settle, driver::Settle => driver::Standing,

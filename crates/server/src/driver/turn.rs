@@ -331,8 +331,13 @@ impl<'app> Run<'app> {
     async fn begin(&mut self, row: &str, again: bool) -> Result<Option<Input>, Error> {
         let Some(call) = self.calls.iter().find(|call| call.id.as_str() == row).cloned() else { return Ok(None) };
         if spool_chat::builtin::find(&call.tool).is_some() {
-            let standing = self.tell("driver:runBuiltIn", json!({ "callId": row })).await?;
-            return Ok(Some(self.stand(standing)));
+            return match self.tell("driver:runBuiltIn", json!({ "callId": row })).await {
+                Ok(standing) => Ok(Some(self.stand(standing))),
+                Err(error) if error.data.as_ref().is_some_and(|data| data["call"] == row) => {
+                    self.end(row, json!({ "error": error.message })).await.map(Some)
+                }
+                Err(error) => Err(error),
+            };
         }
         let harmless = self.offer.find(&call.tool).is_some_and(|tool| tool.idempotent || !tool.writes);
         if again && !harmless {

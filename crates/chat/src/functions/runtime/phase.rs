@@ -7,7 +7,7 @@ use spool_store::{Id, Tx};
 use super::{find, new, open_in, save};
 use crate::limits;
 use crate::states::{ApprovalStep, Phase, PhaseStep};
-use crate::tables::{Approval, Artifact, RuntimeSession, Thread, approval, runtime_session};
+use crate::tables::{Approval, Artifact, Generation, Runner, RuntimeSession, Thread, approval, runtime_session};
 use crate::turn;
 
 /// What happened to a run.
@@ -78,6 +78,15 @@ pub(crate) fn advance(tx: &mut Tx<'_>, thread: &Id<Thread>, change: PhaseChange)
     let phase = session.phase.unwrap_or(Phase::Planning);
     save(tx, session)?;
     Ok(phase)
+}
+
+/// An answer of the server's own agent is complete: if it carried out a plan, the run is done.
+pub(crate) fn carried_out(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
+    let run = hosted(tx, &generation.thread_id)?.filter(|_| generation.runner == Runner::Hosted);
+    match run.and_then(|session| session.phase) {
+        Some(Phase::Executing) => advance(tx, &generation.thread_id, PhaseChange::Finish).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// A runner outside asks about a plan: its run, if it has phases, waits for the decision from now on.
