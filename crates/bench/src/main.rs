@@ -14,6 +14,7 @@ mod catch_up;
 mod fanout;
 mod fill;
 mod idle;
+mod inbox;
 mod ingest;
 mod latency;
 mod live;
@@ -76,6 +77,7 @@ enum Part {
     Ingest,
     CatchUp,
     Idle,
+    Inbox,
     Append,
     Start,
     Size,
@@ -216,6 +218,10 @@ async fn measure(cli: &Cli, context: &Context, report: &mut Report) {
     if wanted(Part::Idle) {
         let done = idle::measure(context, report).await;
         report.finished("idle", done);
+    }
+    if wanted(Part::Inbox) {
+        let done = inbox::measure(context, report).await;
+        report.finished("inbox", done);
     }
     if wanted(Part::Append) {
         let done = append::measure(context, report).await;

@@ -12,7 +12,8 @@ async fn waiting(stage: &Stage, owner: &Principal, service: &Principal, count: u
     let thread = stage.thread(owner).await;
     let opened = stage.ok(service, "generations:open", json!({ "threadId": thread })).await;
     for n in 0..count {
-        let question = json!({ "generationId": opened["generationId"], "kind": "question", "question": format!("{n}?") });
+        let question =
+            json!({ "generationId": opened["generationId"], "kind": "question", "question": format!("{n}?") });
         stage.ok(service, "approvals:request", question).await;
     }
     (thread, opened["generationId"].clone())
@@ -58,7 +59,8 @@ async fn ap_01_the_inbox_is_filtered_by_status_kind_and_thread() {
     let (u1, service) = (&stage.u1, stage.service(&["*"]).await);
     let (thread, generation) = waiting(&stage, u1, &service, 2).await;
     waiting(&stage, u1, &service, 1).await;
-    let call = json!({ "generationId": generation, "kind": "tool_call", "toolCallId": "t", "tool": "pay", "input": {} });
+    let call =
+        json!({ "generationId": generation, "kind": "tool_call", "toolCallId": "t", "tool": "pay", "input": {} });
     let call = stage.ok(&service, "approvals:request", call).await;
     let decide = json!({ "approvalId": call["_id"], "decision": "reject" });
     stage.ok(u1, "approvals:decide", decide).await;

@@ -61,8 +61,12 @@ async fn ap_02_of_several_people_each_decides_once() {
     let supervisor = supervisor(stage, "boss").await;
     let decided = stage.ok(&supervisor, "approvals:decide", vote(&asked, "approve")).await;
     assert_eq!((&decided["status"], &decided["resolvedBy"]), (&json!("approved"), &json!(supervisor.user())));
-    let votes: Vec<_> =
-        decided["votes"].as_array().unwrap().iter().map(|vote| (text(&vote["name"]), text(&vote["decision"]))).collect();
+    let votes: Vec<_> = decided["votes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|vote| (text(&vote["name"]), text(&vote["decision"])))
+        .collect();
     assert_eq!(votes, [("one".into(), "approve".into()), ("boss".to_owned(), "approve".to_owned())]);
     assert_eq!(asker.get(&asked).await, decided, "the row says who");
     for who in [u1, &supervisor] {
@@ -85,7 +89,11 @@ async fn ap_06_one_rejection_rejects_and_the_reason_goes_to_the_asker() {
     call["tool"] = json!("wire_money");
     call["approversNeeded"] = json!(2);
     let asked = asker.ask(call).await;
-    assert_eq!((&asked["approversNeeded"], &asked["highRisk"]), (&json!(3), &json!(true)), "the configuration wants more");
+    assert_eq!(
+        (&asked["approversNeeded"], &asked["highRisk"]),
+        (&json!(3), &json!(true)),
+        "the configuration wants more"
+    );
     stage.ok(&stage.u1, "approvals:decide", vote(&asked, "approve")).await;
     let supervisor = supervisor(stage, "boss").await;
     let decided = stage.ok(&supervisor, "approvals:decide", vote(&asked, "reject")).await;
@@ -201,8 +209,13 @@ async fn ap_02_a_hundred_decisions_in_one_call_and_the_refused_undo_nothing() {
     let mut edited = one(&asked[4], "approve");
     edited["edited"] = json!({ "amount": 1 });
     let decisions = json!([
-        one(&asked[0], "approve"), one(&asked[1], "reject"), one(&foreign, "approve"), wrong,
-        one(&asked[2], "reject"), one(&asked[0], "reject"), edited,
+        one(&asked[0], "approve"),
+        one(&asked[1], "reject"),
+        one(&foreign, "approve"),
+        wrong,
+        one(&asked[2], "reject"),
+        one(&asked[0], "reject"),
+        edited,
     ]);
     let results = stage.ok(u1, "approvals:decideMany", json!({ "decisions": decisions })).await;
     let line = |result: &Value| {
@@ -210,7 +223,8 @@ async fn ap_02_a_hundred_decisions_in_one_call_and_the_refused_undo_nothing() {
         status.unwrap().to_owned()
     };
     let lines: Vec<String> = results.as_array().unwrap().iter().map(line).collect();
-    let expected = ["approved", "already_resolved", "not_found", "bad_request", "rejected", "already_resolved", "approved"];
+    let expected =
+        ["approved", "already_resolved", "not_found", "bad_request", "rejected", "already_resolved", "approved"];
     assert_eq!(lines, expected);
     assert_eq!(results[1]["error"]["data"]["status"], json!("approved"));
     assert_eq!(asker.get(&asked[3]).await["status"], json!("pending"));
@@ -227,13 +241,15 @@ async fn ap_02_a_hundred_decisions_in_one_call_and_the_refused_undo_nothing() {
 async fn ap_02_a_question_proposes_answers_and_takes_another() {
     let asker = Asker::new().await;
     let (stage, u1) = (&asker.stage, &asker.stage.u1);
-    let question = |text: &str, options: Value| {
-        json!({ "generationId": asker.generation, "kind": "question", "question": text, "options": options })
-    };
+    let question = |text: &str, options: Value| json!({ "generationId": asker.generation, "kind": "question", "question": text, "options": options });
     assert_eq!(stage.code(&asker.service, "approvals:request", question("?", json!([" "]))).await, Code::BadRequest);
     let asked = asker.ask(question("Which?", json!(["red", "blue"]))).await;
     assert_eq!(asked["options"], json!(["red", "blue"]));
-    assert_ne!(asker.ask(question("Which?", json!(["red"]))).await["_id"], asked["_id"], "another choice is another question");
+    assert_ne!(
+        asker.ask(question("Which?", json!(["red"]))).await["_id"],
+        asked["_id"],
+        "another choice is another question"
+    );
     assert_eq!(asker.ask(question("Which?", json!(["red", "blue"]))).await["_id"], asked["_id"]);
     assert_eq!(asker.decide(&asked, true).await.unwrap_err().code, Code::BadRequest, "it wants an answer");
     let answer = |edited: Value| json!({ "approvalId": asked["_id"], "decision": "approve", "edited": edited });
