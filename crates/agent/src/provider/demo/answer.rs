@@ -102,7 +102,7 @@ fn attached(files: &[PromptFile]) -> Option<String> {
 }
 
 /// The first line of what was said, verbatim, cut at a space where it is long.
-fn quote(asked: &str) -> Option<String> {
+pub(super) fn quote(asked: &str) -> Option<String> {
     let line = asked.lines().map(str::trim).find(|line| !line.is_empty())?;
     let cut = match line.char_indices().nth(QUOTE_CHARS) {
         None => line,
