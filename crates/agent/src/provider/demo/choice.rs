@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::super::Request;
 use crate::tools::{ToolChoice, ToolSpec};
 
@@ -45,9 +47,12 @@ pub(super) fn chosen<'a>(request: &'a Request, question: &str) -> Vec<&'a ToolSp
     }
 }
 
-/// Whether a tool finds something and changes nothing, as its name has it.
+/// Whether a tool finds something for a text and changes nothing, as its name and its schema have it.
 pub(super) fn looks_up(tool: &ToolSpec) -> bool {
-    !tool.writes && words(&tool.name).iter().any(|word| LOOKING.contains(&word.as_str()))
+    let required = tool.input_schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut fields = required.chain(["query"]);
+    let takes_text = fields.any(|field| tool.input_schema["properties"][field]["type"] == "string");
+    !tool.writes && takes_text && words(&tool.name).iter().any(|word| LOOKING.contains(&word.as_str()))
 }
 
 fn score(tool: &ToolSpec, asked: &BTreeSet<String>) -> usize {

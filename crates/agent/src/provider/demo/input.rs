@@ -107,10 +107,21 @@ impl Material<'_> {
         } else if of(&["content", "body", "text", "markdown", "plan", "report", "document"]) {
             self.content
         } else {
-            self.question
+            self.documented(field).unwrap_or(self.question)
         };
         let most = field["maxLength"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         text.chars().take(most).collect()
+    }
+
+    /// One of the values that the description of a field puts between backticks, if there are several.
+    fn documented<'a>(&self, field: &'a Value) -> Option<&'a str> {
+        let description = field["description"].as_str().unwrap_or_default();
+        let values: Vec<&str> = description.split('`').skip(1).step_by(2).collect();
+        let asked = words(self.question);
+        let first = values.first().filter(|_| values.len() > 1)?;
+        let meant = values.iter().find(|value| **value == self.kind);
+        let meant = meant.or_else(|| values.iter().find(|value| asked.contains(**value)));
+        Some(meant.unwrap_or(first))
     }
 }
 

@@ -38,9 +38,8 @@ pub(super) fn pieces(request: &Request, asked: &str) -> Option<Vec<Piece>> {
     }
     let made = made(&request.messages);
     let plans: Vec<&Made<'_>> = made.iter().filter(|made| made.call.tool == PLAN).collect();
-    let approved = plans.iter().rev().find(|plan| !plan.failed);
-    let planner = request.tools.iter().find(|tool| tool.name == PLAN);
-    if let (None, Some(planner)) = (approved, planner) {
+    let approved = plans.iter().rev().find(|plan| approves(plan));
+    if let (None, Some(planner)) = (approved, planner(request, asked)) {
         return Some(plan(request, planner, asked, &plans));
     }
     let report = approved.and_then(|_| request.tools.iter().find(|tool| reports(tool)));
@@ -77,14 +76,38 @@ fn made(messages: &[PromptMessage]) -> Vec<Made<'_>> {
     calls.filter_map(|call| result(call).map(|(text, failed)| Made { call, text, failed })).collect()
 }
 
+/// The tool that submits a plan, where a plan is due: as long as nothing else that writes may be called, or
+/// where the question asks for one.
+fn planner<'a>(request: &'a Request, asked: &str) -> Option<&'a ToolSpec> {
+    let planning = request.tools.iter().all(|tool| !tool.writes || tool.name == PLAN);
+    let due = request.tool_choice != ToolChoice::None && (planning || words(asked).contains("plan"));
+    request.tools.iter().find(|tool| due && tool.name == PLAN)
+}
+
+/// Whether the result of a plan lets it be carried out. A person who said no is a result like any other.
+fn approves(plan: &Made<'_>) -> bool {
+    !plan.failed && status(plan).is_none_or(|status| status == "approved")
+}
+
+fn status(plan: &Made<'_>) -> Option<String> {
+    serde_json::from_str::<Value>(plan.text).ok()?["status"].as_str().map(str::to_owned)
+}
+
+/// Why a plan was refused: what the person said, if they said something.
+fn reason(plan: &Made<'_>) -> String {
+    let result: Value = serde_json::from_str(plan.text).unwrap_or_default();
+    let said = ["said", "reason", "error"].into_iter().find_map(|field| result[field].as_str());
+    one_line(said.unwrap_or(if result.is_object() { "" } else { plan.text }))
+}
+
 /// Submits a plan; a refused one comes again with the reason in it, a few times.
 fn plan(request: &Request, planner: &ToolSpec, asked: &str, refused: &[&Made<'_>]) -> Vec<Piece> {
     if refused.len() >= PLANS {
         return over(format!("{PLANS} plans were refused, so I stop here. Tell me what to do instead.\n"));
     }
     let title = format!("Plan: {}", title(asked));
-    let reason = refused.last().map(|plan| plan.text.trim()).filter(|reason| !reason.is_empty());
-    let changed = reason.map(|reason| format!("The plan before this one was refused: {}\n\n", one_line(reason)));
+    let reason = refused.last().map(|plan| reason(plan)).filter(|reason| !reason.is_empty());
+    let changed = reason.map(|reason| format!("The plan before this one was refused: {reason}\n\n"));
     let content = format!(
         "# {title}\n\n{}1. {LOOK_UP}{}\n2. Read what was found.\n3. Write a report that quotes it.\n\nThe demo model \
          wrote this plan from a form. Change a line that begins with “{}” or add one, and exactly that is looked \

@@ -28,34 +28,43 @@ fn tools() -> Vec<ToolSpec> {
         "limit": {"type": "integer", "minimum": 1},
     });
     let text = json!({"query": {"type": "string"}});
-    let writes =
-        json!({"kind": {"enum": ["plan", "report"]}, "title": {"type": "string"}, "content": {"type": "string"}});
+    let writes = json!({"kind": {"type": "string", "description": "`plan`, `report` or `code`."}, "title": {"type": "string"}, "content": {"type": "string"}});
     vec![
         tool("webSearch", "Finds pages of the web.", text.clone(), &["query"]),
         tool("searchProperties", "Search the listed properties by city and price.", properties, &["limit"]),
         tool("searchProviders", "Finds lawyers, brokers and lenders.", text, &["query"]),
         ToolSpec {
             writes: true,
-            ..tool("create_artifact", "Writes a document or report.", writes, &["kind", "title", "content"])
+            ..tool("write_artifact", "Writes a document or report.", writes, &["kind", "title", "content"])
         },
     ]
 }
 
 fn planner() -> ToolSpec {
     let properties = json!({"title": {"type": "string"}, "content": {"type": "string"}});
-    tool("submit_plan", "Asks a person to approve a plan.", properties, &["title", "content"])
+    ToolSpec {
+        writes: true,
+        ..tool("submit_plan", "Asks a person to approve a plan.", properties, &["title", "content"])
+    }
 }
 
 /// A turn that goes on until the demo calls nothing more; `answer` is what the tools answer.
 struct Turn {
     request: Request,
+    /// What may be called once a plan is approved.
+    then: Vec<ToolSpec>,
     calls: Vec<(String, Value)>,
     text: String,
 }
 
 impl Turn {
+    fn new(request: Request) -> Turn {
+        Turn { request, then: Vec::new(), calls: Vec::new(), text: String::new() }
+    }
+
     async fn of(text: &str, tools: Vec<ToolSpec>, answer: impl Fn(&PromptCall) -> (String, bool)) -> Turn {
-        let mut turn = Turn { request: Request { tools, ..request(text) }, calls: Vec::new(), text: String::new() };
+        let mut turn = Turn::new(Request { tools, ..request(text) });
+        turn.then = self::tools();
         while turn.step(&answer).await {
             assert!(turn.calls.len() < 20, "{:?}", turn.calls);
         }
@@ -75,6 +84,7 @@ impl Turn {
                 _ => None,
             })
             .collect();
+        let calls_plan = calls.iter().any(|call| call.tool == "submit_plan");
         let reason = if calls.is_empty() { "stop" } else { "tool_calls" };
         assert_eq!(events.last(), Some(&Ok(ProviderEvent::Finish { reason: reason.into() })));
         self.text = text_of(&events);
@@ -88,6 +98,9 @@ impl Turn {
             .collect();
         self.request.messages.push(PromptMessage { calls, ..PromptMessage::new(Role::Assistant, self.text.clone()) });
         let went_on = !results.is_empty();
+        if calls_plan && results.iter().any(|result| result.text.contains("approved")) {
+            self.request.tools = self.then.clone();
+        }
         self.request.messages.extend(results);
         went_on
     }
@@ -107,7 +120,7 @@ async fn tools_are_chosen_by_the_words_they_share_with_the_question() {
         ("Show me a property in Haifa", &["searchProperties"]),
         ("Which providers and properties are there?", &["searchProperties", "searchProviders"]),
         ("I need lawyers and brokers", &["searchProviders"]),
-        ("Create an artifact about birds", &["create_artifact"]),
+        ("Create an artifact about birds", &["write_artifact"]),
         // What writes is never called by its description alone.
         ("Write a report and a document", &[]),
         ("Hello there", &[]),
@@ -148,10 +161,10 @@ async fn tc_09_the_choice_of_the_request_is_kept() {
     for (tool_choice, expected) in [
         (ToolChoice::None, None),
         (ToolChoice::Required, Some("webSearch")),
-        (ToolChoice::Named("create_artifact".into()), Some("create_artifact")),
+        (ToolChoice::Named("write_artifact".into()), Some("write_artifact")),
     ] {
         let request = Request { tools: tools(), tool_choice, ..request("Hello") };
-        let mut turn = Turn { request, calls: Vec::new(), text: String::new() };
+        let mut turn = Turn::new(request);
         turn.step(&found).await;
         assert_eq!(turn.called().first().copied(), expected);
     }
@@ -159,36 +172,45 @@ async fn tc_09_the_choice_of_the_request_is_kept() {
 
 #[tokio::test]
 async fn a_plan_comes_first_and_exactly_the_approved_one_is_carried_out() {
-    let with_plan = || tools().into_iter().chain([planner()]).collect::<Vec<_>>();
-    let turn = Turn::of("What is escrow?", with_plan(), |call| match call.tool.as_str() {
-        "submit_plan" => ("{\"status\": \"approved\"}".into(), false),
-        _ => found(call),
-    })
-    .await;
-    assert_eq!(turn.called(), ["submit_plan", "webSearch", "create_artifact"]);
+    let planning = || vec![tools().remove(0), planner()];
+    let decided = |decision: Value| {
+        move |call: &PromptCall| match call.tool.as_str() {
+            "submit_plan" => (decision.to_string(), false),
+            _ => found(call),
+        }
+    };
+    let turn = Turn::of("What is escrow?", planning(), decided(json!({"status": "approved", "said": "go"}))).await;
+    assert_eq!(turn.called(), ["submit_plan", "webSearch", "write_artifact"]);
     assert!(turn.calls[0].1["content"].as_str().unwrap().contains("1. Search for: What is escrow?\n"));
     assert_eq!(turn.calls[1].1, json!({"query": "What is escrow?"}));
     let report = &turn.calls[2].1;
     assert_eq!((&report["kind"], &report["title"]), (&json!("report"), &json!("Report: What is escrow?")));
     assert!(report["content"].as_str().unwrap().contains("- **Old Port** city: Haifa"), "{report}");
 
-    let edited = json!({"approved": true, "content": "1. Search for: deposits\n2. Search for: banks"}).to_string();
-    let turn = Turn::of("What is escrow?", with_plan(), |call| match call.tool.as_str() {
-        "submit_plan" => (edited.clone(), false),
-        _ => found(call),
-    })
-    .await;
-    assert_eq!(turn.called(), ["submit_plan", "webSearch", "webSearch", "create_artifact"]);
+    let edited = json!({"status": "approved", "content": "1. Search for: deposits\n2. Search for: banks"});
+    let turn = Turn::of("What is escrow?", planning(), decided(edited)).await;
+    assert_eq!(turn.called(), ["submit_plan", "webSearch", "webSearch", "write_artifact"]);
     assert_eq!((&turn.calls[1].1["query"], &turn.calls[2].1["query"]), (&json!("deposits"), &json!("banks")));
 }
 
 #[tokio::test]
+async fn a_plan_is_made_where_nothing_else_may_write_or_where_one_is_asked_for() {
+    let everything = || tools().into_iter().chain([planner()]).collect::<Vec<_>>();
+    let first = |asked: &'static str| async move { Turn::of(asked, everything(), found).await.calls.first().cloned() };
+    assert_eq!(first("Hello there").await, None);
+    assert_eq!(first("Make a plan for escrow").await.unwrap().0, "submit_plan");
+}
+
+#[tokio::test]
 async fn a_refused_plan_comes_again_with_the_reason_and_not_for_ever() {
-    let tools = tools().into_iter().chain([planner()]).collect();
-    let turn = Turn::of("What is escrow?", tools, |_| ("Rejected: too short".into(), true)).await;
-    assert_eq!(turn.called(), ["submit_plan"; 3]);
-    assert!(turn.calls[1].1["content"].as_str().unwrap().contains("refused: Rejected: too short"));
-    assert!(turn.text.contains("3 plans were refused"));
+    let refusals =
+        [("Rejected: too short", true), ("{\"status\": \"rejected\", \"said\": \"Rejected: too short\"}", false)];
+    for (refusal, failed) in refusals {
+        let turn = Turn::of("What is escrow?", vec![planner()], |_| (refusal.into(), failed)).await;
+        assert_eq!(turn.called(), ["submit_plan"; 3]);
+        assert!(turn.calls[1].1["content"].as_str().unwrap().contains("refused: Rejected: too short\n"));
+        assert!(turn.text.contains("3 plans were refused"));
+    }
 }
 
 #[tokio::test]
