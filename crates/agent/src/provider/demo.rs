@@ -87,8 +87,12 @@ fn steps(request: &Request, options: DemoOptions) -> Vec<Step> {
     let mut steps = match asked.strip_prefix(SCRIPT) {
         Some(script) => script::steps(script, request),
         None => {
-            let pieces = work::pieces(request, asked);
-            paced(pieces.unwrap_or_else(|| answer::pieces(asked, files, request.messages.len())), options)
+            let pieces =
+                work::pieces(request, asked).unwrap_or_else(|| match answer::greeting(asked, &request.tools) {
+                    Some(greeting) => greeting,
+                    None => answer::pieces(asked, files, request.messages.len()),
+                });
+            paced(pieces, options)
         }
     };
     if request.stream_tool_input {

@@ -33,7 +33,9 @@ struct Made<'a> {
 /// The answer to `asked` with the tools of `request`, up to its next calls or to its end. `None` where tools
 /// have nothing to do with it.
 pub(super) fn pieces(request: &Request, asked: &str) -> Option<Vec<Piece>> {
-    if request.tools.is_empty() {
+    // A stage direction is nobody's question; only a choice that leaves no other way calls something for it.
+    let directed = asked.trim().starts_with('(') && matches!(request.tool_choice, ToolChoice::Auto | ToolChoice::None);
+    if request.tools.is_empty() || (directed && asked.trim().ends_with(')')) {
         return None;
     }
     let made = made(&request.messages);

@@ -157,6 +157,14 @@ async fn arguments_come_from_the_question_and_the_schema() {
 }
 
 #[tokio::test]
+async fn ag_05_a_conversation_that_nobody_began_is_greeted_with_what_can_be_done() {
+    let turn = Turn::of("(The user looks at a property and said nothing yet.)", tools(), found).await;
+    assert!(turn.calls.is_empty());
+    assert!(turn.text.starts_with("Hello. I am the **demo model**"), "{}", turn.text);
+    assert!(turn.text.contains("- `searchProperties`: Search the listed properties by city and price\n"));
+}
+
+#[tokio::test]
 async fn tc_09_the_choice_of_the_request_is_kept() {
     for (tool_choice, expected) in [
         (ToolChoice::None, None),
