@@ -9,6 +9,13 @@ import type { FilePart } from "./files";
 import type { Activity, Fold } from "./fold";
 import { textOf } from "./fold";
 
+/** How a message wants to be taken: by whom, and what becomes of it while an answer is being made. */
+export interface SendOptions {
+  agent?: string;
+  role?: string;
+  ifBusy?: "queue" | "steer";
+}
+
 /** A message on its way to the server, made by this client. */
 export interface Unsent {
   requestId: string;
@@ -17,6 +24,7 @@ export interface Unsent {
   text: string;
   /** Uploaded already. */
   files?: readonly FilePart[];
+  options?: SendOptions;
   createdAt: number;
   state: "sending" | "sent" | "failed";
   error?: Failure;
@@ -40,6 +48,8 @@ export interface LiveMessage {
   readonly usage: Usage | null;
   readonly error: Failure | null;
   readonly activity: Activity | null;
+  /** Of a message that waits for the end of an answer, or for its next step. */
+  readonly waits: "queue" | "steer" | null;
 }
 
 export interface OverlayInput {
@@ -132,10 +142,16 @@ function viewOf(row: Message, key: string, fold: Fold | undefined): LiveMessage 
     usage: fold?.final?.usage ?? row.usage ?? null,
     error,
     activity: fold?.activity ?? null,
+    waits: waitOf(row),
   };
 }
 
-const BLANK = { id: null, generationId: null, model: null, usage: null, error: null, activity: null } as const;
+// The server answers it when its turn has come.
+function waitOf(row: Message): LiveMessage["waits"] {
+  return row.role === "user" && row.status === "pending" ? "queue" : null;
+}
+
+const BLANK = { id: null, generationId: null, model: null, usage: null, error: null, activity: null, waits: null } as const;
 
 function unsentView(entry: Unsent, status: "sending" | "queued" | "failed"): LiveMessage {
   return {
@@ -148,7 +164,12 @@ function unsentView(entry: Unsent, status: "sending" | "queued" | "failed"): Liv
     createdAt: entry.createdAt,
     requestId: entry.requestId,
     error: entry.error ?? null,
+    waits: status === "queued" ? waitWanted(entry) : null,
   };
+}
+
+function waitWanted({ options }: Unsent): LiveMessage["waits"] {
+  return options?.ifBusy === "queue" ? "queue" : null;
 }
 
 function awaitedView(entry: Unsent): LiveMessage {
@@ -177,6 +198,7 @@ function keep(old: LiveMessage | undefined, next: LiveMessage): LiveMessage {
     old.generationId === next.generationId &&
     old.requestId === next.requestId &&
     old.model === next.model &&
+    old.waits === next.waits &&
     sameJson(old.usage, next.usage) &&
     sameJson(old.error, next.error) &&
     sameJson(old.activity, next.activity);

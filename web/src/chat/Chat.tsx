@@ -2,12 +2,14 @@
 // missing, empty and messages is shown; owns sending, stopping and retrying.
 
 import { AssistantRuntimeProvider } from "@assistant-ui/react";
-import { isRunning, type LiveMessage } from "@spool/client";
-import { useConnectionState, useGuestAuth, useMessages, useRetry, useSend } from "@spool/client/react";
+import { isRunning, type FilePart, type LiveMessage, type SendOptions } from "@spool/client";
+import { useConnectionState, useGuestAuth, useMessages, useRetry, useSend, useThread } from "@spool/client/react";
 import { useCallback, useMemo } from "react";
 import { adopt } from "../route";
 import { Announcer } from "../status/Announcer";
 import { ChatActions, type ChatActionsValue } from "./actions";
+import { adoptChoice, useChoice } from "./choice";
+import { Choices } from "./Choices";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
 import { EmptyState } from "./EmptyState";
@@ -15,7 +17,14 @@ import { LoadingConversation } from "./LoadingConversation";
 import { MissingThread, RefusedSession } from "./MissingThread";
 import { useChatRuntime } from "./runtime";
 
+type IfBusy = NonNullable<SendOptions["ifBusy"]>;
+
 const NONE: readonly LiveMessage[] = [];
+
+function take(threadId: string): void {
+  adoptChoice(threadId);
+  adopt(threadId);
+}
 
 export function Chat({ threadId }: { threadId: string | null }) {
   const auth = useGuestAuth();
@@ -23,7 +32,9 @@ export function Chat({ threadId }: { threadId: string | null }) {
   const { messages, earlier, loadEarlier } = useMessages(
     threadId === null ? null : auth.status === "signed_in" ? threadId : "skip",
   );
-  const { send, sendWith, resend, discard } = useSend(threadId, adopt);
+  const { send, sendWith, resend, discard } = useSend(threadId, take);
+  const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
+  const [choice, choose] = useChoice(threadId);
   const retry = useRetry();
 
   const views = messages ?? NONE;
@@ -31,9 +42,17 @@ export function Chat({ threadId }: { threadId: string | null }) {
   // While offline more messages may be queued, but only one can open a new thread.
   const queueing = answering?.id === null && connection !== "live" && threadId !== null;
   const running = answering !== null && !queueing;
-  const onSend = useCallback((text: string) => void send(text), [send]);
-  const runtime = useChatRuntime({ views, running, sendDisabled: messages === undefined, onSend });
-  const actions = useMemo<ChatActionsValue>(() => ({ resend, discard, retry }), [resend, discard, retry]);
+  const onSend = useCallback((text: string) => void send(text, choice), [send, choice]);
+  const onSendBusy = useCallback((text: string, ifBusy: IfBusy) => void send(text, { ...choice, ifBusy }), [send, choice]);
+  const onSendWith = useCallback(
+    (to: string, text: string, files: readonly FilePart[]) => void sendWith(to, text, files, choice),
+    [sendWith, choice],
+  );
+  // What waits for its turn stands at the composer; it takes its place when it is answered.
+  const waiting = useMemo(() => views.filter(({ waits }) => waits !== null), [views]);
+  const shown = useMemo(() => (waiting.length === 0 ? views : views.filter(({ waits }) => waits === null)), [views, waiting]);
+  const runtime = useChatRuntime({ views: shown, running, sendDisabled: messages === undefined, onSend });
+  const actions = useMemo<ChatActionsValue>(() => ({ resend, discard, retry, takeBack: null }), [resend, discard, retry]);
 
   if (auth.status === "failed" && threadId !== null) return <RefusedSession failure={auth.failure} onRetry={auth.signIn} />;
   if (messages === null || (threadId !== null && auth.status === "anonymous")) return <MissingThread />;
@@ -53,7 +72,10 @@ export function Chat({ threadId }: { threadId: string | null }) {
           generationId={answering?.generationId ?? null}
           connection={connection}
           threadId={threadId}
-          onSendWith={sendWith}
+          waiting={waiting}
+          choices={<Choices choice={choice} agentId={null} onChoose={choose} />}
+          onSendWith={onSendWith}
+          onSendBusy={onSendBusy}
         />
         <Announcer views={views} />
       </ChatActions>

@@ -16,11 +16,13 @@ import { ThreadList } from "./ThreadList";
 
 interface SidebarProps {
   threadId: string | null;
+  /** Whether the new chat is on the screen. */
+  isNew: boolean;
   open: boolean;
   onClose: () => void;
 }
 
-export function Sidebar({ threadId, open, onClose }: SidebarProps) {
+export function Sidebar({ threadId, isNew, open, onClose }: SidebarProps) {
   const side = useRef<HTMLElement>(null);
   const local = useIsLocal();
   useEffect(() => {
@@ -58,7 +60,7 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
         <div className="px-3 pt-1 pb-3">
           <a
             href={hrefOf(null)}
-            aria-current={threadId === null ? "page" : undefined}
+            aria-current={isNew ? "page" : undefined}
             onClick={followLink(() => {
               go(null);
               openDraft(null);

@@ -3,15 +3,15 @@
 import type { ArtifactStatus } from "@spool/client";
 
 const TONES: Record<ArtifactStatus, string> = {
-  draft: "text-soft",
-  approved: "text-ok",
-  rejected: "text-danger",
-  superseded: "text-faint",
-  archived: "text-faint",
+  draft: "border-line text-soft",
+  approved: "border-[color-mix(in_oklch,var(--ok)_35%,transparent)] text-ok",
+  rejected: "border-danger-line text-danger",
+  superseded: "border-line text-faint",
+  archived: "border-line text-faint",
 };
 
-export function StatusName({ status }: { status: ArtifactStatus }) {
-  return <span className={`shrink-0 font-medium ${TONES[status]}`}>{status}</span>;
+export function StatusPill({ status }: { status: ArtifactStatus }) {
+  return <span className={`inline-flex h-5 shrink-0 items-center rounded-full border px-2 text-2xs font-medium ${TONES[status]}`}>{status}</span>;
 }
 
 /** A kind is a name for programs. */

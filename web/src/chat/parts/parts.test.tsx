@@ -73,11 +73,12 @@ const answer = (fields: Partial<LiveMessage>): LiveMessage => ({
   usage: null,
   error: null,
   activity: null,
+  waits: null,
   ...fields,
 });
 
 describe("an answer that did not end well", () => {
-  const actions = { resend: vi.fn(), discard: vi.fn(), retry: vi.fn(() => Promise.resolve()) };
+  const actions = { resend: vi.fn(), discard: vi.fn(), retry: vi.fn(() => Promise.resolve()), takeBack: null };
   const end = (view: LiveMessage, last = true) =>
     render(
       <ChatActions value={actions}>
