@@ -139,6 +139,7 @@ async function badLife(t, server, fake, token, key, tokens) {
     const { messageId } = await send(client, question);
     assert.equal((await settled(client, messageId)).status, "error", name);
   }
+  fake.script({ model: "claude" }, [{ status: 404, message: `no such model for ${planted.anthropic}`, type: "not_found_error" }]);
   const threadId = await client.mutation("threads:create", { model: "file/claude" });
   assert.equal((await settled(client, (await send(client, text.question, threadId)).messageId)).status, "error");
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
+use crate::agents::{AgentChoice, Agents};
 use crate::functions::shares::tokens::ShareKey;
 use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
@@ -59,6 +60,8 @@ pub enum WhenBusy {
     Refuse,
     /// The message waits, and the end of the running turn starts the next.
     Queue,
+    /// The running turn reads it before its next step.
+    Steer,
 }
 
 /// The choices of whoever runs the server.
@@ -80,6 +83,7 @@ pub struct Settings {
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
     pub roles: Roles,
+    pub agents: Agents,
     /// What guests may use.
     pub guests: GuestLimits,
     pub quotas: Quotas,
@@ -131,6 +135,7 @@ impl Default for Settings {
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
             roles: Roles::default(),
+            agents: Agents::default(),
             guests: GuestLimits::default(),
             quotas: Quotas::default(),
             url_key: None,
@@ -157,6 +162,9 @@ pub struct ServerInfo {
     pub name: String,
     pub version: String,
     pub models: Vec<ModelChoice>,
+    /// The assistants that a client may name; the first answers where nobody chose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentChoice>,
     /// The roles that this server knows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<RoleChoice>,

@@ -26,6 +26,7 @@ pub mod shares;
 pub mod streams;
 pub mod subscriptions;
 pub mod threads;
+pub mod tool_calls;
 pub mod turns;
 pub mod uploads;
 pub mod usage;

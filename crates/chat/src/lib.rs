@@ -4,6 +4,7 @@
 //! never know sockets, tasks, clocks or randomness of its own: time comes from the transaction, work
 //! that waits is the server's.
 
+pub mod agents;
 pub mod args;
 pub mod audit;
 pub mod context;

@@ -10,7 +10,8 @@ use spool_store::{Id, Tx};
 
 use crate::principal::Principal;
 use crate::tables::{
-    Approval, Artifact, Credential, CredentialKind, Generation, Machine, Message, Share, Thread, Upload, User, Worker,
+    Approval, Artifact, Credential, CredentialKind, Generation, Machine, Message, Share, Thread, ToolCall, Upload,
+    User, Worker,
 };
 
 /// The thread, if the caller may see it.
@@ -59,6 +60,14 @@ pub fn approval(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Approval>) -> Re
     let approval = tx.get(id)?.ok_or_else(missing)?;
     let thread = find_thread(tx, principal, &approval.thread_id)?.ok_or_else(missing)?;
     Ok((thread, approval))
+}
+
+/// The call of a tool, if the caller may see its thread.
+pub fn tool_call(tx: &mut Tx<'_>, principal: &Principal, id: &Id<ToolCall>) -> Result<ToolCall> {
+    let missing = || Error::not_found("tool call");
+    let call = tx.get(id)?.ok_or_else(missing)?;
+    find_thread(tx, principal, &call.thread_id)?.ok_or_else(missing)?;
+    Ok(call)
 }
 
 /// The upload and its thread, if the caller may see the thread.

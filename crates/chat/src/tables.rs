@@ -15,11 +15,13 @@ pub mod message;
 pub mod ownership;
 pub mod password;
 pub mod producer;
+pub mod prompt;
 pub mod remains;
 pub mod share;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
+pub mod tool_call;
 pub mod upload;
 pub mod usage;
 pub mod user;
@@ -29,17 +31,19 @@ pub use approval::{Approval, ApprovalView};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use departure::Departure;
-pub use generation::{Generation, GenerationView, Runner};
+pub use generation::{Fallback, Generation, GenerationView, Runner, ToolChoice};
 pub use holdings::Holdings;
 pub use machine::{Machine, MachineView, WorkerCounts};
 pub use message::{Message, MessageView, Origin, Role};
 pub use password::{AdminView, Password};
 pub use producer::Producer;
+pub use prompt::{Prompt, Section};
 pub use remains::Remains;
 pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
+pub use tool_call::{ToolCall, ToolCallView};
 pub use upload::{Upload, UploadView};
 pub use usage::Usage;
 pub use user::{Spent, User, UserKind, UserView};
@@ -60,6 +64,8 @@ pub static SCHEMA: Schema = Schema {
         &artifact::VERSION_TABLE,
         &artifact::CONTENT_TABLE,
         &approval::TABLE,
+        &tool_call::TABLE,
+        &prompt::TABLE,
         &stream::TABLE,
         &producer::TABLE,
         &subscription::TABLE,

@@ -71,6 +71,8 @@ codes! {
     InvalidTransition = "invalid_transition",
     /// The approval was decided, has expired or was cancelled before; `data.status` says which.
     AlreadyResolved = "already_resolved",
+    /// Nobody decided in time about what an answer asked for.
+    AwaitingApprovalExpired = "awaiting_approval_expired",
     /// The default thread can be cleared but not removed.
     CannotDeleteDefault = "cannot_delete_default",
     /// A user message without text where text is needed.

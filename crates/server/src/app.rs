@@ -19,6 +19,7 @@ use tower::Layer as _;
 use tower::util::{MapRequest, MapRequestLayer};
 
 use crate::actions::Actions;
+use crate::agents::Agents;
 use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
@@ -35,6 +36,7 @@ use crate::providers::Providers;
 use crate::rooms::Rooms;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
+use crate::tools::Toolbox;
 use crate::uploads::{self, Files};
 use crate::{account, audit, connections, driver, http, jobs, shares, streams};
 
@@ -55,6 +57,7 @@ pub struct App {
     /// Whom people sign in with elsewhere.
     pub oidc: oidc::Providers,
     pub providers: Arc<Providers>,
+    pub agents: Agents,
     pub stream_keys: StreamKeys,
     pub origins: Arc<Origins>,
     pub limits: Limits,
@@ -62,6 +65,8 @@ pub struct App {
     pub files: Files,
     /// Calls subscribers of durable streams.
     pub webhooks: reqwest::Client,
+    /// What assistants may call outside.
+    pub tools: Toolbox,
     /// Readers that keep up.
     pub rooms: Arc<Rooms>,
     /// One permit per open socket and stream.
@@ -152,6 +157,8 @@ impl App {
         let settings = Arc::new(Settings { url_key, share_key, ..settings(&config, &providers) });
         let hurry = Arc::new(Notify::new());
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
+        let tasks = TaskTracker::new();
+        let tools = Toolbox::open(&config, &tokens, &shutdown, &tasks)?;
         let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
             passwords: Passwords::default(),
@@ -161,10 +168,12 @@ impl App {
             actions: Actions::new(functions.clone(), Arc::clone(&hurry)),
             hurry,
             functions,
+            agents: Agents::new(&config),
             providers,
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
+            tools,
             rooms,
             origins,
             limits: Limits::new(&config.limits),
@@ -172,7 +181,7 @@ impl App {
             config,
             clock,
             shutdown,
-            tasks: TaskTracker::new(),
+            tasks,
             _dir: dir,
         }))
     }
@@ -190,6 +199,7 @@ impl App {
 /// What functions may know of the configuration.
 pub fn settings(config: &Config, providers: &Providers) -> Settings {
     let default = providers.default_model();
+    let agents = Agents::new(config).choices();
     Settings {
         default_title: config.default_title.clone(),
         default_model: default.id.clone(),
@@ -198,9 +208,11 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         when_busy: match config.turns.when_busy {
             crate::config::WhenBusy::Refuse => spool_chat::WhenBusy::Refuse,
             crate::config::WhenBusy::Queue => spool_chat::WhenBusy::Queue,
+            crate::config::WhenBusy::Steer => spool_chat::WhenBusy::Steer,
         },
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
         roles: config.roles.settings(),
+        agents: spool_chat::agents::Agents { known: agents.clone() },
         allow_client_roles: config.turns.allow_client_roles,
         guests: config.guests().limits,
         share_links: config.share_links(),
@@ -211,6 +223,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             version: env!("CARGO_PKG_VERSION").into(),
             models: providers.models(),
             roles: config.roles.settings().known,
+            agents,
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
             guests: config.guests().policy,

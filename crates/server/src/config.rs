@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+pub mod agents;
 pub mod audit;
 pub mod auth;
 pub mod guests;
@@ -18,6 +19,7 @@ pub mod providers;
 pub mod roles;
 pub mod sharing;
 pub mod sign_in;
+pub mod tools;
 pub mod web;
 
 /// The configuration file, `spool.toml`.
@@ -40,6 +42,10 @@ pub struct Config {
     pub model: Option<String>,
     /// Instructions that stand before every conversation.
     pub instructions: Option<String>,
+    /// The assistant that answers where nobody chose. Default: `assistant`, or the first of `[agents.…]`.
+    pub agent: Option<String>,
+    /// Assistants by their ids, which stay the same for ever. Without any there is one, `assistant`.
+    pub agents: BTreeMap<String, agents::Agent>,
     pub guests: guests::Guests,
     pub auth: auth::Auth,
     /// How mails are sent. Without it none are.
@@ -59,6 +65,8 @@ pub struct Config {
     pub audit: audit::Audit,
     /// Model providers by name. Those of the environment are added as `openai` and `anthropic`.
     pub providers: BTreeMap<String, Provider>,
+    /// What assistants may call outside.
+    pub tools: tools::Tools,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -73,7 +81,8 @@ pub enum Synchronous {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Turns {
-    /// What a message does that arrives while an answer is being written: `refuse` or `queue`.
+    /// What a message does that arrives while an answer is being written: `refuse`, `queue`, or `steer`, which lets
+    /// the answer read it before its next step.
     pub when_busy: WhenBusy,
     /// Seconds after which a turn whose runner is silent counts as interrupted, 3 to 300.
     pub lease_seconds: u64,
@@ -103,6 +112,7 @@ pub enum WhenBusy {
     #[default]
     Refuse,
     Queue,
+    Steer,
 }
 
 impl Default for Turns {
@@ -241,6 +251,8 @@ impl Default for Config {
             default_title: "New Conversation".into(),
             model: None,
             instructions: None,
+            agent: None,
+            agents: BTreeMap::new(),
             guests: guests::Guests::default(),
             auth: auth::Auth::default(),
             mail: None,
@@ -257,6 +269,7 @@ impl Default for Config {
             security: web::Security::default(),
             audit: audit::Audit::default(),
             providers: BTreeMap::new(),
+            tools: tools::Tools::default(),
         }
     }
 }
@@ -286,6 +299,7 @@ impl Config {
         }
         config.streams.read_environment(&set)?;
         config.auth.resolve(variable)?;
+        config.tools.resolve(variable)?;
         if let Some(mail) = &mut config.mail {
             mail.resolve(variable)?;
         }
@@ -325,6 +339,7 @@ impl Config {
             }
         }
         self.roles.check()?;
+        agents::check(&self.agents, self.agent.as_deref(), |role| self.roles.known.contains_key(role))?;
         if let Some((key, most)) = self.guests.out_of_range().first_key_value() {
             bail!("{key}: must be 0 to {most}");
         }
@@ -333,6 +348,7 @@ impl Config {
         self.cors.check()?;
         self.security.check()?;
         self.audit.check()?;
+        self.tools.check()?;
         self.auth.check()
     }
 

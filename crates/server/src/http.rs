@@ -189,6 +189,7 @@ fn status_of(code: Code) -> StatusCode {
         | Code::StaleEpoch
         | Code::WorkerUnavailable
         | Code::AlreadyResolved
+        | Code::AwaitingApprovalExpired
         | Code::CannotDeleteDefault
         | Code::OffsetMismatch
         | Code::LogSealed

@@ -4,7 +4,7 @@ use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
 use spool_store::{Order, Tx};
 
 use super::Findings;
-use crate::states::{GenerationStatus, MessageStatus, WorkerApproval};
+use crate::states::{MessageStatus, WorkerApproval};
 use crate::tables::{
     Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Password, Role, Runner,
     Stream, Subscription, Thread, Upload, User, UserKind, approval, artifact, credential, generation, message,
@@ -48,7 +48,7 @@ pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findi
     findings.expect(row.active_thread_id.as_ref() == active, "one_running", || {
         "activeThreadId does not match the status".to_owned()
     });
-    let leased = matches!(row.status, GenerationStatus::Claimed | GenerationStatus::Streaming);
+    let leased = row.status.is_held();
     findings.expect(row.lease_expires_at.is_some() == leased, "lease", || {
         format!("a lease does not go with {}", row.status.as_str())
     });
@@ -64,7 +64,7 @@ pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findi
     findings.expect(message.is_some(), "message_exists", || format!("{} is missing", row.message_id));
     // An earlier attempt is over; its message belongs to a later one.
     if let Some(message) = message.filter(|message| message.generation_id.as_ref() == Some(&row.id)) {
-        let follows = message.status == MessageStatus::following(row.status);
+        let follows = message.status == MessageStatus::following(row.status, row.started_mark);
         findings.expect(follows, "message_follows", || {
             format!("the message is {}, not {}", message.status.as_str(), row.status.as_str())
         });

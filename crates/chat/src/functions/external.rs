@@ -19,7 +19,7 @@ use crate::owned;
 use crate::parts::{self, Part};
 use crate::states::GenerationStatus;
 use crate::tables::{Generation, Message, Runner, Thread};
-use crate::turn::{self, Begin, Ending};
+use crate::turn::{self, Begin, Ending, Wish};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -72,7 +72,7 @@ pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<Opened> {
     }
     let mut question =
         args.text.map(|text| user_message(tx, ctx, &mut thread, vec![Part::Text { text }])).transpose()?;
-    let mut choice = Begin::of(tx, ctx, &thread, args.model, None)?;
+    let mut choice = Begin::of(tx, ctx, &thread, Wish { model: args.model, ..Wish::default() })?;
     choice.provider = args.provider.or(choice.provider);
     choice.external = Some(ctx.principal.key());
     let (mut answer, generation) = turn::begin(tx, ctx, &mut thread, choice)?;

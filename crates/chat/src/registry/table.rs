@@ -7,8 +7,8 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, account, approvals, artifacts, audit, credentials, driver, external, generations, guests, keys, listing,
-    machines, messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, threads, turns,
-    uploads, usage, users, workers,
+    machines, messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, threads,
+    tool_calls, turns, uploads, usage, users, workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -174,6 +174,14 @@ pub static FUNCTIONS: &[Function] = functions![
         "The approvals of a thread, the pending first, and how many are pending.";
     "approvals:decide": Mutation User approvals::decide, approvals::Decide => crate::tables::ApprovalView,
         "Approves or rejects, once. Only the owner of the thread can.";
+    "toolCalls:listByThread": Query User tool_calls::list_by_thread, tool_calls::ListByThread => spool_store::Page<crate::tables::ToolCallView>,
+        "The calls of tools of a thread, newest first.";
+    "toolCalls:get": Query User tool_calls::get, tool_calls::One => crate::tables::ToolCallView,
+        "One call of a tool: for whom it ran, in which role, when, and what became of it.";
+    "toolCalls:output": Query User tool_calls::output, tool_calls::Output => tool_calls::OutputPage,
+        "A result that is too large for its row, piece by piece.";
+    "debug:prompt": Query User driver::show_prompt, driver::ShowPrompt => Option<driver::PromptView>,
+        "What a model was told before it answered, section by section.";
     "approvals:nextExpiry": Query System approvals::next_expiry, Nothing => Option<u64>,
         "When the next approval is over.";
     "approvals:expire": Mutation System approvals::expire, Nothing => crate::functions::Deleted,
@@ -325,12 +333,24 @@ pub static FUNCTIONS: &[Function] = functions![
         "Generations that wait for a driver, oldest first.";
     "driver:claim": Mutation System driver::claim, driver::ClaimOne => Option<driver::Claim>,
         "Takes a waiting generation with a lease, or null.";
-    "driver:started": Mutation System driver::started, driver::Held => (),
+    "driver:started": Mutation System driver::started, driver::Started => (),
         "The driver begins: nobody else may begin again.";
     "driver:renew": Mutation System driver::renew, driver::Held => bool,
         "Makes the lease longer; false if it is lost.";
     "driver:watch": Query System driver::watch, driver::Watch => Option<driver::Watched>,
         "What a driver must know while it works.";
+    "driver:submit": Mutation System driver::submit, driver::Submit => driver::Standing,
+        "A step of the model ended with calls of tools: they are rows now.";
+    "driver:runCall": Mutation System driver::run_call, driver::OneCall => bool,
+        "A call begins; false if it is not to run.";
+    "driver:endCall": Mutation System driver::end_call, driver::EndCall => driver::Standing,
+        "A call ended. The first end counts.";
+    "driver:settle": Mutation System driver::settle, driver::Settle => driver::Standing,
+        "Tells of decisions, and lets an answer go that can only wait for people.";
+    "driver:steer": Mutation System driver::steer, driver::Lease => driver::Steered,
+        "Takes the messages that the answer is to read before its next step.";
+    "driver:fallBack": Mutation System driver::fall_back, driver::FallBack => (),
+        "Notes that a model failed and another is asked.";
     "driver:finish": Mutation System driver::finish, driver::Finish => external::Finished,
         "The log becomes the message, is sealed, and the thread is free.";
     "driver:expire": Mutation System driver::expire, driver::Expire => driver::Expired,

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use spool_protocol::{ApprovalKind, ApprovalStatus, Event};
-use spool_store::{Document, Id, Index, Table};
+use spool_store::{Document, Id, Index, Table, Tx};
 
 use super::{Artifact, Generation, Message, Thread, User};
+use crate::context::CallContext;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +90,44 @@ impl Document for Approval {
 }
 
 impl Approval {
+    /// A request of an answer that is being made, which waits as long as the server's setting says. Not stored
+    /// yet, and still without what it asks about.
+    pub(crate) fn of_answer(
+        tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, generation: &Generation, kind: ApprovalKind, key: String,
+        hash: String,
+    ) -> Self {
+        let now = tx.now();
+        let expires_at = ctx.settings.approval_ms.map(|ms| now + ms);
+        Self {
+            id: tx.new_id(),
+            creation_time: now as f64,
+            user_id: thread.user_id.clone(),
+            thread_id: thread.id.clone(),
+            generation_id: generation.id.clone(),
+            message_id: generation.message_id.clone(),
+            kind,
+            key,
+            tool_call_id: None,
+            tool: None,
+            input: None,
+            artifact_id: None,
+            version: None,
+            question: None,
+            hash,
+            status: ApprovalStatus::Pending,
+            pending: true,
+            due_at: expires_at,
+            expires_at,
+            asked_at_offset: None,
+            reason: None,
+            edited_input: None,
+            edited_version: None,
+            resolved_at: None,
+            resolved_by: None,
+            created_at: now,
+        }
+    }
+
     /// The approval as the log of its answer tells it.
     pub(crate) fn event(&self) -> Event {
         Event::Approval {

@@ -7,7 +7,7 @@ use spool_store::{Index, Table};
 
 use super::{
     approval, artifact, audit, credential, departure, generation, holdings, machine, message, password, producer,
-    remains, share, stream, subscription, thread, upload, usage, user, worker,
+    prompt, remains, share, stream, subscription, thread, tool_call, upload, usage, user, worker,
 };
 
 /// What a row belongs to. It may belong to more than one thing, and goes with the first that goes.
@@ -62,6 +62,8 @@ pub static OWNERSHIP: &[Ownership] = &[
     rows(&thread::TABLE, &[Owner::User(thread::BY_ACTIVITY)]),
     rows(&share::TABLE, &[Owner::Row(&thread::TABLE, share::BY_THREAD), Owner::User(share::BY_VIEWER)]),
     rows(&approval::TABLE, &[Owner::Row(&thread::TABLE, approval::BY_THREAD)]),
+    logs(&tool_call::TABLE, &[Owner::Row(&thread::TABLE, tool_call::BY_THREAD)]),
+    rows(&prompt::TABLE, &[Owner::Row(&thread::TABLE, prompt::BY_THREAD)]),
     logs(&generation::TABLE, &[Owner::Row(&thread::TABLE, generation::BY_THREAD)]),
     rows(&message::TABLE, &[Owner::Row(&thread::TABLE, message::BY_THREAD)]),
     rows(&artifact::TABLE, &[Owner::Row(&thread::TABLE, artifact::BY_THREAD)]),

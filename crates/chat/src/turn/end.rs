@@ -4,7 +4,7 @@ use spool_protocol::{Code, Event, Failure, FinalStatus, Result, Usage};
 use spool_store::Tx;
 
 use super::begin::begin_next;
-use super::{append, consent, events_of, message_of, start};
+use super::{append, calls, consent, events_of, message_of, start};
 use crate::context::CallContext;
 use crate::limits;
 use crate::parts::{self, Fold, Part};
@@ -86,6 +86,11 @@ fn end_one(tx: &mut Tx<'_>, thread: &mut Thread, mut generation: Generation, mut
         start(tx, &mut generation)?; // an answer without a single event
     }
     consent::cancel_pending(tx, &generation)?;
+    if generation.steps > 0 {
+        let decisions = calls::tell_decisions(tx, &generation)?;
+        calls::append_step(tx, &mut generation, &decisions)?;
+        calls::cancel_open(tx, &generation)?;
+    }
     let mut answer = folded(tx, &generation)?;
     if let Some(full) = ending.text.take() {
         answer = with_full_text(tx, &generation, answer, &full)?;
@@ -125,7 +130,7 @@ fn end_one(tx: &mut Tx<'_>, thread: &mut Thread, mut generation: Generation, mut
 
     let mut message = message_of(tx, &generation)?;
     message.status = message.status.step(MessageStep::Finish(ending.status))?;
-    debug_assert_eq!(message.status, MessageStatus::following(generation.status));
+    debug_assert_eq!(message.status, MessageStatus::following(generation.status, generation.started_mark));
     message.parts = answer;
     message.model = Some(generation.model.clone());
     message.provider.clone_from(&generation.provider);
@@ -146,7 +151,7 @@ pub(crate) fn cancel_unstarted(
     tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread, mut generation: Generation,
 ) -> Result<bool> {
     generation.stop_requested_at.get_or_insert(tx.now());
-    let reachable = generation.runner == crate::tables::Runner::Hosted && generation.started_mark;
+    let reachable = generation.runner == crate::tables::Runner::Hosted && generation.status.is_held();
     if reachable {
         tx.put(&generation)?;
         return Ok(false);
@@ -156,7 +161,7 @@ pub(crate) fn cancel_unstarted(
 }
 
 /// The parts that the log of a generation holds now.
-fn folded(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Part>> {
+pub(crate) fn folded(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Part>> {
     let mut fold = Fold::default();
     for chunk in tx.log_read_all(generation.id.as_str())? {
         events_of(&chunk)?.into_iter().for_each(|event| fold.push(event));

@@ -157,6 +157,7 @@ fn tool(asked: &str) -> Vec<Piece> {
             id: id.clone(),
             tool: "count_words".to_owned(),
             input: json!({"message": "latest"}),
+            by_provider: true,
         })),
         Piece::Wait(TOOL_TIME),
         Piece::Other(Ok(ProviderEvent::ToolResult { id, output: Some(output), error: None })),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::Result;
 use spool_store::{Id, Order, Tx};
 
+use super::calls::{Segment, segments};
 use crate::limits;
 use crate::parts::Part;
 use crate::states::MessageStatus;
@@ -19,6 +20,9 @@ pub struct HistoryMessage {
     pub text: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<HistoryFile>,
+    /// The answer step by step, if it called tools; `text` is then the whole text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<Segment>,
 }
 
 /// A file that a message shows. Its bytes are where the server keeps them.
@@ -38,7 +42,8 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<V
     let mut history: Vec<HistoryMessage> = Vec::new();
     let mut bytes = 0;
     for message in scan.take(limits::HISTORY_ROWS)? {
-        if message.status != MessageStatus::Complete {
+        // What was said to a running answer stands among its steps.
+        if message.status != MessageStatus::Complete || message.steered.is_some() {
             continue;
         }
         let text = message.text();
@@ -46,8 +51,10 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<V
         if history.len() == limits::HISTORY_MESSAGES || (bytes > limits::HISTORY_BYTES && !history.is_empty()) {
             break;
         }
-        let files = message.parts.into_iter().filter_map(file).collect();
-        history.push(HistoryMessage { message_id: message.id, role: message.role, text, files });
+        let files = message.parts.iter().cloned().filter_map(file).collect();
+        let called = message.parts.iter().any(|part| matches!(part, Part::ToolCall { .. } | Part::Steered { .. }));
+        let segments = if called { segments(message.parts) } else { Vec::new() };
+        history.push(HistoryMessage { message_id: message.id, role: message.role, text, files, segments });
     }
     history.reverse();
     Ok(history)
