@@ -67,6 +67,7 @@ export const ChainIcon = icon(<path d="M8.6 11.4a3 3 0 0 0 4.3 0l2.6-2.6a3 3 0 0
 export const ClipIcon = icon(<path d="m15.6 9.4-5.5 5.5a3.4 3.4 0 0 1-4.8-4.8l5.9-5.9a2.3 2.3 0 0 1 3.2 3.2l-5.8 5.8a1.1 1.1 0 0 1-1.6-1.6l5-5" />);
 export const FileIcon = icon(<path d="M5.2 3.2h6.3l3.3 3.3v10.3H5.2zM11.3 3.4v3.3h3.3" />);
 
+export const SlidersIcon = icon(<path d="M3.4 6.2h7.2M14.4 6.2h2.2M3.4 13.8h2.2M9.4 13.8h7.2M12.5 4.3a1.9 1.9 0 1 1 0 3.8 1.9 1.9 0 0 1 0-3.8ZM7.5 11.9a1.9 1.9 0 1 1 0 3.8 1.9 1.9 0 0 1 0-3.8Z" />);
 export const PersonIcon = icon(<path d="M10 3.4a3.1 3.1 0 1 1 0 6.2 3.1 3.1 0 0 1 0-6.2ZM4 16.4c.6-2.8 3-4.4 6-4.4s5.4 1.6 6 4.4" />);
 export const LeaveIcon = icon(<path d="M8.2 3.6H5.4A1.6 1.6 0 0 0 3.8 5.2v9.6a1.6 1.6 0 0 0 1.6 1.6h2.8M12.6 6.4l3.6 3.6-3.6 3.6M16 10H8" />);
 

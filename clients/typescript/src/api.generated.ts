@@ -29,13 +29,30 @@ export type ArtifactStatus = ("draft" | "approved" | "rejected" | "archived") | 
 export type Author = "user" | "agent";
 export type PageStatus = "SplitRecommended" | "SplitRequired";
 export type GenerationStatus =
-  ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
+  | ("queued" | "streaming" | "complete" | "error" | "stopped")
+  | "claimed"
+  | "awaiting_approval"
+  | "interrupted";
 /**
  * Who can read.
  */
 export type Audience = "link" | "users";
 export type Outcome = "done" | "denied";
+/**
+ * How far a tool call is.
+ */
+export type ToolState =
+  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
 export type Role = "user" | "assistant" | "system" | "tool";
+/**
+ * Whether the first step has to call a tool.
+ */
+export type ToolChoice =
+  | ("auto" | "required" | "none")
+  | {
+      named: string;
+    };
+export type DebugPromptReturns = PromptView | null;
 /**
  * One entry of a generation log.
  */
@@ -55,10 +72,19 @@ export type Event =
       type: "tool_start";
     }
   | {
+      /**
+       * It never ran: the caller may not call it, or a rule forbids it.
+       */
+      denied?: boolean;
       error?: string;
       output?: unknown;
       toolCallId: string;
       type: "tool_end";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string;
@@ -131,10 +157,19 @@ export type EventInput =
       type: "tool_start";
     }
   | {
+      /**
+       * It never ran: the caller may not call it, or a rule forbids it.
+       */
+      denied?: boolean;
       error?: string | null;
       output?: unknown;
       toolCallId: string;
       type: "tool_end";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string | null;
@@ -197,7 +232,7 @@ export type GuestPolicy = "off" | "local" | "server";
 /**
  * What to do if an answer is being made in the thread.
  */
-export type IfBusy = "refuse" | "queue";
+export type IfBusy = ("refuse" | "queue") | "steer";
 export type MachinesCreateReturns = string;
 export type MachinesListArgs = Record<string, never>;
 export type MachinesListReturns = MachineView[];
@@ -241,6 +276,11 @@ export type Part =
       type: "tool_call";
     }
   | {
+      messageId: string;
+      text: string;
+      type: "steered";
+    }
+  | {
       snippet?: string;
       title: string;
       type: "source";
@@ -280,11 +320,6 @@ export type Part =
       type: "data";
     };
 /**
- * How far a tool call is.
- */
-export type ToolState =
-  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
-/**
  * One piece of a message.
  */
 export type PartInput =
@@ -307,6 +342,11 @@ export type PartInput =
       tool: string;
       toolCallId: string;
       type: "tool_call";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string | null;
@@ -491,6 +531,32 @@ export type AccountDeleted = {
   deleted: {
     [k: string]: number;
   };
+};
+/**
+ * An assistant that a client may name.
+ */
+export type AgentChoice = {
+  description?: string;
+  /**
+   * Whether it speaks first when a thread is opened with an empty message.
+   */
+  greets: boolean;
+  /**
+   * Stays the same for ever.
+   */
+  id: string;
+  /**
+   * The model it answers with, unless a thread or a message names another.
+   */
+  model?: string;
+  /**
+   * What people know it by.
+   */
+  name: string;
+  /**
+   * Whether it makes a plan first, and carries it out when it is approved.
+   */
+  phases: boolean;
 };
 export type AiStreamingListMessagesArgs = {
   paginationOpts: PaginationOpts;
@@ -823,6 +889,23 @@ export type AuditView = {
   suppressed?: number;
 };
 /**
+ * How a call stands.
+ */
+export type CallState = {
+  _id: string;
+  asked?: ApprovalKind;
+  error?: string;
+  /**
+   * Nobody answered in time.
+   */
+  expired: boolean;
+  input: unknown;
+  output?: unknown;
+  state: ToolState;
+  tool: string;
+  toolCallId: string;
+};
+/**
  * A source, as older front ends send it.
  */
 export type Citation = {
@@ -834,7 +917,12 @@ export type Citation = {
  * Everything that a driver needs to make the answer.
  */
 export type Claim = {
+  agentId?: string;
   attempt: number;
+  /**
+   * Decisions about its calls that are told already; see [`Watched`].
+   */
+  decisions: number;
   /**
    * In which role the user is answered.
    */
@@ -847,8 +935,18 @@ export type Claim = {
   leaseExpiresAt: number;
   messageId: string;
   model: string;
+  /**
+   * What the user looked at when they asked.
+   */
+  page?: unknown;
   provider?: string;
+  resumed?: Resumed;
+  /**
+   * What is known of the user and the conversation, for the prompt.
+   */
+  sections: Section[];
   threadId: string;
+  toolChoice?: ToolChoice;
   userId: string;
 };
 /**
@@ -858,6 +956,10 @@ export type HistoryMessage = {
   files?: HistoryFile[];
   messageId: string;
   role: Role;
+  /**
+   * The answer step by step, if it called tools; `text` is then the whole text.
+   */
+  segments?: Segment[];
   text: string;
 };
 /**
@@ -868,6 +970,64 @@ export type HistoryFile = {
   name: string;
   size: number;
   uploadId: string;
+};
+/**
+ * A stretch of an answer that is told to a model again: what it said, what it called, what it was told
+ * meanwhile.
+ */
+export type Segment = {
+  calls?: ToldCall[];
+  /**
+   * What the user said after it.
+   */
+  steered?: string;
+  text?: string;
+};
+/**
+ * A call and what came of it.
+ */
+export type ToldCall = {
+  error?: string;
+  input: unknown;
+  output?: unknown;
+  tool: string;
+  toolCallId: string;
+};
+/**
+ * An answer that another runner began, or that waited for a decision.
+ */
+export type Resumed = {
+  /**
+   * The calls of the newest step.
+   */
+  calls: CallState[];
+  logEnd: number;
+  /**
+   * The prompt that it began with.
+   */
+  sections: Section[];
+  /**
+   * What it has said and called, oldest first.
+   */
+  soFar: Segment[];
+  steps: number;
+  usage?: Usage;
+};
+/**
+ * A labelled piece of the instructions: `base`, `role`, `profile`, `memory`, `page`, `summary`, `greeting`.
+ */
+export type Section = {
+  label: string;
+  text: string;
+};
+/**
+ * Tokens of one answer, as the provider counted them.
+ */
+export type Usage = {
+  cachedTokens?: number;
+  inputTokens: number;
+  outputTokens: number;
+  reasoningTokens?: number;
 };
 /**
  * What a worker begins with.
@@ -893,6 +1053,27 @@ export type Copied = {
    * The new thread, which is the caller's.
    */
   threadId: string;
+};
+export type DebugPromptArgs = {
+  generationId: string;
+};
+/**
+ * What a model was told before it answered.
+ */
+export type PromptView = {
+  /**
+   * Messages of the conversation that followed.
+   */
+  messages: number;
+  model: string;
+  /**
+   * In the order in which they were sent.
+   */
+  sections: Section[];
+  /**
+   * Names of the tools that were offered.
+   */
+  tools: string[];
 };
 /**
  * What a function did that works in bounded steps.
@@ -921,20 +1102,20 @@ export type Failure = {
 /**
  * Tokens of one answer, as the provider counted them.
  */
-export type Usage = {
-  cachedTokens?: number;
-  inputTokens: number;
-  outputTokens: number;
-  reasoningTokens?: number;
-};
-/**
- * Tokens of one answer, as the provider counted them.
- */
 export type UsageInput = {
   cachedTokens?: number | null;
   inputTokens?: number;
   outputTokens?: number;
   reasoningTokens?: number | null;
+};
+/**
+ * A model that failed, and why, before another try in the same answer.
+ */
+export type Fallback = {
+  at: number;
+  error: Failure;
+  model: string;
+  provider: string;
 };
 /**
  * How a generation has ended.
@@ -952,6 +1133,7 @@ export type Finished = {
 export type GenerationView = {
   _creationTime: number;
   _id: string;
+  agentId?: string;
   attempt: number;
   createdAt: number;
   /**
@@ -961,6 +1143,10 @@ export type GenerationView = {
   effectiveRole?: string;
   endedAt?: number;
   error?: Failure;
+  /**
+   * Models that failed before this one answered.
+   */
+  fallbacks?: Fallback[];
   finishReason?: string;
   messageId: string;
   model: string;
@@ -968,6 +1154,10 @@ export type GenerationView = {
   runner: Runner;
   startedAt?: number;
   status: GenerationStatus;
+  /**
+   * Calls of the model that have ended with calls of tools.
+   */
+  steps: number;
   stopRequestedAt?: number;
   threadId: string;
   usage?: Usage;
@@ -1223,6 +1413,14 @@ export type MessageView = {
   seq: number;
   status: MessageStatus;
   /**
+   * The answer that read it while it was being made, and shows it among its parts.
+   */
+  steered?: string;
+  /**
+   * It waits for the next step of the running answer, not for its end.
+   */
+  steers?: boolean;
+  /**
    * The text parts joined.
    */
   text: string;
@@ -1311,6 +1509,17 @@ export type Opened = {
   userMessageId: string | null;
 };
 /**
+ * A piece of a result that is too large for its row.
+ */
+export type OutputPage = {
+  /**
+   * Where to go on, in bytes.
+   */
+  cursor: number;
+  done: boolean;
+  text: string;
+};
+/**
  * The rows of an attempt.
  */
 export type Retried = {
@@ -1345,6 +1554,10 @@ export type Sent = {
  * What the server says about itself to anyone.
  */
 export type ServerInfo = {
+  /**
+   * The assistants that a client may name; the first answers where nobody chose.
+   */
+  agents?: AgentChoice[];
   /**
    * Whether answers come from the built-in demo model, because no provider is configured.
    */
@@ -1612,6 +1825,7 @@ export type ThreadView = {
    * The answer that is being made now.
    */
   activeGenerationId?: string;
+  agentId?: string;
   context?: string;
   createdAt: number;
   externalId?: string;
@@ -1709,6 +1923,58 @@ export type ThreadsUpdateArgs = {
    */
   workerId?: string | null;
 };
+/**
+ * A call as the owner of its thread sees it.
+ */
+export type ToolCallView = {
+  _creationTime: number;
+  _id: string;
+  agentId?: string;
+  approvalId?: string;
+  createdAt: number;
+  effectiveRole?: string;
+  endedAt?: number;
+  error?: string;
+  generationId: string;
+  input: unknown;
+  messageId: string;
+  output?: unknown;
+  /**
+   * Bytes of the whole result, where `output` is only its beginning: `toolCalls:output` reads it.
+   */
+  outputBytes?: number;
+  startedAt?: number;
+  state: ToolState;
+  step: number;
+  threadId: string;
+  tool: string;
+  toolCallId: string;
+  userId: string;
+};
+export type ToolCallsGetArgs = {
+  id: string;
+};
+export type ToolCallsListByThreadArgs = {
+  paginationOpts: PaginationOpts;
+  threadId: string;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type ToolCallsListByThreadReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: ToolCallView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+export type ToolCallsOutputArgs = {
+  /**
+   * Where to read from: 0, or the `cursor` of an earlier result.
+   */
+  cursor?: number;
+  id: string;
+};
 export type TurnsRegenerateArgs = {
   messageId: string;
   /**
@@ -1733,6 +1999,10 @@ export type TurnsRetryArgs = {
 };
 export type TurnsSendAndWaitArgs = {
   /**
+   * Which of the server's assistants answers, instead of the thread's.
+   */
+  agent?: string | null;
+  /**
    * Uploads of this thread that the message shows, before its text.
    */
   files?: string[] | null;
@@ -1761,9 +2031,17 @@ export type TurnsSendAndWaitArgs = {
    */
   text: string;
   threadId: string;
+  /**
+   * Whether the answer has to begin with a call of a tool.
+   */
+  toolChoice?: ToolChoice | null;
 };
 export type TurnsSendArgs = {
   /**
+   * Which of the server's assistants answers, instead of the thread's.
+   */
+  agent?: string | null;
+  /**
    * Uploads of this thread that the message shows, before its text.
    */
   files?: string[] | null;
@@ -1792,6 +2070,10 @@ export type TurnsSendArgs = {
    */
   text: string;
   threadId: string;
+  /**
+   * Whether the answer has to begin with a call of a tool.
+   */
+  toolChoice?: ToolChoice | null;
 };
 /**
  * A message as the AI SDK's `UIMessage`, with its place. `order` is the message's `seq`.
@@ -1999,6 +2281,9 @@ export const api = {
   audit: {
     mine: makeFunctionReference<"query", AuditMineArgs, AuditMineReturns>("audit:mine"),
   },
+  debug: {
+    prompt: makeFunctionReference<"query", DebugPromptArgs, DebugPromptReturns>("debug:prompt"),
+  },
   generations: {
     active: makeFunctionReference<"query", GenerationsActiveArgs, GenerationsActiveReturns>("generations:active"),
     append: makeFunctionReference<"mutation", GenerationsAppendArgs, Appended>("generations:append"),
@@ -2054,6 +2339,11 @@ export const api = {
     page: makeFunctionReference<"query", ThreadsPageArgs, ThreadsPageReturns>("threads:page"),
     remove: makeFunctionReference<"mutation", ThreadsRemoveArgs, ThreadsRemoveReturns>("threads:remove"),
     update: makeFunctionReference<"mutation", ThreadsUpdateArgs, ThreadsUpdateReturns>("threads:update"),
+  },
+  toolCalls: {
+    get: makeFunctionReference<"query", ToolCallsGetArgs, ToolCallView>("toolCalls:get"),
+    listByThread: makeFunctionReference<"query", ToolCallsListByThreadArgs, ToolCallsListByThreadReturns>("toolCalls:listByThread"),
+    output: makeFunctionReference<"query", ToolCallsOutputArgs, OutputPage>("toolCalls:output"),
   },
   turns: {
     regenerate: makeFunctionReference<"mutation", TurnsRegenerateArgs, Retried>("turns:regenerate"),

@@ -82,6 +82,8 @@ export function overlay({ rows, folds, unsent, previous }: OverlayInput): readon
   for (const row of rows) {
     const requestId = row.requestId ?? null;
     if (requestId !== null && row.role === "user") stored.add(requestId);
+    // The answer that read it shows it at its place.
+    if (row.steered !== undefined) continue;
     const key = keyOfId.get(row._id) ?? keyOf(row, questionKey);
     views.push(keep(known.get(key), viewOf(row, key, liveFold(row, folds))));
     questionKey = row.role === "user" ? requestId : null;
@@ -146,9 +148,9 @@ function viewOf(row: Message, key: string, fold: Fold | undefined): LiveMessage 
   };
 }
 
-// The server answers it when its turn has come.
 function waitOf(row: Message): LiveMessage["waits"] {
-  return row.role === "user" && row.status === "pending" ? "queue" : null;
+  if (row.role !== "user" || row.status !== "pending") return null;
+  return row.steers === true ? "steer" : "queue";
 }
 
 const BLANK = { id: null, generationId: null, model: null, usage: null, error: null, activity: null, waits: null } as const;
@@ -169,7 +171,7 @@ function unsentView(entry: Unsent, status: "sending" | "queued" | "failed"): Liv
 }
 
 function waitWanted({ options }: Unsent): LiveMessage["waits"] {
-  return options?.ifBusy === "queue" ? "queue" : null;
+  return options?.ifBusy ?? null;
 }
 
 function awaitedView(entry: Unsent): LiveMessage {

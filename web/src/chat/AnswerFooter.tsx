@@ -1,12 +1,14 @@
 // Under a finished answer: copy it, have it made anew, and the small print.
 
 import type { LiveMessage } from "@spool/client";
-import { useState } from "react";
-import { CheckIcon, CopyIcon, RetryIcon } from "../icons";
+import { lazy, Suspense, useState } from "react";
+import { CheckIcon, CopyIcon, EyeIcon, RetryIcon } from "../icons";
 import { clockTime, fullTime } from "../time";
 import { IconButton } from "../ui/IconButton";
 import { useCopy } from "../ui/useCopy";
 import { useChatActions } from "./actions";
+
+const PromptDialog = lazy(() => import("./PromptDialog"));
 
 export function AnswerFooter({ view, shown }: { view: LiveMessage; shown: boolean }) {
   const [copied, copy] = useCopy();
@@ -26,12 +28,29 @@ export function AnswerFooter({ view, shown }: { view: LiveMessage; shown: boolea
       {shown && view.status === "complete" && view.id !== null && retry !== null && (
         <AnswerAgain id={view.id} retry={retry} />
       )}
+      {view.generationId !== null && retry !== null && <Why generationId={view.generationId} />}
       <time dateTime={new Date(view.createdAt).toISOString()} title={fullTime(view.createdAt)}>
         {clockTime(view.createdAt)}
       </time>
       {view.model !== null && <Dot>{view.model}</Dot>}
       {tokens > 0 && <Dot>{`${tokens.toLocaleString()} tokens`}</Dot>}
     </footer>
+  );
+}
+
+function Why({ generationId }: { generationId: string }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <>
+      <IconButton label="Why this answer" aria-haspopup="dialog" onClick={() => setOpen(true)} className="text-faint">
+        <EyeIcon size={16} />
+      </IconButton>
+      {open && (
+        <Suspense>
+          <PromptDialog generationId={generationId} onClose={() => setOpen(false)} />
+        </Suspense>
+      )}
+    </>
   );
 }
 

@@ -15,6 +15,7 @@ import { Conversation } from "./Conversation";
 import { EmptyState } from "./EmptyState";
 import { LoadingConversation } from "./LoadingConversation";
 import { MissingThread, RefusedSession } from "./MissingThread";
+import { PhaseSteps } from "./PhaseSteps";
 import { useChatRuntime } from "./runtime";
 
 type IfBusy = NonNullable<SendOptions["ifBusy"]>;
@@ -59,6 +60,7 @@ export function Chat({ threadId }: { threadId: string | null }) {
   return (
     <AssistantRuntimeProvider runtime={runtime}>
       <ChatActions value={actions}>
+        {thread != null && <PhaseSteps threadId={thread._id} />}
         {messages === undefined ? (
           <LoadingConversation />
         ) : messages.length === 0 ? (

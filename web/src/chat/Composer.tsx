@@ -107,7 +107,7 @@ export function Composer({ draftKey, running, generationId, connection, threadId
             }`}
           />
           {hasChoices && <div className="flex min-h-10 min-w-0 flex-1 items-center">{choices}</div>}
-          {running && <StopButton key={generationId} generationId={generationId} />}
+          {running && <StopButton key={generationId} generationId={generationId} quiet={written} />}
           {running ? (
             written && !attached && <BusySendButton mode={mode} />
           ) : attached ? (
@@ -197,7 +197,7 @@ function SendButton() {
   );
 }
 
-function StopButton({ generationId }: { generationId: string | null }) {
+function StopButton({ generationId, quiet }: { generationId: string | null; quiet: boolean }) {
   const stop = useStop();
   const [asked, setAsked] = useState(false);
   return (
@@ -211,7 +211,7 @@ function StopButton({ generationId }: { generationId: string | null }) {
         setAsked(true);
         void stop(generationId).catch(() => setAsked(false));
       }}
-      className={`${ROUND} relative bg-ink text-page hover:opacity-85 disabled:opacity-45`}
+      className={`${ROUND} relative disabled:opacity-45 ${quiet ? "bg-hover text-ink hover:bg-line-strong" : "bg-ink text-page hover:opacity-85"}`}
     >
       <StopIcon size={20} />
     </button>

@@ -2,8 +2,8 @@
 // somebody waits for one.
 
 import type { ArtifactView } from "@spool/client";
-import { useArtifact, useArtifacts, useThreadApprovals, useTodos, useVersions } from "@spool/client/react";
-import { useEffect, useRef, useState } from "react";
+import { useArtifact, useArtifacts, useArtifactText, useThreadApprovals, useTodos, useVersions } from "@spool/client/react";
+import { useEffect, useLayoutEffect, useRef, useState, type RefObject } from "react";
 import { nameOf, StatusPill } from "../chat/parts/ArtifactName";
 import { ArtifactText } from "../chat/parts/ArtifactText";
 import { ApprovalForm } from "../chat/parts/ApprovalForm";
@@ -11,6 +11,7 @@ import { CheckIcon, CompareIcon, CopyIcon, DownloadIcon, PencilIcon } from "../i
 import { nearTime } from "../time";
 import { Button } from "../ui/Button";
 import { IconButton } from "../ui/IconButton";
+import { Spinner } from "../ui/Spinner";
 import { Picker } from "../ui/Picker";
 import { useCopy } from "../ui/useCopy";
 import { ArtifactEditor } from "./ArtifactEditor";
@@ -18,6 +19,8 @@ import { DiffView } from "./DiffView";
 import { fileName } from "./fileName";
 import { PanelHead } from "./PanelHead";
 import { openPanel, useDraft } from "./store";
+
+type Written = ArtifactView & { writing?: number };
 
 interface ArtifactPanelProps {
   threadId: string;
@@ -48,15 +51,18 @@ function Shown({ newest, headingId, onBack }: { newest: ArtifactView; headingId:
   const [copied, copy] = useCopy();
   const older = useArtifact(picked === null ? "skip" : newest._id, picked ?? undefined);
   const shown = picked === null ? newest : older;
-  const version = picked ?? newest.current;
+  const version = picked ?? Math.max(1, newest.current);
   const before = useArtifact(comparing && version > 1 ? newest._id : "skip", version - 1);
   const asked = useThreadApprovals(newest.threadId)?.find(({ status, artifactId }) => status === "pending" && artifactId === newest._id);
   const options = useVersionNames(newest);
   const content = useRef<HTMLDivElement>(null);
   // The keys scroll what is read at once; an editor takes the focus by itself.
   useEffect(() => content.current?.focus(), []);
-  const editable = newest.status === "draft" || newest.status === "approved";
   const reading = draft === null;
+  const writing = reading && picked === null ? (newest as Written).writing : undefined;
+  const growing = useArtifactText(newest._id, writing);
+  useFollowedEnd(content, growing);
+  const editable = (newest.status === "draft" || newest.status === "approved") && (newest as Written).writing === undefined;
   return (
     <>
       <PanelHead
@@ -66,14 +72,19 @@ function Shown({ newest, headingId, onBack }: { newest: ArtifactView; headingId:
         note={
           <p className="mt-1 flex flex-wrap items-center gap-x-2 gap-y-1 text-xs text-faint">
             <span>{nameOf(newest.kind)}</span>
-            {shown !== undefined && shown !== null && (
+            {writing !== undefined ? (
+              <span role="status" className="inline-flex items-center gap-1.5 font-medium text-accent">
+                <Spinner />
+                Version {writing} is being written
+              </span>
+            ) : shown !== undefined && shown !== null ? (
               <>
                 <StatusPill status={shown.status} />
                 <span>
                   {shown.author === "user" ? "by you" : "by the assistant"}, {nearTime(shown.createdAt, Date.now())}
                 </span>
               </>
-            )}
+            ) : null}
           </p>
         }
       />
@@ -114,14 +125,16 @@ function Shown({ newest, headingId, onBack }: { newest: ArtifactView; headingId:
       )}
       {reading ? (
         <div ref={content} tabIndex={0} role="region" aria-label="Content" data-quiet-focus className="min-h-0 flex-1 overflow-y-auto px-5 py-5">
-          {shown == null ? null : comparing && version > 1 ? (
+          {growing !== undefined ? (
+            <ArtifactText kind={newest.kind} content={growing} growing />
+          ) : shown == null ? null : comparing && version > 1 ? (
             before == null ? null : <DiffView before={before.content} after={shown.content} label={`What changed in version ${version}`} />
           ) : (
             <ArtifactText key={shown.version} kind={shown.kind} content={shown.content} />
           )}
         </div>
       ) : (
-        <ArtifactEditor newest={newest} draft={draft} asked={asked !== undefined} onDraft={setDraft} />
+        <ArtifactEditor newest={newest} draft={draft} asked={asked !== undefined && (asked.approversNeeded ?? 1) <= 1} onDraft={setDraft} />
       )}
       {asked !== undefined && (
         <section aria-label="Decide" className="shrink-0 border-t border-warn-line bg-raised">
@@ -131,18 +144,32 @@ function Shown({ newest, headingId, onBack }: { newest: ArtifactView; headingId:
           <ApprovalForm approval={asked} bare onDecided={() => content.current?.focus()} />
         </section>
       )}
-      {!editable && reading && (
+      {!editable && reading && (newest as Written).writing === undefined && (
         <p className="shrink-0 border-t border-line px-5 py-2.5 text-xs text-faint">What is {newest.status} is not changed any more</p>
       )}
     </>
   );
 }
 
+// While text is added the end stays in sight, unless the reader has left it.
+function useFollowedEnd(box: RefObject<HTMLDivElement | null>, text: string | undefined): void {
+  const height = useRef(0);
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (element === null || text === undefined) return;
+    const wasAtEnd = element.scrollTop + element.clientHeight >= height.current - 48;
+    if (wasAtEnd && height.current > 0) element.scrollTop = element.scrollHeight;
+    height.current = element.scrollHeight;
+  }, [box, text]);
+}
+
 // Newest first; of those whose page is not loaded the number alone.
 function useVersionNames(newest: ArtifactView): { value: string; label: string }[] {
   const known = new Map(useVersions(newest._id).items?.map((item) => [item.version, item]));
-  return Array.from({ length: newest.current }, (_, at) => {
-    const version = newest.current - at;
+  // Of one whose first version is being written, that one.
+  const last = Math.max(1, newest.current);
+  return Array.from({ length: last }, (_, at) => {
+    const version = last - at;
     const item = known.get(version);
     const said = [
       version === newest.current ? "newest" : null,

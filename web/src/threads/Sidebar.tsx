@@ -3,6 +3,7 @@
 
 import { useEffect, useRef } from "react";
 import { AccountBar } from "../account/AccountBar";
+import { SettingsButton } from "../account/SettingsButton";
 import { CloseIcon, PencilIcon, SpoolMark } from "../icons";
 import { openDraft } from "../local/useDrafts";
 import { useIsLocal } from "../local/useIsLocal";
@@ -79,7 +80,10 @@ export function Sidebar({ threadId, isNew, open, onClose }: SidebarProps) {
         <AccountBar />
         <div className="flex shrink-0 items-center justify-between border-t border-line px-3 py-2 pb-[max(0.5rem,env(safe-area-inset-bottom))]">
           <ConnectionPill />
-          <ThemeSwitch />
+          <span className="flex items-center gap-1.5">
+            <SettingsButton />
+            <ThemeSwitch />
+          </span>
         </div>
       </aside>
     </>

@@ -21,6 +21,7 @@ export function CallForm({ approval, onDecided }: { approval: Asked; onDecided: 
   const original = asJson(approval.input);
   const changed = text !== null && text !== original;
   const edit = changed ? readEdit(text) : {};
+  const single = (approval.approversNeeded ?? 1) <= 1;
   const tool = approval.tool ?? "this tool";
   const blocked = deciding.blocked;
   const approve = (more: Lasting = {}) => void deciding.decide({ decision: "approve", ...said(reason), ...edit, ...more });
@@ -71,6 +72,8 @@ export function CallForm({ approval, onDecided }: { approval: Asked; onDecided: 
         expiresAt={approval.expiresAt}
         onReason={setReason}
         more={
+          // What several people approve is what all of them saw.
+          !single ? null : (
           <Button
             disabled={blocked && !deciding.offline}
             onClick={() => setText(text === null ? original : null)}
@@ -79,6 +82,7 @@ export function CallForm({ approval, onDecided }: { approval: Asked; onDecided: 
             {text === null && <PencilIcon size={15} />}
             {text === null ? "Edit" : "Discard changes"}
           </Button>
+          )
         }
       >
         <Button disabled={blocked} onClick={() => reject()}>

@@ -11,6 +11,7 @@ import { OtherPart } from "./OtherPart";
 import { Reasoning } from "./Reasoning";
 import { runsOf, type Block } from "./runs";
 import { Sources } from "./Sources";
+import { SteeredPart } from "./SteeredPart";
 import type { Call } from "./ToolCall";
 import { ToolGroup } from "./ToolGroup";
 
@@ -74,6 +75,8 @@ const OnePart = memo(function OnePart({ part, growing }: OnePartProps) {
       return <ArtifactCard part={part} />;
     case "approval":
       return <ApprovalCard part={part} />;
+    case "steered":
+      return <SteeredPart text={part.text} />;
     default:
       return <OtherPart part={part} />;
   }

@@ -28,6 +28,7 @@ export function PlanForm({ approval, onDecided, bare = false }: PlanFormProps) {
     setDraft(null);
     onDecided();
   });
+  const single = (approval.approversNeeded ?? 1) <= 1;
   const [reason, setReason] = useState("");
   const changed = draft !== null && newest !== undefined && newest !== null && draft.text !== newest.content;
   // A plan that went on meanwhile is not approved unseen: only the reader's own text can be.
@@ -50,7 +51,8 @@ export function PlanForm({ approval, onDecided, bare = false }: PlanFormProps) {
         expiresAt={approval.expiresAt}
         onReason={setReason}
         more={
-          !bare && newest !== undefined && newest !== null && (
+          // What several people approve is what all of them saw.
+          !bare && single && newest !== undefined && newest !== null && (
             <Button
               aria-haspopup="dialog"
               onClick={() => openPanel(approval.threadId, newest._id, { edit: newest })}
