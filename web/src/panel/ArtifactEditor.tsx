@@ -68,7 +68,7 @@ export function ArtifactEditor({ newest, draft, asked, onDraft }: ArtifactEditor
         )}
         <div className="flex flex-wrap items-center justify-end gap-2">
           <Button
-            className="me-auto border-transparent! bg-transparent! px-2.5! text-soft"
+            className="-ms-2.5 me-auto border-transparent! bg-transparent! px-2.5! text-soft"
             aria-pressed={comparing}
             disabled={!comparing && draft.text === newest.content}
             onClick={() => setComparing(!comparing)}

@@ -94,6 +94,7 @@ function Shown({ newest, headingId, onBack }: { newest: ArtifactView; headingId:
             label="Version"
             value={String(version)}
             options={options}
+            shown={newest.current > 1 ? `Version ${version} of ${newest.current}` : `Version ${version}`}
             className="rounded-lg!"
             onPick={(value) => setPicked(Number(value) === newest.current ? null : Number(value))}
           />

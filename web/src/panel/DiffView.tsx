@@ -20,7 +20,7 @@ const LOOKS: Record<Line["kind"], { mark: string; name: string; look: string }> 
 
 export function DiffView({ before, after, label }: DiffViewProps) {
   const tooLong = before.length + after.length > LONGEST;
-  const found = useMemo(() => (tooLong ? [] : pieces(diff(before, after))), [before, after, tooLong]);
+  const found = useMemo(() => (tooLong ? [] : pieces(diff(...withoutLastBreak(before, after)))), [before, after, tooLong]);
   if (tooLong) return <p className="text-sm text-soft">These texts are too long to be compared here.</p>;
   if (before === after) return <p className="text-sm text-soft">Nothing is different.</p>;
   return (
@@ -36,6 +36,11 @@ export function DiffView({ before, after, label }: DiffViewProps) {
       )}
     </div>
   );
+}
+
+// The break that ends both of them is no line of its own.
+function withoutLastBreak(before: string, after: string): [string, string] {
+  return before.endsWith("\n") && after.endsWith("\n") ? [before.slice(0, -1), after.slice(0, -1)] : [before, after];
 }
 
 function Row({ line: { kind, text, number } }: { line: Line }) {

@@ -8,13 +8,15 @@ interface PickerProps {
   /** What is chosen; must be one of the options. */
   value: string;
   options: readonly { value: string; label: string }[];
+  /** What is on the screen while the list is not, where it is not the option's own label. */
+  shown?: string;
   icon?: ReactNode;
   title?: string;
   className?: string;
   onPick: (value: string) => void;
 }
 
-export function Picker({ label, value, options, icon, title, className = "", onPick }: PickerProps) {
+export function Picker({ label, value, options, shown, icon, title, className = "", onPick }: PickerProps) {
   return (
     <span
       title={title}
@@ -22,7 +24,7 @@ export function Picker({ label, value, options, icon, title, className = "", onP
     >
       {icon}
       <span className="min-w-0 truncate" aria-hidden="true">
-        {options.find((option) => option.value === value)?.label ?? value}
+        {shown ?? options.find((option) => option.value === value)?.label ?? value}
       </span>
       <ChevronIcon size={12} className="shrink-0 rotate-90 text-faint" />
       <select
