@@ -43,7 +43,8 @@ check: clients/typescript/node_modules web/dist/index.html
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd clients/typescript && npm run check && npm run typecheck
 
-unit: web/dist/index.html
+# The MCP servers of npm, which the tools are tested with, are among the modules of the end-to-end tests.
+unit: web/dist/index.html tests/node_modules
 	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked --workspace; else cargo test --locked --workspace --lib --bins --tests; fi
 	cargo test --locked --workspace --doc
 

@@ -45,6 +45,12 @@ impl CallContext {
         Self { facts, ..self }
     }
 
+    /// The same call in the name of a user: what an assistant may do for somebody is what they may.
+    #[must_use]
+    pub(crate) fn acting_for(&self, user: &Id<User>) -> Self {
+        Self { principal: Principal::User { user: user.clone() }, ..self.clone() }
+    }
+
     /// The user that new rows belong to; the server itself has none.
     pub(crate) fn user(&self) -> Result<&Id<User>> {
         let missing = || Error::new(Code::Unauthenticated, "This needs a signed-in user.");

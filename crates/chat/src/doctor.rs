@@ -5,6 +5,7 @@
 
 mod accounts;
 mod checks;
+mod documents;
 mod shares;
 mod streams;
 mod workers;
@@ -16,8 +17,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, audit, credential, departure, generation, holdings, machine, message, password,
-    producer, remains, share, stream, subscription, thread, upload, usage, user, worker,
+    Stream, approval, artifact, audit, credential, departure, draft, generation, holdings, machine, message, password,
+    producer, remains, runtime_session, share, stream, subscription, thread, todos, upload, usage, user, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -74,7 +75,8 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads first, then generations, messages, artifacts, approvals, uploads and shares, then what
+/// Checks one batch: threads first, then generations, messages, artifacts with what is being written, lists and
+/// runtime sessions, approvals, uploads and shares, then what
 /// belongs to durable streams, then credentials, passwords and users, machines and workers, and what is kept
 /// about people.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
@@ -86,7 +88,12 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "threads" => each(tx, thread::BY_DELETION, (phase, Some("generations")), within, found, checks::thread)?,
         "generations" => each(tx, generation::BY_THREAD, (phase, Some("messages")), within, found, checks::generation)?,
         "messages" => each(tx, message::BY_THREAD, (phase, Some("artifacts")), within, found, checks::message)?,
-        "artifacts" => each(tx, artifact::BY_THREAD, (phase, Some("approvals")), within, found, checks::artifact)?,
+        "artifacts" => each(tx, artifact::BY_THREAD, (phase, Some("drafts")), within, found, documents::artifact)?,
+        "drafts" => each(tx, draft::BY_THREAD, (phase, Some("todos")), within, found, documents::draft)?,
+        "todos" => each(tx, todos::BY_THREAD, (phase, Some("runtime")), within, found, documents::todos)?,
+        "runtime" => {
+            each(tx, runtime_session::BY_THREAD, (phase, Some("approvals")), within, found, documents::session)?
+        }
         "approvals" => each(tx, approval::BY_THREAD, (phase, Some("uploads")), within, found, checks::approval)?,
         "uploads" => each(tx, upload::BY_THREAD, (phase, Some("shares")), within, found, checks::upload)?,
         "shares" => each(tx, share::BY_THREAD, (phase, Some("streams")), within, found, shares::share)?,

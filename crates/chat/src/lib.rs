@@ -7,6 +7,7 @@
 pub mod agents;
 pub mod args;
 pub mod audit;
+pub mod builtin;
 pub mod context;
 pub mod doctor;
 mod erasure;

@@ -43,6 +43,17 @@ pub const WORKER_RUNNING: usize = 100;
 pub const USER_ROLES: usize = 32;
 /// Content of one version of an artifact. As a document it may grow by escapes, up to the store's limit.
 pub const ARTIFACT_BYTES: usize = 16 << 20;
+/// Versions of one thread that are being written at the same time: what they hold is counted when they are whole.
+pub const DRAFTS: usize = 20;
+/// Text of a difference between two versions; nobody reads more, and both can be had whole.
+pub const DIFF_BYTES: usize = 1 << 20;
+/// Lines of both versions that are compared one by one: the cost grows faster than their number.
+pub const DIFF_LINES: usize = 20_000;
+/// Entries of a list of what is to be done, and one of them: every prompt may carry the list.
+pub const TODOS: usize = 200;
+pub const TODO_BYTES: usize = 2_000;
+/// Replacements of one edit of a document.
+pub const EDITS: usize = 100;
 /// Arguments of a tool call that a person is asked about: somebody has to read them, and lists carry them.
 pub const APPROVAL_BYTES: usize = 1 << 20;
 /// A question to a person, and what the person says with the answer.

@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod audit;
 pub mod credential;
 pub mod departure;
+pub mod draft;
 pub mod generation;
 pub mod holdings;
 pub mod machine;
@@ -17,10 +18,12 @@ pub mod password;
 pub mod producer;
 pub mod prompt;
 pub mod remains;
+pub mod runtime_session;
 pub mod share;
 pub mod stream;
 pub mod subscription;
 pub mod thread;
+pub mod todos;
 pub mod tool_call;
 pub mod upload;
 pub mod usage;
@@ -31,6 +34,7 @@ pub use approval::{Approval, ApprovalView};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use departure::Departure;
+pub use draft::ArtifactDraft;
 pub use generation::{Fallback, Generation, GenerationView, Runner, ToolChoice};
 pub use holdings::Holdings;
 pub use machine::{Machine, MachineView, WorkerCounts};
@@ -39,10 +43,12 @@ pub use password::{AdminView, Password};
 pub use producer::Producer;
 pub use prompt::{Prompt, Section};
 pub use remains::Remains;
+pub use runtime_session::{RuntimeSession, RuntimeSessionView};
 pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use thread::{Thread, ThreadView, TitleSource};
+pub use todos::{Todo, TodoStatus, Todos, TodosView};
 pub use tool_call::{ToolCall, ToolCallView};
 pub use upload::{Upload, UploadView};
 pub use usage::Usage;
@@ -63,6 +69,9 @@ pub static SCHEMA: Schema = Schema {
         &artifact::TABLE,
         &artifact::VERSION_TABLE,
         &artifact::CONTENT_TABLE,
+        &draft::TABLE,
+        &todos::TABLE,
+        &runtime_session::TABLE,
         &approval::TABLE,
         &tool_call::TABLE,
         &prompt::TABLE,

@@ -46,9 +46,9 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for each of the other four tables of chats, of the five of durable streams, for credentials, passwords
+    // One for each of the other seven tables of chats, of the five of durable streams, for credentials, passwords
     // and users, of the two of workers, and of the four about people.
-    assert_eq!(batches, 2 + 2 + 3 + 4 + 5 + 3 + 2 + 4);
+    assert_eq!(batches, 2 + 2 + 3 + 7 + 5 + 3 + 2 + 4);
 }
 
 #[tokio::test]

@@ -91,6 +91,20 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         "artifacts:update" => Takes(json!({ "artifactId": ids.artifact, "baseVersion": 1, "content": "stolen" })),
         "artifacts:get" => Takes(json!({ "artifactId": ids.artifact })),
         "artifacts:versions" => Takes(json!({ "artifactId": ids.artifact, "paginationOpts": page })),
+        "artifacts:diff" => Takes(json!({ "artifactId": ids.artifact, "from": 1, "to": 1 })),
+        "artifacts:begin" => Takes(json!({ "artifactId": ids.artifact, "baseVersion": 1, "title": "Stolen" })),
+        "artifacts:append" => Takes(json!({ "artifactId": ids.artifact, "version": 2, "offset": 0, "text": "stolen" })),
+        "artifacts:finish" => Takes(json!({ "artifactId": ids.artifact, "version": 2 })),
+        "artifacts:deltas" => Takes(json!({ "artifactId": ids.artifact, "version": 1, "cursor": 0 })),
+        "todos:get" => Takes(json!({ "threadId": ids.thread })),
+        "todos:update" => {
+            let todos = json!([{ "text": "Stolen", "status": "pending" }]);
+            Takes(json!({ "threadId": ids.thread, "baseVersion": 0, "todos": todos }))
+        }
+        "sessions:getByThread" => Takes(json!({ "threadId": ids.thread })),
+        "sessions:open" => Takes(json!({ "threadId": ids.thread, "runtime": "theirs", "phases": true })),
+        "sessions:update" => Takes(json!({ "threadId": ids.thread, "runtime": "theirs", "externalId": "stolen" })),
+        "sessions:close" | "sessions:markLost" => Takes(json!({ "threadId": ids.thread, "runtime": "theirs" })),
         "artifacts:listByThread" | "approvals:listByThread" => {
             Takes(json!({ "threadId": ids.thread, "paginationOpts": page }))
         }

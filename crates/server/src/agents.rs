@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use spool_agent::{ToolSpec, TurnPolicy, FlushPolicy};
+use spool_agent::{FlushPolicy, ToolSpec, TurnPolicy};
 use spool_chat::agents::AgentChoice;
+use spool_chat::states::Phase;
 
-use crate::config::agents::{ASSISTANT, Agent, matches};
 use crate::config::Config;
+use crate::config::agents::{ASSISTANT, Agent, matches};
 
 /// Every assistant by its id.
 pub struct Agents {
@@ -38,7 +39,10 @@ impl Agents {
     pub fn choices(&self) -> Vec<AgentChoice> {
         let choice = |(id, agent): (&String, &Agent)| AgentChoice {
             id: id.clone(),
-            name: agent.name.clone().unwrap_or_else(|| if id == ASSISTANT { "Assistant".to_owned() } else { id.clone() }),
+            name: agent
+                .name
+                .clone()
+                .unwrap_or_else(|| if id == ASSISTANT { "Assistant".to_owned() } else { id.clone() }),
             description: agent.description.clone(),
             model: agent.model.clone(),
             phases: agent.phases,
@@ -50,10 +54,18 @@ impl Agents {
     }
 }
 
-/// Which of all tools an assistant is offered in a role. While it plans it has those that change nothing.
-pub fn offered(agent: &Agent, role: Option<&str>, planning: bool, all: &[ToolSpec]) -> Vec<ToolSpec> {
+/// The tool with which an assistant that plans first shows its plan.
+const SUBMIT_PLAN: &str = "submit_plan";
+
+/// Which of all tools an assistant is offered in a role, and in a phase of its run: while it plans it has those
+/// that change nothing, and can submit its plan; while it carries the plan out it has the others.
+pub fn offered(agent: &Agent, role: Option<&str>, phase: Option<Phase>, all: &[ToolSpec]) -> Vec<ToolSpec> {
     let allowed = agent.tools(role);
+    let planning = phase.is_some_and(|phase| phase != Phase::Executing);
     let fits = |tool: &&ToolSpec| {
+        if phase.is_some() && tool.name == SUBMIT_PLAN {
+            return planning;
+        }
         let plans = !planning || agent.plan_tools.as_ref().map_or(!tool.writes, |plan| matches(plan, &tool.name));
         matches(allowed, &tool.name) && plans
     };

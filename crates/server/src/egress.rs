@@ -137,7 +137,7 @@ mod tests {
         // A name that no look at the URL can know, through the client itself.
         let client = client(Reach::Internet).build().unwrap();
         let refused = client.post("http://localhost:9/").send().await.unwrap_err();
-        assert!(format!("{refused:?}").contains("no public address"), "{refused:?}");
+        assert!(format!("{refused:?}").contains("NotAdmitted"), "{refused:?}");
     }
 
     #[test]

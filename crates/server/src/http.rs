@@ -186,6 +186,8 @@ fn status_of(code: Code) -> StatusCode {
         | Code::ThreadBusy
         | Code::HistoryConflict
         | Code::InvalidTransition
+        | Code::InvalidPhase
+        | Code::RunnerUnavailable
         | Code::StaleEpoch
         | Code::WorkerUnavailable
         | Code::AlreadyResolved

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -72,6 +73,11 @@ pub enum FailureKind {
 impl ToolFailure {
     fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { message: message.into(), kind }
+    }
+
+    /// The caller waited this long, and no longer.
+    pub fn timed_out(after: Duration) -> Self {
+        Self::new(FailureKind::TimedOut, format!("no answer within {} seconds; it may have run", after.as_secs()))
     }
 }
 

@@ -6,9 +6,8 @@ use spool_store::{Order, Tx};
 use super::Findings;
 use crate::states::{MessageStatus, WorkerApproval};
 use crate::tables::{
-    Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Password, Role, Runner,
-    Stream, Subscription, Thread, Upload, User, UserKind, approval, artifact, credential, generation, message,
-    password, stream, subscription, thread,
+    Approval, Credential, CredentialKind, Generation, Message, Password, Role, Runner, Stream, Subscription, Thread,
+    Upload, User, UserKind, approval, credential, generation, message, password, stream, subscription, thread,
 };
 use crate::turn;
 
@@ -104,25 +103,6 @@ pub(super) fn message(tx: &mut Tx<'_>, row: &Message, findings: &mut Findings<'_
     let writer = row.generation_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten();
     let written = row.role == Role::Assistant && writer.is_some_and(|writer| !writer.status.is_terminal());
     findings.expect(written, "no_orphans", || format!("the message is {}, and nobody writes it", row.status.as_str()));
-    Ok(())
-}
-
-pub(super) fn artifact(tx: &mut Tx<'_>, row: &Artifact, findings: &mut Findings<'_>) -> Result<()> {
-    let thread = tx.get(&row.thread_id)?;
-    findings.expect(thread.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
-    // The purge of a removed thread takes the versions first.
-    if thread.is_none_or(|thread| thread.deleted_at.is_some()) {
-        return Ok(());
-    }
-    let count = tx.query::<ArtifactVersion>(artifact::VERSION_BY_ARTIFACT).eq(&row.id).count()?;
-    findings.expect(count == row.version, "versions", || format!("version is {}, there are {count}", row.version));
-    let newest = tx
-        .query::<ArtifactVersion>(artifact::VERSION_BY_ARTIFACT)
-        .eq(&row.id)
-        .order(Order::Desc)
-        .first()?
-        .filter(|newest| newest.version == row.version && newest.status == row.status);
-    findings.expect(newest.is_some(), "newest_version", || "the newest version is in another state".to_owned());
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use spool_protocol::{ApprovalKind, ApprovalStatus, Code, Error, Event, Result};
 use spool_store::{Id, Order, Page, PaginationOpts, Tx};
 
-use super::{artifacts, external};
+use super::{artifacts, external, runtime};
 use crate::args::present;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
@@ -120,6 +120,7 @@ pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<Appr
     tx.put(&generation)?;
     asked.asked_at_offset = turn::tell(tx, generation, &events)?;
     tx.put(&asked)?;
+    runtime::asked(tx, &asked)?;
     Ok(ApprovalView::from(asked))
 }
 

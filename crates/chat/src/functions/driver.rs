@@ -10,7 +10,7 @@ mod prompts;
 
 pub use calls::{
     CallState, EndCall, Lease, NewCall, OneCall, Segment, Settle, Standing, Steered, Submit, ToldCall, Verdict,
-    end_call, run_call, settle, steer, submit,
+    end_call, run_built_in, run_call, settle, steer, submit,
 };
 pub use history::{HistoryFile, HistoryMessage};
 pub use prompts::{FallBack, PromptView, ShowPrompt, fall_back, show_prompt};
@@ -22,11 +22,12 @@ use spool_store::{Id, Tx};
 
 use super::Nothing;
 use super::external::{Finished, finish_once};
+use super::runtime::{self, PhaseChange};
 use crate::context::CallContext;
 use crate::limits;
 use crate::owned;
 use crate::principal::Principal;
-use crate::states::{GenerationStatus, GenerationStep};
+use crate::states::{GenerationStatus, GenerationStep, Phase};
 use crate::tables::{Generation, Message, Runner, Section, Thread, ToolChoice, User, generation};
 use crate::turn::{self, Ending};
 
@@ -75,6 +76,9 @@ pub struct Claim {
     pub tool_choice: Option<ToolChoice>,
     /// What came before the answer, oldest first.
     pub history: Vec<HistoryMessage>,
+    /// Of an assistant that plans first: where its run is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
     /// What the user looked at when they asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<serde_json::Value>,
@@ -134,9 +138,11 @@ pub(super) fn take(
     generation.lease_expires_at = Some(lease_expires_at);
     tx.put(&generation)?;
     let answer = turn::message_of(tx, &generation)?;
+    let phase = phase_of(tx, ctx, &generation)?;
     let resumed = resumed(tx, &generation)?;
     Ok(Some(Claim {
         resumed,
+        phase,
         sections: prompts::known(tx, &thread, &generation)?,
         page: None,
         decisions: generation.decisions,
@@ -153,6 +159,18 @@ pub(super) fn take(
         attempt: generation.attempt,
         effective_role: generation.effective_role,
     }))
+}
+
+/// Where the run of an assistant is that plans first. A message after a run that is done begins another.
+fn phase_of(tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation) -> Result<Option<Phase>> {
+    let agent = ctx.settings.agents.find(generation.agent_id.as_deref());
+    if generation.runner != Runner::Hosted || !agent.is_some_and(|agent| agent.phases) {
+        return Ok(None);
+    }
+    if generation.steps == 0 {
+        return runtime::advance(tx, &generation.thread_id, PhaseChange::Begin).map(Some);
+    }
+    Ok(runtime::hosted(tx, &generation.thread_id)?.and_then(|session| session.phase))
 }
 
 fn resumed(tx: &mut Tx<'_>, generation: &Generation) -> Result<Option<Resumed>> {

@@ -27,6 +27,28 @@ pub enum IfBusy {
     Steer,
 }
 
+/// Who is to make an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The server itself.
+    Hosted,
+    /// The worker of the thread.
+    Worker,
+    /// A machine made for the answer.
+    Sandbox,
+}
+
+impl Mode {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Hosted => "hosted",
+            Self::Worker => "worker",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Send {
@@ -49,6 +71,8 @@ pub struct Send {
     pub history_version: Option<u64>,
     /// Absent means the server's setting.
     pub if_busy: Option<IfBusy>,
+    /// Who is to answer; `runner_unavailable` if it is not who answers in this thread. Absent takes whoever does.
+    pub mode: Option<Mode>,
 }
 
 /// The rows of a turn. A queued turn has no answer yet.
@@ -79,6 +103,7 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     check_version(&thread, args.history_version)?;
     check_bytes("role", args.role.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     ctx.settings.agents.check(args.agent.as_deref())?;
+    check_mode(&thread, args.mode)?;
     workers::check_ready(tx, &thread)?;
     quota::check_tokens(tx, ctx)?;
     let waits = must_wait(tx, ctx, &thread, args.if_busy)?;
@@ -114,6 +139,19 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     tx.put(&thread)?;
     let user_message_id = user_message.id;
     Ok(Sent { user_message_id, message_id: Some(answer.id), generation_id: Some(generation.id), queued: None })
+}
+
+/// Refuses a mode in which nobody answers in this thread.
+fn check_mode(thread: &Thread, wanted: Option<Mode>) -> Result<()> {
+    let available = if thread.worker_id.is_some() { Mode::Worker } else { Mode::Hosted };
+    match wanted {
+        Some(mode) if mode != available => {
+            let (mode, available) = (mode.as_str(), available.as_str());
+            let message = format!("Nobody answers in this thread in the mode {mode}: it is {available}.");
+            Err(Error::new(Code::RunnerUnavailable, message).with("mode", mode).with("available", available))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A user message at the end of the thread, with what it does to the thread. Neither is stored yet.

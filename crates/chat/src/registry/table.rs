@@ -7,8 +7,8 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, account, approvals, artifacts, audit, credentials, driver, external, generations, guests, keys, listing,
-    machines, messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, threads,
-    tool_calls, turns, uploads, usage, users, workers,
+    machines, messages, passwords, remains, roles, runtime, server, sessions, shares, streams, subscriptions, threads,
+    todos, tool_calls, turns, uploads, usage, users, workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -163,6 +163,21 @@ pub static FUNCTIONS: &[Function] = functions![
         "The versions of an artifact without their contents, newest first.";
     "artifacts:listByThread": Query User artifacts::list_by_thread, artifacts::ListPage => spool_store::Page<crate::tables::ArtifactSummary>,
         "The artifacts of a thread without their contents, newest first.";
+    "artifacts:diff": Query User artifacts::diff, artifacts::Diff => artifacts::Difference,
+        "What changed between two versions of an artifact, by lines.";
+    "artifacts:begin": Mutation User artifacts::begin, artifacts::Begin => artifacts::Begun,
+        "Begins a version that is written piece by piece, of a new artifact or of one that is there.";
+    "artifacts:append": Mutation User artifacts::append, artifacts::Append => artifacts::Written,
+        "Adds text to a version that is being written. Repeating it changes nothing.";
+    "artifacts:finish": Mutation User artifacts::finish, artifacts::Finish => artifacts::Saved,
+        "Ends the writing of a version: its text is its content from now on.";
+    "artifacts:deltas": Query User artifacts::deltas, artifacts::Deltas => artifacts::TextPage,
+        "The text of a version from a cursor on, while it is written and afterwards.";
+
+    "todos:get": Query User todos::get, todos::One => crate::tables::TodosView,
+        "What is to be done in a thread.";
+    "todos:update": Mutation User todos::update, todos::Update => todos::Saved,
+        "Replaces the list of what is to be done in a thread.";
 
     "approvals:request": Mutation Service approvals::request, approvals::Request => crate::tables::ApprovalView,
         "Asks the owner of the thread, for an answer that the caller makes. Asking again gives the same approval.";
@@ -287,6 +302,16 @@ pub static FUNCTIONS: &[Function] = functions![
         "Signs one device of the caller out.";
     "sessions:revokeOthers": Mutation User sessions::revoke_others, sessions::One => (),
         "Signs every device of the caller out but one.";
+    "sessions:getByThread": Query User runtime::get_by_thread, runtime::Find => Option<crate::tables::RuntimeSessionView>,
+        "The open session of a runtime that works on a thread, with the phase of its run, or null.";
+    "sessions:open": Mutation Service runtime::open, runtime::Open => crate::tables::RuntimeSessionView,
+        "Opens the session of a runtime in a thread, or takes the open one up again.";
+    "sessions:update": Mutation Service runtime::update, runtime::Update => crate::tables::RuntimeSessionView,
+        "Says what a runtime calls its session, whether it rests, and the next phase of its run.";
+    "sessions:close": Mutation Service runtime::close, runtime::Close => crate::tables::RuntimeSessionView,
+        "Ends the session of a runtime in a thread.";
+    "sessions:markLost": Mutation Service runtime::mark_lost, runtime::MarkLost => crate::tables::RuntimeSessionView,
+        "Notes that a runtime forgot its session: the next answer is made from the transcript.";
 
     "machines:create": Mutation User machines::create, machines::Create => spool_store::Id<crate::tables::Machine>,
         "Makes a machine of the caller, on which workers can run.";
@@ -343,6 +368,8 @@ pub static FUNCTIONS: &[Function] = functions![
         "A step of the model ended with calls of tools: they are rows now.";
     "driver:runCall": Mutation System driver::run_call, driver::OneCall => bool,
         "A call begins; false if it is not to run.";
+    "driver:runBuiltIn": Mutation System driver::run_built_in, driver::OneCall => driver::Standing,
+        "Runs a tool of the server itself, and ends its call.";
     "driver:endCall": Mutation System driver::end_call, driver::EndCall => driver::Standing,
         "A call ended. The first end counts.";
     "driver:settle": Mutation System driver::settle, driver::Settle => driver::Standing,

@@ -6,8 +6,9 @@
 use spool_store::{Index, Table};
 
 use super::{
-    approval, artifact, audit, credential, departure, generation, holdings, machine, message, password, producer,
-    prompt, remains, share, stream, subscription, thread, tool_call, upload, usage, user, worker,
+    approval, artifact, audit, credential, departure, draft, generation, holdings, machine, message, password,
+    producer, prompt, remains, runtime_session, share, stream, subscription, thread, todos, tool_call, upload, usage,
+    user, worker,
 };
 
 /// What a row belongs to. It may belong to more than one thing, and goes with the first that goes.
@@ -66,6 +67,9 @@ pub static OWNERSHIP: &[Ownership] = &[
     rows(&prompt::TABLE, &[Owner::Row(&thread::TABLE, prompt::BY_THREAD)]),
     logs(&generation::TABLE, &[Owner::Row(&thread::TABLE, generation::BY_THREAD)]),
     rows(&message::TABLE, &[Owner::Row(&thread::TABLE, message::BY_THREAD)]),
+    logs(&draft::TABLE, &[Owner::Row(&thread::TABLE, draft::BY_THREAD)]),
+    rows(&todos::TABLE, &[Owner::Row(&thread::TABLE, todos::BY_THREAD)]),
+    rows(&runtime_session::TABLE, &[Owner::Row(&thread::TABLE, runtime_session::BY_THREAD)]),
     rows(&artifact::TABLE, &[Owner::Row(&thread::TABLE, artifact::BY_THREAD)]),
     rows(&artifact::VERSION_TABLE, &[Owner::Row(&artifact::TABLE, artifact::VERSION_BY_ARTIFACT)]),
     rows(&artifact::CONTENT_TABLE, &[Owner::Holder(&artifact::VERSION_TABLE, "contentId")]),

@@ -5,18 +5,21 @@
 //! boundary: whoever goes on with the answer later finds every call as it stands. Must never run a tool
 //! whose effect is outside of the transaction.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
 use spool_store::{Id, Tx};
 
 use super::append;
+use crate::builtin;
+use crate::limits;
 use crate::parts::ToolState;
-use crate::tables::{Approval, ArtifactContent, ArtifactVersion, Generation, ToolCall, artifact, tool_call};
+use crate::states::{GenerationStatus, GenerationStep};
+use crate::tables::{Approval, Generation, ToolCall, tool_call};
 
 /// The calls of the newest step, in the order in which the model made them.
 pub(crate) fn of_step(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<ToolCall>> {
     let scan = tx.query::<ToolCall>(tool_call::BY_GENERATION).eq(&generation.id).eq(u64::from(generation.steps));
-    scan.take(crate::limits::STEP_CALLS)
+    scan.take(limits::STEP_CALLS)
 }
 
 /// Appends events behind which another runner could go on. The caller stores the generation.
@@ -87,8 +90,8 @@ pub(super) fn decided(tx: &mut Tx<'_>, mut generation: Generation, approval: &Ap
     tx.put(&call)?;
     let events = told(approval, &call);
     append_step(tx, &mut generation, &events)?;
-    if generation.status == crate::states::GenerationStatus::AwaitingApproval {
-        generation.status = generation.status.step(crate::states::GenerationStep::Resume)?;
+    if generation.status == GenerationStatus::AwaitingApproval {
+        generation.status = generation.status.step(GenerationStep::Resume)?;
     }
     tx.put(&generation)
 }
@@ -111,14 +114,10 @@ fn judge(tx: &mut Tx<'_>, call: &mut ToolCall, approval: &Approval) -> Result<()
             }
             return Ok(());
         }
-        (ApprovalStatus::Approved, ApprovalKind::Plan) => {
+        (ApprovalStatus::Approved, ApprovalKind::Plan)
+        | (ApprovalStatus::Approved | ApprovalStatus::Rejected, ApprovalKind::Question) => {
             call.state = ToolState::Completed;
-            call.output = Some(approved_plan(tx, approval)?);
-        }
-        (ApprovalStatus::Approved | ApprovalStatus::Rejected, ApprovalKind::Question) => {
-            call.state = ToolState::Completed;
-            let said = approval.status == ApprovalStatus::Approved;
-            call.output = Some(json!({ "approved": said, "answer": reason }));
+            call.output = Some(builtin::answered(tx, approval)?);
         }
         (ApprovalStatus::Rejected, _) => {
             call.state = ToolState::Denied;
@@ -136,22 +135,6 @@ fn judge(tx: &mut Tx<'_>, call: &mut ToolCall, approval: &Approval) -> Result<()
     }
     call.ended_at = Some(tx.now());
     Ok(())
-}
-
-/// What was approved, to the letter: the runner must not read it anywhere else.
-fn approved_plan(tx: &mut Tx<'_>, approval: &Approval) -> Result<Value> {
-    let version = approval.edited_version.or(approval.version).unwrap_or(1);
-    let content = match &approval.artifact_id {
-        Some(artifact) => {
-            let row: Option<ArtifactVersion> =
-                tx.query::<ArtifactVersion>(artifact::VERSION_BY_ARTIFACT).eq(artifact).eq(version).first()?;
-            let content: Option<ArtifactContent> = row.map(|row| tx.get(&row.content_id)).transpose()?.flatten();
-            content.map(|content| content.content)
-        }
-        None => None,
-    };
-    let edited = approval.edited_version.is_some();
-    Ok(json!({ "approved": true, "edited": edited, "version": version, "plan": content, "comment": approval.reason }))
 }
 
 /// The events of a decision: the approval, and the end of a call that is done with it. A call that was

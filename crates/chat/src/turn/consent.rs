@@ -5,6 +5,7 @@ use spool_store::{Id, Tx};
 
 use super::{append, calls, start};
 use crate::context::CallContext;
+use crate::functions::runtime;
 use crate::limits;
 use crate::parts::Part;
 use crate::states::{ApprovalStep, GenerationStatus, approval};
@@ -29,6 +30,7 @@ pub(crate) fn resolve(tx: &mut Tx<'_>, row: &mut Approval, step: ApprovalStep) -
     row.due_at = None;
     row.resolved_at = Some(tx.now());
     tx.put(&*row)?;
+    runtime::resolved(tx, row)?;
     let Some(generation) = tx.get(&row.generation_id)? else { return Ok(()) };
     if generation.status.is_terminal() {
         reflect(tx, row)

@@ -6,6 +6,7 @@ use spool_store::Tx;
 use super::begin::begin_next;
 use super::{append, calls, consent, events_of, message_of, start};
 use crate::context::CallContext;
+use crate::functions::{artifacts, runtime};
 use crate::limits;
 use crate::parts::{self, Fold, Part};
 use crate::quota;
@@ -90,6 +91,10 @@ fn end_one(tx: &mut Tx<'_>, thread: &mut Thread, mut generation: Generation, mut
         let decisions = calls::tell_decisions(tx, &generation)?;
         calls::append_step(tx, &mut generation, &decisions)?;
         calls::cancel_open(tx, &generation)?;
+    }
+    artifacts::draft::abandon(tx, &generation)?;
+    if ending.status == FinalStatus::Complete {
+        runtime::carried_out(tx, &generation)?;
     }
     let mut answer = folded(tx, &generation)?;
     if let Some(full) = ending.text.take() {

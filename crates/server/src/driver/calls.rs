@@ -23,12 +23,12 @@ impl Offer {
     /// What the assistant may call in this turn. A server without tools for it is not asked for any.
     pub async fn of(app: &App, agent: &Agent, claim: &Claim) -> Self {
         let role = claim.effective_role.as_deref();
-        if agent.tools(role).is_empty() && agent.plan_tools.is_none() {
+        if agent.tools(role).is_empty() && claim.phase.is_none() {
             return Self { tools: Vec::new(), known: Vec::new() };
         }
         let mut all: Vec<ToolSpec> = spool_chat::builtin::all().iter().map(built_in).collect();
         all.extend(app.tools.specs().await);
-        let tools = agents::offered(agent, role, false, &all);
+        let tools = agents::offered(agent, role, claim.phase, &all);
         Self { tools, known: all.into_iter().map(|tool| tool.name).collect() }
     }
 
@@ -77,7 +77,8 @@ fn built_in(tool: &BuiltIn) -> ToolSpec {
         title: None,
         description: tool.description.to_owned(),
         input_schema: (tool.schema)(),
-        writes: tool.writes,
+        // What it writes stays in the conversation, in versions: nobody has to be asked.
+        writes: false,
         idempotent: true,
         approvers: 1,
     }

@@ -9,7 +9,9 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use spool_agent::{Effect, EventStream, Failure, FlushPolicy, Input, MadeCall, Outcome, Provider, ProviderEvent, Request, Turn};
+use spool_agent::{
+    Effect, EventStream, Failure, FlushPolicy, Input, MadeCall, Outcome, Provider, ProviderEvent, Request, Turn,
+};
 use spool_chat::functions::driver::{CallState, Claim, Standing, Steered, Told};
 use spool_chat::tables::Section;
 use spool_protocol::{Code, Error, Event, Usage};
@@ -319,7 +321,8 @@ impl<'app> Run<'app> {
         let failed = &self.candidates[candidate];
         tracing::warn!(model = failed.model, error = %failure, "a model failed; the answer falls back");
         let error = spool_protocol::Failure::from(failure);
-        let args = json!({ "model": failed.model, "provider": failed.provider_name, "error": error, "lease": self.lease() });
+        let args =
+            json!({ "model": failed.model, "provider": failed.provider_name, "error": error, "lease": self.lease() });
         self.app.functions.mutate_as_system("driver:fallBack", args).await.map(drop)
     }
 
@@ -328,8 +331,13 @@ impl<'app> Run<'app> {
     async fn begin(&mut self, row: &str, again: bool) -> Result<Option<Input>, Error> {
         let Some(call) = self.calls.iter().find(|call| call.id.as_str() == row).cloned() else { return Ok(None) };
         if spool_chat::builtin::find(&call.tool).is_some() {
-            let standing = self.tell("driver:runBuiltIn", json!({ "callId": row })).await?;
-            return Ok(Some(self.stand(standing)));
+            return match self.tell("driver:runBuiltIn", json!({ "callId": row })).await {
+                Ok(standing) => Ok(Some(self.stand(standing))),
+                Err(error) if error.data.as_ref().is_some_and(|data| data["call"] == row) => {
+                    self.end(row, json!({ "error": error.message })).await.map(Some)
+                }
+                Err(error) => Err(error),
+            };
         }
         let harmless = self.offer.find(&call.tool).is_some_and(|tool| tool.idempotent || !tool.writes);
         if again && !harmless {
@@ -339,12 +347,8 @@ impl<'app> Run<'app> {
         if !again && !self.tell::<bool>("driver:runCall", json!({ "callId": row })).await? {
             return Ok(None);
         }
-        let invocation = Invocation {
-            call_id: row.to_owned(),
-            tool: call.tool,
-            input: call.input,
-            caller: self.caller.clone(),
-        };
+        let invocation =
+            Invocation { call_id: row.to_owned(), tool: call.tool, input: call.input, caller: self.caller.clone() };
         let (app, time, row) = (self.app, Duration::from_secs(self.agent.tool_timeout_seconds), row.to_owned());
         let call = async move {
             let result = tokio::time::timeout(time, app.tools.call(invocation)).await;

@@ -146,9 +146,11 @@ fn unreachable(name: &str, error: &reqwest::Error, hidden: &Hidden) -> ToolFailu
     if cause.is::<NotAdmitted>() {
         return ToolFailure::new(FailureKind::Refused, format!("{name} may not be called: {cause}"));
     }
-    let kind = if error.is_connect() { FailureKind::Unavailable } else { FailureKind::Failed };
     let said = hidden.excerpt(&cause.to_string());
-    ToolFailure::new(kind, format!("{name} cannot be reached: {said}"))
+    if error.is_connect() {
+        return ToolFailure::new(FailureKind::Unavailable, format!("{name} cannot be reached: {said}"));
+    }
+    ToolFailure::new(FailureKind::Failed, format!("{name} gave no answer: {said}"))
 }
 
 /// `application/json` of `application/json; charset=utf-8`.
@@ -206,4 +208,40 @@ fn parse(name: &str, media_type: &str, body: Vec<u8>) -> Result<Value, ToolFailu
         return String::from_utf8(body).map(Value::String).map_err(|_| failed("bytes that are no text"));
     }
     Err(failed(&format!("{media_type}, and neither JSON nor text")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+    use spool_store::SystemClock;
+
+    use super::*;
+    use crate::auth::tokens::{Tokens, generate_key};
+    use crate::tools::Caller;
+
+    /// A name that no look at the configuration can know, and that leads to this machine.
+    #[tokio::test]
+    async fn tc_10_a_name_that_leads_here_is_refused_when_it_is_called() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let text = format!(
+            "description = \"d\"\nurl = \"http://localhost:{port}/\"\ninput = {{ type = \"object\" }}\nmethod = \"GET\""
+        );
+        let tool: config::HttpTool = toml::from_str(&text).unwrap();
+        let tokens = Tokens::new(&generate_key().unwrap(), Arc::new(SystemClock)).unwrap();
+        let tools = open(&BTreeMap::from([("a".to_owned(), tool)]), &Arc::new(Signer::new(tokens))).unwrap();
+        let caller = Caller {
+            user_id: "usr_1".into(),
+            role: None,
+            thread_id: "thr_1".into(),
+            generation_id: "gen_1".into(),
+            agent_id: None,
+        };
+        let invocation = Invocation { call_id: "tc_1".into(), tool: "a".into(), input: json!({}), caller };
+        let failure = tools[0].call(&invocation).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
+        assert!(failure.message.contains("no public address"), "{failure:?}");
+    }
 }

@@ -38,13 +38,15 @@ mod wire;
 const FIRST_LIST: Duration = Duration::from_secs(5);
 /// The pauses between attempts to connect, which double from the first to the second.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A connection that lasted so long was a good one: the next pause is the first again.
 const STEADY: Duration = Duration::from_secs(60);
 /// The shortest time between two lists, however often a server says that its list has changed.
 const BETWEEN_LISTS: Duration = Duration::from_millis(200);
 /// Warnings that are remembered, so as not to be given twice.
 const WARNINGS: usize = 1000;
+/// What servers of the official SDK say, among others of a session that they do not know.
+const BAD_SESSION: i32 = -32000;
 /// Where a call says who calls and which call it is, in its `_meta`.
 pub const CALLER_META: &str = "spool/caller";
 pub const CALL_META: &str = "spool/callId";
@@ -189,7 +191,11 @@ impl Server {
         }
         let fate = wire::fate(error);
         // A session that the server does not know any more would fail every call to come.
-        if matches!(fate, Fate::NotSent | Fate::Unknown) && !matches!(error, ServiceError::McpError(_)) {
+        let stale = match error {
+            ServiceError::McpError(error) => self.config.url.is_some() && error.code.0 == BAD_SESSION,
+            _ => matches!(fate, Fate::NotSent | Fate::Unknown),
+        };
+        if stale {
             connection.give_up();
         }
         let message = match error {
@@ -240,8 +246,10 @@ impl Server {
                     }
                     let why = connection.flow.overflow().map_or("it ended".to_owned(), |overflow| overflow.to_string());
                     tracing::warn!(server = self.name, why, "an MCP server is gone; it is connected again");
-                    // Calls that wait fail now, whoever else still holds the connection.
-                    connection.close().await;
+                    // One that only may be stale is left to the calls that still use it, and ends with the last.
+                    if connection.flow.overflow().is_some() {
+                        connection.close().await;
+                    }
                     self.state.send_modify(|state| state.connection = None);
                 }
                 Err(fault) => {

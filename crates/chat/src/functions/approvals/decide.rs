@@ -6,7 +6,7 @@ use serde_json::Value;
 use spool_protocol::{ApprovalKind, ApprovalStatus, Code, Error, Result};
 use spool_store::{Id, Tx};
 
-use super::super::artifacts;
+use super::super::{artifacts, runtime};
 use crate::audit;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes};
@@ -52,6 +52,7 @@ pub fn decide(tx: &mut Tx<'_>, ctx: &CallContext, args: Decide) -> Result<Approv
     }
     check_open(&approval, tx.now())?;
     check_edits(&approval, &args)?;
+    runtime::check_decidable(tx, &approval)?;
     let step = if args.approve { ApprovalStep::Approve } else { ApprovalStep::Reject };
     if let Some(artifact) = approval.artifact_id.clone() {
         approval.edited_version = judge_plan(tx, ctx, &artifact, &approval, args.approve, args.edited_content)?;
@@ -134,7 +135,7 @@ fn judge_plan(
     let is_edit = edited.is_some();
     if approve {
         artifacts::judge(tx, ctx, &mut artifact, ArtifactStatus::Approved, edited)?;
-    } else if asked_about && artifact.status == ArtifactStatus::Draft {
+    } else if asked_about && artifact.status == ArtifactStatus::Draft && artifact.writing.is_none() {
         artifacts::judge(tx, ctx, &mut artifact, ArtifactStatus::Rejected, None)?;
     }
     Ok(is_edit.then_some(artifact.version))

@@ -10,7 +10,9 @@ use spool_store::{Id, Tx};
 
 use super::{holds, lost};
 use crate::audit;
+use crate::builtin::{self, Done, Question};
 use crate::context::CallContext;
+use crate::functions::artifacts;
 use crate::limits;
 use crate::owned;
 use crate::parts::{Part, ToolState, safe_json};
@@ -270,6 +272,61 @@ pub fn end_call(tx: &mut Tx<'_>, ctx: &CallContext, args: EndCall) -> Result<Sta
     calls::append_step(tx, &mut generation, &[event])?;
     tx.put(&generation)?;
     standing(tx, &generation)
+}
+
+/// `driver:runBuiltIn`: a tool of the server itself, in the transaction that ends its call. What the tool refuses
+/// fails the transaction, with `call` in the data of the error: then `driver:endCall` says so.
+pub fn run_built_in(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result<Standing> {
+    let (thread, mut generation) = held(tx, ctx, &args.lease)?;
+    let mut row = call_of(tx, &generation, &args.call_id)?;
+    if !matches!(row.state, ToolState::Pending | ToolState::Running) {
+        return standing(tx, &generation);
+    }
+    row.started_at.get_or_insert(tx.now());
+    let found = builtin::find(&row.tool).ok_or_else(|| Error::not_found("tool"))?;
+    let call = builtin::Call {
+        thread: thread.clone(),
+        generation: generation.clone(),
+        tool_call_id: row.tool_call_id.clone(),
+        agent_id: generation.agent_id.clone(),
+    };
+    let as_user = ctx.acting_for(&generation.user_id);
+    let refused = |error: Error| error.with("call", args.call_id.as_str());
+    let events = match (found.run)(tx, &as_user, &call, row.input.clone()).map_err(refused)? {
+        Done::Output { output, mut events } => {
+            events.push(calls::end_call(tx, &mut row, calls::End::done(output))?);
+            events
+        }
+        Done::Ask(question) => {
+            let asked = question_of(tx, ctx, &thread, &generation, &row, &question)?;
+            let mut events = question.events;
+            events.extend(ask(tx, &mut row, &asked)?);
+            tx.put(&row)?;
+            events
+        }
+    };
+    calls::append_step(tx, &mut generation, &events)?;
+    tx.put(&generation)?;
+    standing(tx, &generation)
+}
+
+/// What a built-in tool asks a person, as a row. Not stored yet.
+fn question_of(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, generation: &Generation, row: &ToolCall, question: &Question,
+) -> Result<Approval> {
+    let content = match &question.plan {
+        Some((artifact, version)) => {
+            let plan = tx.get(artifact)?.ok_or_else(|| Error::not_found("artifact"))?;
+            artifacts::version_of(tx, &plan, *version)?.content_hash
+        }
+        None => approval::hash(question.question.as_deref().unwrap_or_default()),
+    };
+    let key = format!("call:{}", row.tool_call_id);
+    let mut asked = Approval::of_answer(tx, ctx, thread, generation, question.kind, key, content);
+    asked.tool_call_id = Some(row.tool_call_id.clone());
+    asked.question.clone_from(&question.question);
+    (asked.artifact_id, asked.version) = question.plan.clone().unzip();
+    Ok(asked)
 }
 
 /// A result that is too large for a row is a log of the call, which is read in pieces.

@@ -72,7 +72,12 @@ impl Flow {
         within
     }
 
-    pub fn cut(&self, overflow: Overflow) {
+    /// Ends the connection, whose server cannot be reached any more.
+    pub fn end(&self) {
+        self.cut.cancel();
+    }
+
+    fn cut(&self, overflow: Overflow) {
         let _ = self.overflow.set(overflow);
         self.cut.cancel();
     }

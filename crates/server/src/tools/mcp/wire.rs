@@ -125,7 +125,14 @@ impl StreamableHttpClient for Wire {
         most: usize,
     ) -> Answer<Events> {
         let got = self.client.get_stream_with_max_sse_event_size(uri, session, last, token, headers, most);
-        Ok(self.count(got.await?))
+        let got = got.await;
+        // The server is gone, and its sessions with it. rmcp would try a few times and then listen no more.
+        if let Err(StreamableHttpError::Client(error)) = &got
+            && error.is_connect()
+        {
+            self.flow.end();
+        }
+        Ok(self.count(got?))
     }
 }
 
