@@ -103,13 +103,34 @@ describe("tools in the browser", { concurrency: 2 }, () => {
       assert.equal(await where.questions.count(), 1);
     }
     assert.equal(await window.composer.inputValue(), "");
+    await window.composer.fill("never mind");
+    await window.page.getByRole("radio", { name: "Steer" }).click();
+    await window.composer.press("Enter");
+    const steers = (where) => where.page.getByRole("listitem").filter({ hasText: "Steering at next step" });
+    await steers(other).getByText("never mind").waitFor();
     await shot(window.page, "composer-queued");
+    await steers(other).getByRole("button", { name: "Do not send this message" }).click();
+    for (const where of [window, other]) await where.messages.getByText("Taken back before it was answered").waitFor();
     hold.open();
     for (const where of [window, other]) {
       await where.answer.getByText("The second answer.").waitFor();
-      assert.equal(await where.questions.count(), 2);
+      assert.equal(await where.questions.count(), 3);
       await until(async () => (await where.page.getByRole("list", { name: "Messages that wait" }).count()) === 0);
     }
     assert.deepEqual([...window.page.faults, ...other.page.faults], []);
+  });
+});
+
+describe("agents and roles in the browser", () => {
+  test("ag_01 nothing is to be chosen where there is one agent and no role; why an answer is as it is can be read", async (t) => {
+    const window = ui(await open(t, browser, server.url));
+    await window.say("who are you");
+    await window.status("complete");
+    assert.equal(await window.page.getByRole("combobox").count(), 0);
+    await window.page.getByRole("button", { name: "Why this answer" }).click();
+    const dialog = window.page.getByRole("dialog", { name: "Why this answer" });
+    await dialog.getByText("What fake-model was told, before 1 message").waitFor();
+    await shot(window.page, "why-nothing");
+    assert.deepEqual(window.page.faults, []);
   });
 });

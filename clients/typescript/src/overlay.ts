@@ -45,6 +45,7 @@ export interface LiveMessage {
   readonly generationId: string | null;
   readonly requestId: string | null;
   readonly model: string | null;
+  readonly agentId: string | null;
   readonly usage: Usage | null;
   readonly error: Failure | null;
   readonly activity: Activity | null;
@@ -141,6 +142,7 @@ function viewOf(row: Message, key: string, fold: Fold | undefined): LiveMessage 
     generationId: row.generationId ?? null,
     requestId: row.requestId ?? null,
     model: row.model ?? null,
+    agentId: row.agentId ?? null,
     usage: fold?.final?.usage ?? row.usage ?? null,
     error,
     activity: fold?.activity ?? null,
@@ -153,7 +155,7 @@ function waitOf(row: Message): LiveMessage["waits"] {
   return row.steers === true ? "steer" : "queue";
 }
 
-const BLANK = { id: null, generationId: null, model: null, usage: null, error: null, activity: null, waits: null } as const;
+const BLANK = { id: null, generationId: null, model: null, agentId: null, usage: null, error: null, activity: null, waits: null } as const;
 
 function unsentView(entry: Unsent, status: "sending" | "queued" | "failed"): LiveMessage {
   return {
@@ -200,6 +202,7 @@ function keep(old: LiveMessage | undefined, next: LiveMessage): LiveMessage {
     old.generationId === next.generationId &&
     old.requestId === next.requestId &&
     old.model === next.model &&
+    old.agentId === next.agentId &&
     old.waits === next.waits &&
     sameJson(old.usage, next.usage) &&
     sameJson(old.error, next.error) &&

@@ -38,7 +38,7 @@ function courier(client: ConvexReactClient, session: GuestSession): Courier {
     async send(entry) {
       await session.ensure();
       const { files = [], options = {}, ...said } = entry;
-      await client.mutation(api.turns.send, { ...said, ...(options as object), files: files.map(({ uploadId }) => uploadId) });
+      await client.mutation(api.turns.send, { ...said, ...options, files: files.map(({ uploadId }) => uploadId) });
     },
     idle: (threadId) => idle(client, threadId),
   };

@@ -1,6 +1,7 @@
 // Under a finished answer: copy it, have it made anew, and the small print.
 
 import type { LiveMessage } from "@spool/client";
+import { useServerInfo } from "@spool/client/react";
 import { lazy, Suspense, useState } from "react";
 import { CheckIcon, CopyIcon, EyeIcon, RetryIcon } from "../icons";
 import { clockTime, fullTime } from "../time";
@@ -13,6 +14,7 @@ const PromptDialog = lazy(() => import("./PromptDialog"));
 export function AnswerFooter({ view, shown }: { view: LiveMessage; shown: boolean }) {
   const [copied, copy] = useCopy();
   const { retry } = useChatActions();
+  const agent = useAgentName(view.agentId);
   const tokens = view.usage?.outputTokens ?? 0;
   return (
     <footer
@@ -32,10 +34,17 @@ export function AnswerFooter({ view, shown }: { view: LiveMessage; shown: boolea
       <time dateTime={new Date(view.createdAt).toISOString()} title={fullTime(view.createdAt)}>
         {clockTime(view.createdAt)}
       </time>
+      {agent !== undefined && <Dot>{agent}</Dot>}
       {view.model !== null && <Dot>{view.model}</Dot>}
       {tokens > 0 && <Dot>{`${tokens.toLocaleString()} tokens`}</Dot>}
     </footer>
   );
+}
+
+// Where there are several: one alone needs no name.
+function useAgentName(id: string | null): string | undefined {
+  const agents = useServerInfo()?.agents ?? [];
+  return agents.length > 1 ? agents.find((agent) => agent.id === id)?.name : undefined;
 }
 
 function Why({ generationId }: { generationId: string }) {

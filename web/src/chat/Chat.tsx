@@ -3,7 +3,7 @@
 
 import { AssistantRuntimeProvider } from "@assistant-ui/react";
 import { isRunning, type FilePart, type LiveMessage, type SendOptions } from "@spool/client";
-import { useConnectionState, useGuestAuth, useMessages, useRetry, useSend, useThread } from "@spool/client/react";
+import { useConnectionState, useGuestAuth, useMessages, useRetry, useSend, useThread, useWithdraw } from "@spool/client/react";
 import { useCallback, useMemo } from "react";
 import { adopt } from "../route";
 import { Announcer } from "../status/Announcer";
@@ -37,6 +37,15 @@ export function Chat({ threadId }: { threadId: string | null }) {
   const thread = useThread(threadId !== null && auth.status === "signed_in" ? threadId : "skip");
   const [choice, choose] = useChoice(threadId);
   const retry = useRetry();
+  const withdraw = useWithdraw();
+  const takeBack = useCallback(
+    ({ id, requestId }: LiveMessage) => {
+      // One that is refused was taken up meanwhile, and is seen to be.
+      if (id !== null) withdraw(id).catch(() => {});
+      else if (requestId !== null) discard(requestId);
+    },
+    [withdraw, discard],
+  );
 
   const views = messages ?? NONE;
   const answering = views.findLast(isRunning) ?? null;
@@ -53,7 +62,7 @@ export function Chat({ threadId }: { threadId: string | null }) {
   const waiting = useMemo(() => views.filter(({ waits }) => waits !== null), [views]);
   const shown = useMemo(() => (waiting.length === 0 ? views : views.filter(({ waits }) => waits === null)), [views, waiting]);
   const runtime = useChatRuntime({ views: shown, running, sendDisabled: messages === undefined, onSend });
-  const actions = useMemo<ChatActionsValue>(() => ({ resend, discard, retry, takeBack: null }), [resend, discard, retry]);
+  const actions = useMemo<ChatActionsValue>(() => ({ resend, discard, retry, takeBack }), [resend, discard, retry, takeBack]);
 
   if (auth.status === "failed" && threadId !== null) return <RefusedSession failure={auth.failure} onRetry={auth.signIn} />;
   if (messages === null || (threadId !== null && auth.status === "anonymous")) return <MissingThread />;
@@ -75,7 +84,7 @@ export function Chat({ threadId }: { threadId: string | null }) {
           connection={connection}
           threadId={threadId}
           waiting={waiting}
-          choices={<Choices choice={choice} agentId={null} onChoose={choose} />}
+          choices={<Choices choice={choice} agentId={thread?.agentId ?? null} onChoose={choose} />}
           onSendWith={onSendWith}
           onSendBusy={onSendBusy}
         />

@@ -50,7 +50,7 @@ export function Choices({ choice, agentId, onChoose }: ChoicesProps) {
 }
 
 interface Offered {
-  agents: readonly { id: string; name: string; description?: string }[];
+  agents: NonNullable<ServerInfo["agents"]>;
   roles: NonNullable<ServerInfo["roles"]>;
   /** The role of a message that names none. */
   usual: string | undefined;
@@ -61,7 +61,7 @@ function useOffered(): Offered {
   const { me } = useAccount();
   const own = me?.roles ?? [];
   return {
-    agents: (info as { agents?: Offered["agents"] } | undefined)?.agents ?? [],
+    agents: info?.agents ?? [],
     roles: (info?.roles ?? []).filter(({ id }) => own.includes(id)),
     usual: me?.effectiveRole,
   };

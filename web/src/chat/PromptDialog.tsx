@@ -1,6 +1,6 @@
 // What the model was told before it answered, section by section, as it was sent.
 
-import { usePrompt } from "@spool/client/react";
+import { useGeneration, usePrompt, useServerInfo } from "@spool/client/react";
 import { useId, useState } from "react";
 import { ChevronIcon, CloseIcon } from "../icons";
 import { IconButton } from "../ui/IconButton";
@@ -47,6 +47,7 @@ export default function PromptDialog({ generationId, onClose }: { generationId: 
                   <Section key={at} name={NAMES[section.label] ?? section.label} text={section.text} first={at === 0} />
                 ))}
                 {prompt.sections.length === 0 && <p className="text-sm text-soft">No instructions: only the conversation itself.</p>}
+                <Made generationId={generationId} />
                 {prompt.tools.length > 0 && (
                   <section className="pt-2">
                     <h3 className="mb-2 text-xs font-medium text-faint">Tools that it could call</h3>
@@ -70,6 +71,29 @@ export default function PromptDialog({ generationId, onClose }: { generationId: 
 
 function messages(count: number): string {
   return count === 1 ? "1 message" : `${count} messages`;
+}
+
+// By whom, for whom, and after which failures.
+function Made({ generationId }: { generationId: string }) {
+  const made = useGeneration(generationId);
+  const info = useServerInfo();
+  if (made == null) return null;
+  const agent = info?.agents?.find(({ id }) => id === made.agentId)?.name ?? made.agentId;
+  const role = info?.roles?.find(({ id }) => id === made.effectiveRole)?.name ?? made.effectiveRole;
+  const facts = [agent && `Agent: ${agent}`, role && `Role: ${role}`, made.steps > 0 && `Steps with tools: ${made.steps}`, made.attempt > 1 && `Attempt ${made.attempt}`].filter(Boolean);
+  const failures = made.fallbacks ?? [];
+  if (facts.length + failures.length === 0) return null;
+  return (
+    <section className="pt-2 text-sm">
+      <h3 className="mb-1.5 text-xs font-medium text-faint">How it was made</h3>
+      <p className="text-soft">{facts.join(" · ")}</p>
+      {failures.map((failure, at) => (
+        <p key={at} className="mt-1 wrap-anywhere text-warn">
+          {failure.model} failed before: {failure.error.message}
+        </p>
+      ))}
+    </section>
+  );
 }
 
 function Section({ name, text, first }: { name: string; text: string; first: boolean }) {

@@ -70,6 +70,7 @@ const answer = (fields: Partial<LiveMessage>): LiveMessage => ({
   generationId: "gen_1",
   requestId: null,
   model: "demo",
+  agentId: null,
   usage: null,
   error: null,
   activity: null,
