@@ -83,7 +83,7 @@ async function goodLife(t, server, fake, token, key) {
   const { generationId } = await backend.mutation("generations:open", { threadId });
   await backend.mutation("generations:append", { generationId, events: [{ type: "tool_start", toolCallId: "t", tool: "shell", input: { command: text.tool } }] });
   const asked = await backend.mutation("approvals:request", { generationId, kind: "question", question: text.approval });
-  await client.mutation("approvals:decide", { approvalId: asked._id, approve: true, reason: text.approval });
+  await client.mutation("approvals:decide", { approvalId: asked._id, decision: "approve", reason: text.approval });
   await backend.mutation("generations:finish", { generationId, status: "complete" });
   await client.query("artifacts:get", { artifactId });
   await raw(server, "GET", `/api/stream/${sent.generationId}`, token);

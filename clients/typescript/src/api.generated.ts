@@ -22,37 +22,34 @@ export type ApprovalKind = "plan" | "tool_call" | "question";
  * Where an approval stands. Everything but `pending` is final.
  */
 export type ApprovalStatus = ("pending" | "approved" | "rejected") | "expired" | "cancelled";
+/**
+ * What a person says to what was asked.
+ */
+export type Decision = "approve" | "reject";
+export type PageStatus = "SplitRecommended" | "SplitRequired";
+/**
+ * Which calls a remembered decision is about.
+ */
+export type Scope = "tool" | "arguments";
+export type ApprovalsDecideManyReturns = Decided[];
+export type ApprovalsMarkSeenReturns = null;
 export type ArtifactStatus = ("draft" | "approved" | "rejected" | "archived") | "superseded";
 /**
  * Who wrote a version.
  */
 export type Author = "user" | "agent";
-export type PageStatus = "SplitRecommended" | "SplitRequired";
 export type GenerationStatus =
-  | ("queued" | "streaming" | "complete" | "error" | "stopped")
-  | "claimed"
-  | "awaiting_approval"
-  | "interrupted";
+  ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
 /**
  * Who can read.
  */
 export type Audience = "link" | "users";
 export type Outcome = "done" | "denied";
-/**
- * How far a tool call is.
- */
-export type ToolState =
-  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
 export type Role = "user" | "assistant" | "system" | "tool";
 /**
- * Whether the first step has to call a tool.
+ * What a rule does with the calls that it matches.
  */
-export type ToolChoice =
-  | ("auto" | "required" | "none")
-  | {
-      named: string;
-    };
-export type DebugPromptReturns = PromptView | null;
+export type Effect = "allow" | "deny" | "ask";
 /**
  * One entry of a generation log.
  */
@@ -72,19 +69,10 @@ export type Event =
       type: "tool_start";
     }
   | {
-      /**
-       * It never ran: the caller may not call it, or a rule forbids it.
-       */
-      denied?: boolean;
       error?: string;
       output?: unknown;
       toolCallId: string;
       type: "tool_end";
-    }
-  | {
-      messageId: string;
-      text: string;
-      type: "steered";
     }
   | {
       snippet?: string;
@@ -157,19 +145,10 @@ export type EventInput =
       type: "tool_start";
     }
   | {
-      /**
-       * It never ran: the caller may not call it, or a rule forbids it.
-       */
-      denied?: boolean;
       error?: string | null;
       output?: unknown;
       toolCallId: string;
       type: "tool_end";
-    }
-  | {
-      messageId: string;
-      text: string;
-      type: "steered";
     }
   | {
       snippet?: string | null;
@@ -232,7 +211,7 @@ export type GuestPolicy = "off" | "local" | "server";
 /**
  * What to do if an answer is being made in the thread.
  */
-export type IfBusy = ("refuse" | "queue") | "steer";
+export type IfBusy = "refuse" | "queue";
 export type MachinesCreateReturns = string;
 export type MachinesListArgs = Record<string, never>;
 export type MachinesListReturns = MachineView[];
@@ -276,11 +255,6 @@ export type Part =
       type: "tool_call";
     }
   | {
-      messageId: string;
-      text: string;
-      type: "steered";
-    }
-  | {
       snippet?: string;
       title: string;
       type: "source";
@@ -320,6 +294,11 @@ export type Part =
       type: "data";
     };
 /**
+ * How far a tool call is.
+ */
+export type ToolState =
+  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
+/**
  * One piece of a message.
  */
 export type PartInput =
@@ -342,11 +321,6 @@ export type PartInput =
       tool: string;
       toolCallId: string;
       type: "tool_call";
-    }
-  | {
-      messageId: string;
-      text: string;
-      type: "steered";
     }
   | {
       snippet?: string | null;
@@ -393,6 +367,13 @@ export type Order = "asc" | "desc";
  * Whether a worker is there.
  */
 export type Presence = "online" | "offline";
+export type PushListArgs = Record<string, never>;
+export type PushListReturns = PushView[];
+export type PushSubscribeReturns = string;
+export type PushUnsubscribeReturns = null;
+export type RulesListArgs = Record<string, never>;
+export type RulesListReturns = RuleView[];
+export type RulesRemoveReturns = null;
 export type ServerInfoArgs = Record<string, never>;
 export type SessionsListArgs = Record<string, never>;
 export type SessionsListReturns = SessionView[];
@@ -532,32 +513,6 @@ export type AccountDeleted = {
     [k: string]: number;
   };
 };
-/**
- * An assistant that a client may name.
- */
-export type AgentChoice = {
-  description?: string;
-  /**
-   * Whether it speaks first when a thread is opened with an empty message.
-   */
-  greets: boolean;
-  /**
-   * Stays the same for ever.
-   */
-  id: string;
-  /**
-   * The model it answers with, unless a thread or a message names another.
-   */
-  model?: string;
-  /**
-   * What people know it by.
-   */
-  name: string;
-  /**
-   * Whether it makes a plan first, and carries it out when it is approved.
-   */
-  phases: boolean;
-};
 export type AiStreamingListMessagesArgs = {
   paginationOpts: PaginationOpts;
   streamArgs?: StreamArgs | null;
@@ -601,16 +556,57 @@ export type Appended = {
   reason?: string;
 };
 /**
+ * A page of approvals, what else waits for the caller, and how much of all that waits.
+ */
+export type ApprovalInbox = {
+  /**
+   * Approvals in threads of others that wait for the caller's vote, the oldest first, 100 at most. They are not
+   * in the pages.
+   */
+  awaitingMyVote: ApprovalView[];
+  continueCursor: string;
+  isDone: boolean;
+  page: ApprovalView[];
+  pageStatus: PageStatus | null;
+  /**
+   * What is pending, all of the caller's and what awaits the caller's vote. Counted to 100: then it is that or
+   * more.
+   */
+  pendingCount: number;
+  /**
+   * Up to when the caller has seen the inbox, in milliseconds since the Unix epoch.
+   */
+  seenAt: number;
+  splitCursor: string | null;
+  /**
+   * What of that was asked after `seenAt`, counted likewise.
+   */
+  unreadCount: number;
+};
+/**
  * An approval as the owner of its thread and its asker see it.
  */
 export type ApprovalView = {
   _creationTime: number;
   _id: string;
+  agentId?: string;
+  /**
+   * What the person answered to the question.
+   */
+  answer?: string;
+  /**
+   * How many people have to approve. One rejection rejects.
+   */
+  approversNeeded: number;
   artifactId?: string;
   /**
    * The offset of the answer's log after the request, if it is in the log.
    */
   askedAtOffset?: number;
+  /**
+   * The text of the plan, in `approvals:get` for people who decide about it and do not see the thread.
+   */
+  content?: string;
   createdAt: number;
   /**
    * If it is there, exactly this was approved.
@@ -626,16 +622,25 @@ export type ApprovalView = {
    * SHA-256 of what was asked about.
    */
   hash: string;
+  highRisk?: boolean;
   /**
    * The arguments as they were asked about.
    */
   input?: unknown;
   kind: ApprovalKind;
   messageId: string;
+  /**
+   * Answers that the asker proposes; the person may give another.
+   */
+  options?: string[];
   question?: string;
   reason?: string;
   resolvedAt?: number;
   resolvedBy?: string;
+  /**
+   * The rule that decided, if no person had to.
+   */
+  ruleId?: string;
   status: ApprovalStatus;
   threadId: string;
   tool?: string;
@@ -644,26 +649,44 @@ export type ApprovalView = {
    * The version that was asked about.
    */
   version?: number;
+  /**
+   * Who decided what, in the order in which they did.
+   */
+  votes: Vote[];
+};
+/**
+ * The decision of one person.
+ */
+export type Vote = {
+  at: number;
+  decision: Decision;
+  /**
+   * What the person is called now. Not stored: it goes with the account.
+   */
+  name?: string;
+  reason?: string;
+  userId: string;
 };
 export type ApprovalsDecideArgs = {
   approvalId: string;
-  approve: boolean;
   /**
    * What the caller believes to decide about. If it is something else, nothing is decided.
    */
   claim?: ClaimInput | null;
+  decision: Decision;
   /**
-   * With a plan that is approved: this text instead, which becomes the artifact's new version.
+   * Only with an approval that one person decides. Of a tool call: the arguments to run it with instead. Of a plan:
+   * the text instead, which becomes the artifact's new version. Of a question: the answer.
    */
-  editedContent?: string | null;
-  /**
-   * With a tool call that is approved: run it with these arguments instead.
-   */
-  editedInput?: unknown;
+  edited?: unknown;
   /**
    * Told to the asker.
    */
   reason?: string | null;
+  /**
+   * With a tool call: makes a rule, so that calls like this are decided likewise from now on.
+   */
+  remember?: Remember | null;
 };
 /**
  * What a client says that it was shown.
@@ -673,17 +696,75 @@ export type ClaimInput = {
   threadId: string;
   toolCallId: string;
 };
+/**
+ * The rule that a decision leaves: it allows what was approved, or refuses what was rejected.
+ */
+export type Remember = {
+  /**
+   * Only calls of the agent that asked now.
+   */
+  onlyThisAgent?: boolean;
+  scope: Scope;
+};
+export type ApprovalsDecideManyArgs = {
+  /**
+   * Up to 100. Of two about the same approval the first counts.
+   */
+  decisions: OneOfMany[];
+};
+export type OneOfMany = {
+  approvalId: string;
+  decision: Decision;
+  edited?: unknown;
+  /**
+   * As in `approvals:decide`.
+   */
+  reason?: string | null;
+};
+/**
+ * What became of one decision: either the approval, or why it was not made.
+ */
+export type Decided = {
+  approval?: ApprovalView;
+  error?: NotDecided;
+};
+/**
+ * The refusal that `approvals:decide` would have given.
+ */
+export type NotDecided = {
+  code: string;
+  data?: unknown;
+  message: string;
+};
 export type ApprovalsGetArgs = {
   approvalId: string;
 };
 export type ApprovalsListArgs = {
+  kind?: ApprovalKind | null;
   paginationOpts: PaginationOpts;
+  /**
+   * Only those of this state, the newest first. Together with others of these, a page may hold fewer rows than
+   * were asked for, and not be the last.
+   */
+  status?: ApprovalStatus | null;
+  threadId?: string | null;
 };
 export type ApprovalsListByThreadArgs = {
   paginationOpts: PaginationOpts;
   threadId: string;
 };
+export type ApprovalsMarkSeenArgs = {
+  /**
+   * The `createdAt` of the newest approval that was shown, in milliseconds since the Unix epoch.
+   */
+  upTo: number;
+};
 export type ApprovalsRequestArgs = {
+  /**
+   * With kind `tool_call` or `plan`: how many people have to approve, 1 to 20; at least as many as the
+   * configuration wants for the tool.
+   */
+  approversNeeded?: number | null;
   /**
    * With kind `plan`: the artifact, and the version that is to be approved; absent is the newest.
    */
@@ -699,6 +780,10 @@ export type ApprovalsRequestArgs = {
    */
   key?: string | null;
   kind: ApprovalKind;
+  /**
+   * With kind `question`: answers to choose from. The person may give another.
+   */
+  options?: string[];
   /**
    * With kind `question`: what is asked.
    */
@@ -889,23 +974,6 @@ export type AuditView = {
   suppressed?: number;
 };
 /**
- * How a call stands.
- */
-export type CallState = {
-  _id: string;
-  asked?: ApprovalKind;
-  error?: string;
-  /**
-   * Nobody answered in time.
-   */
-  expired: boolean;
-  input: unknown;
-  output?: unknown;
-  state: ToolState;
-  tool: string;
-  toolCallId: string;
-};
-/**
  * A source, as older front ends send it.
  */
 export type Citation = {
@@ -917,12 +985,7 @@ export type Citation = {
  * Everything that a driver needs to make the answer.
  */
 export type Claim = {
-  agentId?: string;
   attempt: number;
-  /**
-   * Decisions about its calls that are told already; see [`Watched`].
-   */
-  decisions: number;
   /**
    * In which role the user is answered.
    */
@@ -935,18 +998,8 @@ export type Claim = {
   leaseExpiresAt: number;
   messageId: string;
   model: string;
-  /**
-   * What the user looked at when they asked.
-   */
-  page?: unknown;
   provider?: string;
-  resumed?: Resumed;
-  /**
-   * What is known of the user and the conversation, for the prompt.
-   */
-  sections: Section[];
   threadId: string;
-  toolChoice?: ToolChoice;
   userId: string;
 };
 /**
@@ -956,10 +1009,6 @@ export type HistoryMessage = {
   files?: HistoryFile[];
   messageId: string;
   role: Role;
-  /**
-   * The answer step by step, if it called tools; `text` is then the whole text.
-   */
-  segments?: Segment[];
   text: string;
 };
 /**
@@ -972,62 +1021,40 @@ export type HistoryFile = {
   uploadId: string;
 };
 /**
- * A stretch of an answer that is told to a model again: what it said, what it called, what it was told
- * meanwhile.
+ * A condition on the arguments of a call. Exactly one of `equals` and `like` is given.
  */
-export type Segment = {
-  calls?: ToldCall[];
+export type Condition = {
   /**
-   * What the user said after it.
+   * The value there is this one, whatever order its keys have.
    */
-  steered?: string;
-  text?: string;
+  equals?: unknown;
+  /**
+   * The value there is a string of this shape, in which `*` stands for any text.
+   */
+  like?: string;
+  /**
+   * A place in the arguments as a JSON Pointer (RFC 6901): `/to/account`; the empty text is all of them. A place
+   * that is not there meets no condition.
+   */
+  path: string;
 };
 /**
- * A call and what came of it.
+ * A condition on the arguments of a call. Exactly one of `equals` and `like` is given.
  */
-export type ToldCall = {
-  error?: string;
-  input: unknown;
-  output?: unknown;
-  tool: string;
-  toolCallId: string;
-};
-/**
- * An answer that another runner began, or that waited for a decision.
- */
-export type Resumed = {
+export type ConditionInput = {
   /**
-   * The calls of the newest step.
+   * The value there is this one, whatever order its keys have.
    */
-  calls: CallState[];
-  logEnd: number;
+  equals?: unknown;
   /**
-   * The prompt that it began with.
+   * The value there is a string of this shape, in which `*` stands for any text.
    */
-  sections: Section[];
+  like?: string | null;
   /**
-   * What it has said and called, oldest first.
+   * A place in the arguments as a JSON Pointer (RFC 6901): `/to/account`; the empty text is all of them. A place
+   * that is not there meets no condition.
    */
-  soFar: Segment[];
-  steps: number;
-  usage?: Usage;
-};
-/**
- * A labelled piece of the instructions: `base`, `role`, `profile`, `memory`, `page`, `summary`, `greeting`.
- */
-export type Section = {
-  label: string;
-  text: string;
-};
-/**
- * Tokens of one answer, as the provider counted them.
- */
-export type Usage = {
-  cachedTokens?: number;
-  inputTokens: number;
-  outputTokens: number;
-  reasoningTokens?: number;
+  path: string;
 };
 /**
  * What a worker begins with.
@@ -1053,27 +1080,6 @@ export type Copied = {
    * The new thread, which is the caller's.
    */
   threadId: string;
-};
-export type DebugPromptArgs = {
-  generationId: string;
-};
-/**
- * What a model was told before it answered.
- */
-export type PromptView = {
-  /**
-   * Messages of the conversation that followed.
-   */
-  messages: number;
-  model: string;
-  /**
-   * In the order in which they were sent.
-   */
-  sections: Section[];
-  /**
-   * Names of the tools that were offered.
-   */
-  tools: string[];
 };
 /**
  * What a function did that works in bounded steps.
@@ -1102,20 +1108,20 @@ export type Failure = {
 /**
  * Tokens of one answer, as the provider counted them.
  */
+export type Usage = {
+  cachedTokens?: number;
+  inputTokens: number;
+  outputTokens: number;
+  reasoningTokens?: number;
+};
+/**
+ * Tokens of one answer, as the provider counted them.
+ */
 export type UsageInput = {
   cachedTokens?: number | null;
   inputTokens?: number;
   outputTokens?: number;
   reasoningTokens?: number | null;
-};
-/**
- * A model that failed, and why, before another try in the same answer.
- */
-export type Fallback = {
-  at: number;
-  error: Failure;
-  model: string;
-  provider: string;
 };
 /**
  * How a generation has ended.
@@ -1133,7 +1139,6 @@ export type Finished = {
 export type GenerationView = {
   _creationTime: number;
   _id: string;
-  agentId?: string;
   attempt: number;
   createdAt: number;
   /**
@@ -1143,10 +1148,6 @@ export type GenerationView = {
   effectiveRole?: string;
   endedAt?: number;
   error?: Failure;
-  /**
-   * Models that failed before this one answered.
-   */
-  fallbacks?: Fallback[];
   finishReason?: string;
   messageId: string;
   model: string;
@@ -1154,10 +1155,6 @@ export type GenerationView = {
   runner: Runner;
   startedAt?: number;
   status: GenerationStatus;
-  /**
-   * Calls of the model that have ended with calls of tools.
-   */
-  steps: number;
   stopRequestedAt?: number;
   threadId: string;
   usage?: Usage;
@@ -1233,17 +1230,6 @@ export type GenerationsStopArgs = {
   generationId: string;
 };
 /**
- * A page of approvals, and how many wait for a decision.
- */
-export type Inbox = {
-  continueCursor: string;
-  isDone: boolean;
-  page: ApprovalView[];
-  pageStatus: PageStatus | null;
-  pendingCount: number;
-  splitCursor: string | null;
-};
-/**
  * What is shown beside texts, sources and the names of files.
  */
 export type Includes = {
@@ -1283,6 +1269,13 @@ export type IncludesInput = {
 export type Job = {
   claim: Claim;
   generationId: string;
+};
+/**
+ * The browser's keys, base64url without padding (RFC 8291).
+ */
+export type Keys = {
+  auth: string;
+  p256dh: string;
 };
 /**
  * A piece of a log.
@@ -1413,14 +1406,6 @@ export type MessageView = {
   seq: number;
   status: MessageStatus;
   /**
-   * The answer that read it while it was being made, and shows it among its parts.
-   */
-  steered?: string;
-  /**
-   * It waits for the next step of the running answer, not for its end.
-   */
-  steers?: boolean;
-  /**
    * The text parts joined.
    */
   text: string;
@@ -1509,15 +1494,28 @@ export type Opened = {
   userMessageId: string | null;
 };
 /**
- * A piece of a result that is too large for its row.
+ * A subscription as its owner sees it.
  */
-export type OutputPage = {
+export type PushView = {
+  _creationTime: number;
+  _id: string;
+  createdAt: number;
   /**
-   * Where to go on, in bytes.
+   * By it a browser recognises its own.
    */
-  cursor: number;
-  done: boolean;
-  text: string;
+  endpoint: string;
+  failures: number;
+};
+export type PushSubscribeArgs = {
+  endpoint: string;
+  /**
+   * Browsers send it; it is not looked at.
+   */
+  expirationTime?: number | null;
+  keys: Keys;
+};
+export type PushUnsubscribeArgs = {
+  subscriptionId: string;
 };
 /**
  * The rows of an attempt.
@@ -1532,6 +1530,39 @@ export type Retried = {
 export type RoleChoice = {
   id: string;
   name: string;
+};
+/**
+ * A rule as its owner sees it.
+ */
+export type RuleView = {
+  _creationTime: number;
+  _id: string;
+  agentId?: string;
+  arguments: Condition[];
+  createdAt: number;
+  createdFrom?: string;
+  effect: Effect;
+  lastUsedAt?: number;
+  tool: string;
+  uses: number;
+};
+export type RulesCreateArgs = {
+  /**
+   * Only calls of this agent; absent is of any.
+   */
+  agentId?: string | null;
+  /**
+   * Conditions that all hold; none is any arguments.
+   */
+  arguments?: ConditionInput[];
+  effect: Effect;
+  /**
+   * The name of a tool, in which `*` stands for any text.
+   */
+  tool: string;
+};
+export type RulesRemoveArgs = {
+  ruleId: string;
 };
 /**
  * Which artifact, and its newest version.
@@ -1555,10 +1586,6 @@ export type Sent = {
  */
 export type ServerInfo = {
   /**
-   * The assistants that a client may name; the first answers where nobody chose.
-   */
-  agents?: AgentChoice[];
-  /**
    * Whether answers come from the built-in demo model, because no provider is configured.
    */
   demo: boolean;
@@ -1569,6 +1596,10 @@ export type ServerInfo = {
   maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
+  /**
+   * The public key with which browsers subscribe to notices (RFC 8292), base64url.
+   */
+  pushKey?: string;
   /**
    * The roles that this server knows.
    */
@@ -1816,6 +1847,17 @@ export type StreamsReadUrlArgs = {
   ttlSeconds: number;
 };
 /**
+ * A page of the approvals of a thread, and how many of them wait for a decision.
+ */
+export type ThreadApprovals = {
+  continueCursor: string;
+  isDone: boolean;
+  page: ApprovalView[];
+  pageStatus: PageStatus | null;
+  pendingCount: number;
+  splitCursor: string | null;
+};
+/**
  * A thread as its owner sees it.
  */
 export type ThreadView = {
@@ -1825,7 +1867,6 @@ export type ThreadView = {
    * The answer that is being made now.
    */
   activeGenerationId?: string;
-  agentId?: string;
   context?: string;
   createdAt: number;
   externalId?: string;
@@ -1923,58 +1964,6 @@ export type ThreadsUpdateArgs = {
    */
   workerId?: string | null;
 };
-/**
- * A call as the owner of its thread sees it.
- */
-export type ToolCallView = {
-  _creationTime: number;
-  _id: string;
-  agentId?: string;
-  approvalId?: string;
-  createdAt: number;
-  effectiveRole?: string;
-  endedAt?: number;
-  error?: string;
-  generationId: string;
-  input: unknown;
-  messageId: string;
-  output?: unknown;
-  /**
-   * Bytes of the whole result, where `output` is only its beginning: `toolCalls:output` reads it.
-   */
-  outputBytes?: number;
-  startedAt?: number;
-  state: ToolState;
-  step: number;
-  threadId: string;
-  tool: string;
-  toolCallId: string;
-  userId: string;
-};
-export type ToolCallsGetArgs = {
-  id: string;
-};
-export type ToolCallsListByThreadArgs = {
-  paginationOpts: PaginationOpts;
-  threadId: string;
-};
-/**
- * One page, in the form that `usePaginatedQuery` expects.
- */
-export type ToolCallsListByThreadReturns = {
-  continueCursor: string;
-  isDone: boolean;
-  page: ToolCallView[];
-  pageStatus: PageStatus | null;
-  splitCursor: string | null;
-};
-export type ToolCallsOutputArgs = {
-  /**
-   * Where to read from: 0, or the `cursor` of an earlier result.
-   */
-  cursor?: number;
-  id: string;
-};
 export type TurnsRegenerateArgs = {
   messageId: string;
   /**
@@ -1999,10 +1988,6 @@ export type TurnsRetryArgs = {
 };
 export type TurnsSendAndWaitArgs = {
   /**
-   * Which of the server's assistants answers, instead of the thread's.
-   */
-  agent?: string | null;
-  /**
    * Uploads of this thread that the message shows, before its text.
    */
   files?: string[] | null;
@@ -2031,17 +2016,9 @@ export type TurnsSendAndWaitArgs = {
    */
   text: string;
   threadId: string;
-  /**
-   * Whether the answer has to begin with a call of a tool.
-   */
-  toolChoice?: ToolChoice | null;
 };
 export type TurnsSendArgs = {
   /**
-   * Which of the server's assistants answers, instead of the thread's.
-   */
-  agent?: string | null;
-  /**
    * Uploads of this thread that the message shows, before its text.
    */
   files?: string[] | null;
@@ -2070,10 +2047,6 @@ export type TurnsSendArgs = {
    */
   text: string;
   threadId: string;
-  /**
-   * Whether the answer has to begin with a call of a tool.
-   */
-  toolChoice?: ToolChoice | null;
 };
 /**
  * A message as the AI SDK's `UIMessage`, with its place. `order` is the message's `seq`.
@@ -2266,9 +2239,11 @@ export const api = {
   },
   approvals: {
     decide: makeFunctionReference<"mutation", ApprovalsDecideArgs, ApprovalView>("approvals:decide"),
+    decideMany: makeFunctionReference<"mutation", ApprovalsDecideManyArgs, ApprovalsDecideManyReturns>("approvals:decideMany"),
     get: makeFunctionReference<"query", ApprovalsGetArgs, ApprovalView>("approvals:get"),
-    list: makeFunctionReference<"query", ApprovalsListArgs, Inbox>("approvals:list"),
-    listByThread: makeFunctionReference<"query", ApprovalsListByThreadArgs, Inbox>("approvals:listByThread"),
+    list: makeFunctionReference<"query", ApprovalsListArgs, ApprovalInbox>("approvals:list"),
+    listByThread: makeFunctionReference<"query", ApprovalsListByThreadArgs, ThreadApprovals>("approvals:listByThread"),
+    markSeen: makeFunctionReference<"mutation", ApprovalsMarkSeenArgs, ApprovalsMarkSeenReturns>("approvals:markSeen"),
     request: makeFunctionReference<"mutation", ApprovalsRequestArgs, ApprovalView>("approvals:request"),
   },
   artifacts: {
@@ -2280,9 +2255,6 @@ export const api = {
   },
   audit: {
     mine: makeFunctionReference<"query", AuditMineArgs, AuditMineReturns>("audit:mine"),
-  },
-  debug: {
-    prompt: makeFunctionReference<"query", DebugPromptArgs, DebugPromptReturns>("debug:prompt"),
   },
   generations: {
     active: makeFunctionReference<"query", GenerationsActiveArgs, GenerationsActiveReturns>("generations:active"),
@@ -2303,6 +2275,16 @@ export const api = {
     get: makeFunctionReference<"query", MessagesGetArgs, MessageView>("messages:get"),
     listMessages: makeFunctionReference<"query", MessagesListMessagesArgs, UiMessageListing>("messages:listMessages"),
     page: makeFunctionReference<"query", MessagesPageArgs, MessagesPageReturns>("messages:page"),
+  },
+  push: {
+    list: makeFunctionReference<"query", PushListArgs, PushListReturns>("push:list"),
+    subscribe: makeFunctionReference<"mutation", PushSubscribeArgs, PushSubscribeReturns>("push:subscribe"),
+    unsubscribe: makeFunctionReference<"mutation", PushUnsubscribeArgs, PushUnsubscribeReturns>("push:unsubscribe"),
+  },
+  rules: {
+    create: makeFunctionReference<"mutation", RulesCreateArgs, RuleView>("rules:create"),
+    list: makeFunctionReference<"query", RulesListArgs, RulesListReturns>("rules:list"),
+    remove: makeFunctionReference<"mutation", RulesRemoveArgs, RulesRemoveReturns>("rules:remove"),
   },
   server: {
     info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),
@@ -2339,11 +2321,6 @@ export const api = {
     page: makeFunctionReference<"query", ThreadsPageArgs, ThreadsPageReturns>("threads:page"),
     remove: makeFunctionReference<"mutation", ThreadsRemoveArgs, ThreadsRemoveReturns>("threads:remove"),
     update: makeFunctionReference<"mutation", ThreadsUpdateArgs, ThreadsUpdateReturns>("threads:update"),
-  },
-  toolCalls: {
-    get: makeFunctionReference<"query", ToolCallsGetArgs, ToolCallView>("toolCalls:get"),
-    listByThread: makeFunctionReference<"query", ToolCallsListByThreadArgs, ToolCallsListByThreadReturns>("toolCalls:listByThread"),
-    output: makeFunctionReference<"query", ToolCallsOutputArgs, OutputPage>("toolCalls:output"),
   },
   turns: {
     regenerate: makeFunctionReference<"mutation", TurnsRegenerateArgs, Retried>("turns:regenerate"),

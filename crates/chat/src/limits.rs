@@ -64,6 +64,28 @@ pub const STEP_CALLS: usize = 128;
 pub const OUTPUT_CHUNK_BYTES: usize = 256 << 10;
 /// Approvals of one thread that wait at the same time; they are all cancelled in one step with the thread.
 pub const PENDING_APPROVALS: usize = 100;
+/// People who have to approve one thing, at most.
+pub const APPROVERS: u32 = 20;
+/// Answers that a question proposes.
+pub const OPTIONS: usize = 20;
+/// Decisions in one call: one transaction, so a short one.
+pub const DECISIONS: usize = 100;
+/// How far an inbox counts what is pending or unread: more is "99+" to people, and counting costs a read each.
+pub const INBOX_COUNT: usize = 100;
+/// Approvals of others that a list shows to whoever may decide them, the oldest, and how many are looked at for it.
+pub const AWAITED: usize = 100;
+pub const AWAITED_ROWS: usize = 500;
+/// Rules of one user: all of them are read for each call of a tool.
+pub const RULES: usize = 200;
+/// Conditions of one rule, and bytes of a value that one compares with.
+pub const CONDITIONS: usize = 20;
+pub const CONDITION_BYTES: usize = 64 << 10;
+/// Browsers of one user that are told: each is sent a message of its own for each approval.
+pub const PUSH_SUBSCRIPTIONS: usize = 20;
+/// The address at a push service. Real ones have a few hundred bytes.
+pub const ENDPOINT_BYTES: usize = 2_048;
+/// Notices that one look takes to be sent.
+pub const NOTICES: usize = 64;
 /// Expired approvals that one look ends.
 pub const EXPIRED_APPROVALS: usize = 200;
 /// The longest time for a decision, and how long an answer is kept open for one that never expires, in

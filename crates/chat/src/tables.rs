@@ -11,13 +11,17 @@ pub mod departure;
 pub mod draft;
 pub mod generation;
 pub mod holdings;
+pub mod inbox;
 pub mod machine;
 pub mod message;
+pub mod notice;
 pub mod ownership;
 pub mod password;
 pub mod producer;
 pub mod prompt;
+pub mod push;
 pub mod remains;
+pub mod rule;
 pub mod runtime_session;
 pub mod share;
 pub mod stream;
@@ -30,19 +34,23 @@ pub mod usage;
 pub mod user;
 pub mod worker;
 
-pub use approval::{Approval, ApprovalView};
+pub use approval::{Approval, ApprovalView, Decision, Vote};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use departure::Departure;
 pub use draft::ArtifactDraft;
 pub use generation::{Fallback, Generation, GenerationView, Runner, ToolChoice};
 pub use holdings::Holdings;
+pub use inbox::Inbox;
 pub use machine::{Machine, MachineView, WorkerCounts};
 pub use message::{Message, MessageView, Origin, Role};
+pub use notice::Notice;
 pub use password::{AdminView, Password};
 pub use producer::Producer;
 pub use prompt::{Prompt, Section};
+pub use push::{PushSubscription, PushView};
 pub use remains::Remains;
+pub use rule::{Condition, Effect, Rule, RuleView};
 pub use runtime_session::{RuntimeSession, RuntimeSessionView};
 pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
@@ -73,8 +81,12 @@ pub static SCHEMA: Schema = Schema {
         &todos::TABLE,
         &runtime_session::TABLE,
         &approval::TABLE,
-        &tool_call::TABLE,
+        &inbox::TABLE,
+        &notice::TABLE,
         &prompt::TABLE,
+        &push::TABLE,
+        &rule::TABLE,
+        &tool_call::TABLE,
         &stream::TABLE,
         &producer::TABLE,
         &subscription::TABLE,

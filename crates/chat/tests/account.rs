@@ -45,7 +45,7 @@ async fn settle(stage: &Stage, who: &Principal, name: &str) -> Vec<String> {
         .await;
     let plan = json!({ "generationId": asking["generationId"], "kind": "plan", "artifactId": artifact });
     let approval = text(&stage.ok(&key, "approvals:request", plan).await["_id"]);
-    stage.ok(who, "approvals:decide", json!({ "approvalId": approval, "approve": true })).await;
+    stage.ok(who, "approvals:decide", json!({ "approvalId": approval, "decision": "approve" })).await;
     stage.ok(who, "threads:getOrCreateDefault", json!({})).await;
     for (path, fork) in [("s", None), ("a-fork", Some(json!({ "path": "s" })))] {
         let mut create = json!({ "owner": user, "path": path, "pieces": [{ "units": 1, "data": "[1]" }] });

@@ -47,7 +47,7 @@ impl Asker {
     }
 
     async fn decide(&self, approval: &Value, approve: bool) -> Result<Value, spool_protocol::Error> {
-        let args = json!({ "approvalId": approval["_id"], "approve": approve, "reason": "because" });
+        let args = json!({ "approvalId": approval["_id"], "decision": if approve { "approve" } else { "reject" }, "reason": "because" });
         self.stage.call(&self.stage.u1, "approvals:decide", args).await
     }
 
@@ -76,7 +76,7 @@ async fn ap_02_the_owner_decides_once_and_is_noted() {
     let mut other = asker.call("t1");
     other["input"]["amount"] = json!(500);
     assert_eq!(stage.code(&asker.service, "approvals:request", other).await, Code::AlreadyExists);
-    let decide = json!({ "approvalId": asked["_id"], "approve": true });
+    let decide = json!({ "approvalId": asked["_id"], "decision": "approve" });
     assert_eq!(stage.code(&stage.u2, "approvals:decide", decide.clone()).await, Code::NotFound);
     assert_eq!(stage.code(&asker.service, "approvals:decide", decide.clone()).await, Code::Forbidden);
     let decided = join_all((0..8).map(|at| asker.decide(&asked, at % 2 == 0)).collect()).await;
@@ -133,7 +133,7 @@ async fn ap_03_an_edit_is_what_was_approved() {
     let plan = stage.ok(&asker.service, "artifacts:create", plan).await;
     let ask = json!({ "generationId": asker.generation, "kind": "plan", "artifactId": plan["artifactId"] });
     let asked = asker.ask(ask.clone()).await;
-    let edited = json!({ "approvalId": asked["_id"], "approve": true, "editedContent": "two" });
+    let edited = json!({ "approvalId": asked["_id"], "decision": "approve", "edited": "two" });
     let decided = stage.ok(u1, "approvals:decide", edited).await;
     assert_eq!((&decided["version"], &decided["editedVersion"]), (&json!(1), &json!(2)));
     let artifact = stage.ok(&asker.service, "artifacts:get", json!({ "artifactId": plan["artifactId"] })).await;
@@ -141,11 +141,11 @@ async fn ap_03_an_edit_is_what_was_approved() {
 
     let call = asker.ask(asker.call("t1")).await;
     let edit =
-        |approve: bool, field: &str| json!({ "approvalId": call["_id"], "approve": approve, field: { "amount": 1 } });
-    assert_eq!(stage.code(u1, "approvals:decide", edit(false, "editedInput")).await, Code::BadRequest);
-    let content = json!({ "approvalId": call["_id"], "approve": true, "editedContent": "x" });
-    assert_eq!(stage.code(u1, "approvals:decide", content).await, Code::BadRequest);
-    let decided = stage.ok(u1, "approvals:decide", edit(true, "editedInput")).await;
+        |decision: &str, edited: Value| json!({ "approvalId": call["_id"], "decision": decision, "edited": edited });
+    for wrong in [edit("reject", json!({ "amount": 1 })), edit("approve", json!("x")), edit("approve", Value::Null)] {
+        assert_eq!(stage.code(u1, "approvals:decide", wrong).await, Code::BadRequest);
+    }
+    let decided = stage.ok(u1, "approvals:decide", edit("approve", json!({ "amount": 1 }))).await;
     assert_eq!((&decided["editedInput"], &decided["input"]["amount"]), (&json!({ "amount": 1 }), &json!(5)));
     assert_eq!(decided["hash"], call["hash"]);
     stage.healthy().await;
@@ -253,7 +253,7 @@ async fn ap_02_a_claim_about_something_else_decides_nothing() {
     let elsewhere = stage.thread(u1).await;
     let claim = |thread: &str, call: &str, input: Value| {
         json!({
-            "approvalId": asked["_id"], "approve": true, "claim": { "threadId": thread, "toolCallId": call, "input": input },
+            "approvalId": asked["_id"], "decision": "approve", "claim": { "threadId": thread, "toolCallId": call, "input": input },
         })
     };
     let input = asked["input"].clone();

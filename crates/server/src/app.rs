@@ -30,6 +30,7 @@ use crate::functions::Functions;
 use crate::limits::Limits;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
+use crate::notices::{self, Notices};
 use crate::origin::Origins;
 use crate::peers::Peers;
 use crate::providers::Providers;
@@ -67,6 +68,8 @@ pub struct App {
     pub webhooks: reqwest::Client,
     /// What assistants may call outside.
     pub tools: Toolbox,
+    /// Tells browsers and the webhook what waits for people.
+    pub notices: Notices,
     /// Readers that keep up.
     pub rooms: Arc<Rooms>,
     /// One permit per open socket and stream.
@@ -107,6 +110,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
+    let notices = tokio::spawn(notices::run(Arc::clone(&app)));
     let departures = tokio::spawn(account::watch(Arc::clone(&app)));
     tracing::info!("ready");
     let service = service(&app);
@@ -131,6 +135,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     driver.abort();
     jobs.abort();
     streams.abort();
+    notices.abort();
     revocations.abort();
     departures.abort();
     Ok(())
@@ -154,7 +159,10 @@ impl App {
         let providers = Arc::new(Providers::new(&config)?);
         let url_key = Some(stream_keys.urls.clone());
         let share_key = Some(shares::key(&key));
-        let settings = Arc::new(Settings { url_key, share_key, ..settings(&config, &providers) });
+        let notices = Notices::new(&config, &key)?;
+        let mut settings = Settings { url_key, share_key, ..settings(&config, &providers) };
+        settings.info.push_key = notices.push_key();
+        let settings = Arc::new(settings);
         let hurry = Arc::new(Notify::new());
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
         let tasks = TaskTracker::new();
@@ -173,6 +181,7 @@ impl App {
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
+            notices,
             tools,
             rooms,
             origins,
@@ -211,6 +220,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             crate::config::WhenBusy::Steer => spool_chat::WhenBusy::Steer,
         },
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
+        approvals: config.approval_policy(),
         roles: config.roles.settings(),
         agents: spool_chat::agents::Agents { known: agents.clone() },
         allow_client_roles: config.turns.allow_client_roles,
@@ -230,6 +240,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             sign_in: config.auth.password.enabled || !config.auth.providers.is_empty(),
             share_links: config.share_links(),
             share_max_days: config.sharing.max_days,
+            push_key: String::new(),
         },
         ..Settings::default()
     }

@@ -25,6 +25,7 @@ mod http;
 pub mod instant;
 mod jobs;
 mod limits;
+mod notices;
 mod origin;
 mod peers;
 mod rooms;

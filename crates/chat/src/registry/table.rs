@@ -7,8 +7,8 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, account, approvals, artifacts, audit, credentials, driver, external, generations, guests, keys, listing,
-    machines, messages, passwords, remains, roles, runtime, server, sessions, shares, streams, subscriptions, threads,
-    todos, tool_calls, turns, uploads, usage, users, workers,
+    machines, messages, notices, passwords, push, remains, roles, rules, runtime, server, sessions, shares, streams,
+    subscriptions, threads, todos, tool_calls, turns, uploads, usage, users, workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -185,12 +185,14 @@ pub static FUNCTIONS: &[Function] = functions![
         "Asks the owner of the thread, for an answer that the caller makes. Asking again gives the same approval.";
     "approvals:get": Query User approvals::get, approvals::One => crate::tables::ApprovalView,
         "One approval: what is asked about, and what became of it.";
-    "approvals:list": Query User approvals::list, approvals::ListPage => approvals::Inbox,
-        "The caller's approvals across threads, the pending first, and how many are pending.";
-    "approvals:listByThread": Query User approvals::list_by_thread, approvals::ListByThread => approvals::Inbox,
+    "approvals:list": Query User approvals::list, approvals::List => approvals::ApprovalInbox,
+        "The caller's inbox across threads, the pending first, and how many are pending and unread.";
+    "approvals:markSeen": Mutation User approvals::mark_seen, approvals::MarkSeen => (),
+        "Notes up to when the caller has seen the inbox.";
+    "approvals:listByThread": Query User approvals::list_by_thread, approvals::ListByThread => approvals::ThreadApprovals,
         "The approvals of a thread, the pending first, and how many are pending.";
     "approvals:decide": Mutation User approvals::decide, approvals::Decide => crate::tables::ApprovalView,
-        "Approves or rejects, once. Only the owner of the thread can.";
+        "Approves or rejects, once. Only the owner of the thread can, and where several decide, each once.";
     "toolCalls:listByThread": Query User tool_calls::list_by_thread, tool_calls::ListByThread => spool_store::Page<crate::tables::ToolCallView>,
         "The calls of tools of a thread, newest first.";
     "toolCalls:get": Query User tool_calls::get, tool_calls::One => crate::tables::ToolCallView,
@@ -199,6 +201,28 @@ pub static FUNCTIONS: &[Function] = functions![
         "A result that is too large for its row, piece by piece.";
     "debug:prompt": Query User driver::show_prompt, driver::ShowPrompt => Option<driver::PromptView>,
         "What a model was told before it answered, section by section.";
+    "approvals:decideMany": Mutation User approvals::decide_many, approvals::DecideMany => Vec<approvals::Decided>,
+        "Up to 100 decisions in one transaction, each with its own outcome.";
+    "rules:list": Query User rules::list, Nothing => Vec<crate::tables::RuleView>,
+        "The caller's rules about calls of tools, the oldest first.";
+    "rules:create": Mutation User rules::create, rules::Create => crate::tables::RuleView,
+        "Makes a rule about calls of tools in the caller's threads: allow, deny or ask.";
+    "rules:remove": Mutation User rules::remove, rules::One => (),
+        "Takes a rule back.";
+    "push:subscribe": Mutation User push::subscribe, push::Subscribe => spool_store::Id<crate::tables::PushSubscription>,
+        "Tells this browser when something waits for the caller.";
+    "push:list": Query User push::list, Nothing => Vec<crate::tables::PushView>,
+        "The caller's browsers that are told.";
+    "push:unsubscribe": Mutation User push::unsubscribe, push::One => (),
+        "Tells a browser nothing any more.";
+    "notices:nextDue": Query System notices::next_due, Nothing => Option<u64>,
+        "When the next notice is to be sent.";
+    "notices:take": Mutation System notices::take, Nothing => Vec<spool_store::Id<crate::tables::Notice>>,
+        "Takes notices that are due, to send them.";
+    "notices:content": Query System notices::content, notices::One => Option<notices::Content>,
+        "What a notice says, and to whom.";
+    "notices:settle": Mutation System notices::settle, notices::Settle => (),
+        "Notes what became of sending a notice.";
     "approvals:nextExpiry": Query System approvals::next_expiry, Nothing => Option<u64>,
         "When the next approval is over.";
     "approvals:expire": Mutation System approvals::expire, Nothing => crate::functions::Deleted,
