@@ -1,7 +1,7 @@
 // What the reader decided about calls of tools for good, and the way to take it back. Nothing where there is none.
 
-import { readFailure } from "@spool/client";
-import { useRemoveRule, useRules, type RuleView } from "@spool/client/react";
+import { readFailure, type RuleView } from "@spool/client";
+import { useRemoveRule, useRules } from "@spool/client/react";
 import { useState } from "react";
 import { Button } from "../ui/Button";
 import { Refusal } from "./Frame";

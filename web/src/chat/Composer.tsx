@@ -3,7 +3,7 @@
 // there again on return.
 
 import { ComposerPrimitive, useAui, useAuiState } from "@assistant-ui/react";
-import type { FilePart, LiveMessage } from "@spool/client";
+import type { FilePart, LiveMessage, ApprovalView } from "@spool/client";
 import { useStop, type ConnectionState } from "@spool/client/react";
 import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent, type ReactNode } from "react";
 import { ArrowUpIcon, ClipIcon, StopIcon } from "../icons";

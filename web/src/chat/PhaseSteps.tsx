@@ -1,6 +1,7 @@
 // How far a run is that plans, asks and carries out. Nothing in a conversation that has no such run.
 
-import { usePlanSession, type Phase } from "@spool/client/react";
+import type { Phase } from "@spool/client";
+import { usePlanSession } from "@spool/client/react";
 import { CheckIcon } from "../icons";
 import { openPanel } from "../panel/store";
 

@@ -1,8 +1,8 @@
 // What waits for the reader's decision, across threads, and what was decided. Decided here or elsewhere, a row
 // stays where it is until the reader leaves: nothing moves under the pointer.
 
-import { readFailure } from "@spool/client";
-import { useConnectionState, useDecideMany, useGuestAuth, useInbox, useInboxCount, useMarkSeen, type Asked } from "@spool/client/react";
+import { readFailure, type ApprovalView } from "@spool/client";
+import { useConnectionState, useDecideMany, useGuestAuth, useInbox, useInboxCount, useMarkSeen } from "@spool/client/react";
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { BellIcon } from "../icons";
 import { useNow } from "../time";
@@ -13,7 +13,7 @@ import { chosen, isBatchable, outcome, shown, type Filter } from "./filter";
 import { InboxRow } from "./InboxRow";
 import { PushSwitch } from "./PushSwitch";
 
-const NONE: readonly Asked[] = [];
+const NONE: readonly ApprovalView[] = [];
 
 const KINDS = [
   { value: "all", label: "All kinds" },
@@ -120,14 +120,14 @@ function Tab({ here, onClick, children }: TabProps) {
 }
 
 // Those that were pending at some time since the inbox was opened.
-function useKept(all: readonly Asked[]): ReadonlySet<string> {
+function useKept(all: readonly ApprovalView[]): ReadonlySet<string> {
   const kept = useRef(new Set<string>());
   for (const { _id, status } of all) if (status === "pending") kept.current.add(_id);
   return kept.current;
 }
 
 // Up to when everything was seen when the inbox was opened; what is on the screen is noted as seen.
-function useSeen(all: readonly Asked[] | undefined, seenAt: number | undefined): number {
+function useSeen(all: readonly ApprovalView[] | undefined, seenAt: number | undefined): number {
   const mark = useMarkSeen();
   const [before, setBefore] = useState<number | null>(null);
   if (before === null && seenAt !== undefined) setBefore(seenAt);
@@ -140,7 +140,7 @@ function useSeen(all: readonly Asked[] | undefined, seenAt: number | undefined):
   return before ?? Infinity;
 }
 
-function Batch({ rows, onDone }: { rows: readonly Asked[]; onDone: () => void }) {
+function Batch({ rows, onDone }: { rows: readonly ApprovalView[]; onDone: () => void }) {
   const decide = useDecideMany();
   const offline = useConnectionState() !== "live";
   const [working, setWorking] = useState(false);

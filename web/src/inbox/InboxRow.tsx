@@ -1,6 +1,7 @@
 // One approval of the inbox: what is asked, where, and how long there is; opened, the whole question.
 
-import { useThread, type Asked } from "@spool/client/react";
+import type { ApprovalView } from "@spool/client";
+import { useThread } from "@spool/client/react";
 import { memo, useId, useState } from "react";
 import { STATES, titleOf } from "../chat/parts/ApprovalCard";
 import { ApprovalForm } from "../chat/parts/ApprovalForm";
@@ -15,7 +16,7 @@ import { followLink } from "../ui/followLink";
 import { isBatchable } from "./filter";
 
 interface InboxRowProps {
-  approval: Asked;
+  approval: ApprovalView;
   now: number;
   unread: boolean;
   picked: boolean;
@@ -120,7 +121,7 @@ export const InboxRow = memo(function InboxRow({ approval, now, unread, picked, 
   );
 });
 
-function gistOf({ input }: Asked): string {
+function gistOf({ input }: ApprovalView): string {
   return (plainRows(input) ?? [])
     .map(([name, value]) => `${name}: ${String(value)}`)
     .join(", ")

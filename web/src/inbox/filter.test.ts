@@ -1,8 +1,9 @@
-import type { Asked } from "@spool/client/react";
+
+import type { ApprovalView } from "@spool/client";
 import { expect, it } from "vitest";
 import { chosen, isBatchable, outcome, shown } from "./filter";
 
-const asked = (id: string, fields: Partial<Asked> = {}): Asked => ({
+const asked = (id: string, fields: Partial<ApprovalView> = {}): ApprovalView => ({
   _id: id,
   _creationTime: 0,
   threadId: "t",
@@ -13,8 +14,8 @@ const asked = (id: string, fields: Partial<Asked> = {}): Asked => ({
   hash: "",
   createdAt: Number(id),
   ...fields,
-} as Asked);
-const ids = (rows: Asked[]) => rows.map(({ _id }) => _id);
+} as ApprovalView);
+const ids = (rows: ApprovalView[]) => rows.map(({ _id }) => _id);
 
 const ROWS = [asked("1"), asked("4", { kind: "plan" }), asked("3", { status: "approved" }), asked("2", { status: "rejected" })];
 

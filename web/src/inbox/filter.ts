@@ -1,24 +1,24 @@
 // Which approvals the inbox shows, and which can be decided together. Pure.
 
-import type { Asked, Decided } from "@spool/client/react";
+import type { ApprovalView, Decided } from "@spool/client";
 
 export interface Filter {
   state: "waiting" | "decided";
-  kind: "all" | Asked["kind"];
+  kind: "all" | ApprovalView["kind"];
 }
 
 /** The newest first. `kept` are those that waited when they were first seen: they keep their places. */
-export function shown(all: readonly Asked[], { state, kind }: Filter, kept: ReadonlySet<string>): Asked[] {
-  const ofState = (row: Asked) => (state === "waiting" ? row.status === "pending" || kept.has(row._id) : row.status !== "pending");
+export function shown(all: readonly ApprovalView[], { state, kind }: Filter, kept: ReadonlySet<string>): ApprovalView[] {
+  const ofState = (row: ApprovalView) => (state === "waiting" ? row.status === "pending" || kept.has(row._id) : row.status !== "pending");
   return all.filter((row) => (kind === "all" || row.kind === kind) && ofState(row)).toSorted((a, b) => b.createdAt - a.createdAt);
 }
 
 /** A question wants an answer of its own, and what is of high risk a look of its own. */
-export function isBatchable({ status, kind, highRisk }: Asked): boolean {
+export function isBatchable({ status, kind, highRisk }: ApprovalView): boolean {
   return status === "pending" && kind !== "question" && highRisk !== true;
 }
 
-export function chosen(rows: readonly Asked[], picked: ReadonlySet<string>): Asked[] {
+export function chosen(rows: readonly ApprovalView[], picked: ReadonlySet<string>): ApprovalView[] {
   return rows.filter((row) => picked.has(row._id) && isBatchable(row));
 }
 

@@ -3,7 +3,8 @@
 // The browser's own subscription and the server's row must both be there: the endpoint says which belongs to
 // which.
 
-import { useServerInfo, useGuestAuth, usePush, usePushActions, type PushView } from "@spool/client/react";
+import type { PushView } from "@spool/client";
+import { useGuestAuth, useServerInfo, usePush, usePushActions } from "@spool/client/react";
 import { useCallback, useEffect, useState } from "react";
 
 export interface PushState {
@@ -19,7 +20,7 @@ const WORKER = "/sw.js";
 const possible = () => "serviceWorker" in navigator && "PushManager" in window && "Notification" in window;
 
 export function usePushState(): PushState {
-  const key = (useServerInfo() as { pushKey?: string } | undefined)?.pushKey ?? "";
+  const key = useServerInfo()?.pushKey ?? "";
   const signedIn = useGuestAuth().status === "signed_in";
   const able = key !== "" && signedIn && possible();
   const known = usePush(able ? undefined : "skip");

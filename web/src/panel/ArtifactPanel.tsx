@@ -20,8 +20,6 @@ import { fileName } from "./fileName";
 import { PanelHead } from "./PanelHead";
 import { openPanel, useDraft } from "./store";
 
-type Written = ArtifactView & { writing?: number };
-
 interface ArtifactPanelProps {
   threadId: string;
   artifactId: string;
@@ -59,10 +57,10 @@ function Shown({ newest, headingId, onBack }: { newest: ArtifactView; headingId:
   // The keys scroll what is read at once; an editor takes the focus by itself.
   useEffect(() => content.current?.focus(), []);
   const reading = draft === null;
-  const writing = reading && picked === null ? (newest as Written).writing : undefined;
+  const writing = reading && picked === null ? newest.writing : undefined;
   const growing = useArtifactText(newest._id, writing);
   useFollowedEnd(content, growing);
-  const editable = (newest.status === "draft" || newest.status === "approved") && (newest as Written).writing === undefined;
+  const editable = (newest.status === "draft" || newest.status === "approved") && newest.writing === undefined;
   return (
     <>
       <PanelHead
@@ -145,7 +143,7 @@ function Shown({ newest, headingId, onBack }: { newest: ArtifactView; headingId:
           <ApprovalForm approval={asked} bare onDecided={() => content.current?.focus()} />
         </section>
       )}
-      {!editable && reading && (newest as Written).writing === undefined && (
+      {!editable && reading && newest.writing === undefined && (
         <p className="shrink-0 border-t border-line px-5 py-2.5 text-xs text-faint">What is {newest.status} is not changed any more</p>
       )}
     </>

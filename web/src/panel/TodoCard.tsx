@@ -1,6 +1,7 @@
 // What the agent set out to do, and how far it is. Nothing where it keeps no list.
 
-import { useTodos, type Todo } from "@spool/client/react";
+import type { Todo } from "@spool/client";
+import { useTodos } from "@spool/client/react";
 import { CheckIcon, CloseIcon } from "../icons";
 import { Spinner } from "../ui/Spinner";
 

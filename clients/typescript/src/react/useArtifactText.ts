@@ -1,10 +1,8 @@
 // The text of a version while it is written: it grows as its writer goes on, and each piece is asked for once.
 
 import { useQuery } from "convex/react";
-import { makeFunctionReference } from "convex/server";
 import { useState } from "react";
-
-const deltas = makeFunctionReference<"query", { artifactId: string; version: number; cursor: number }, { text: string; cursor: number; done: boolean }>("artifacts:deltas");
+import { api } from "../api.generated";
 
 interface Read {
   of: string;
@@ -18,7 +16,7 @@ export function useArtifactText(artifactId: string, version: number | undefined)
   const [read, setRead] = useState<Read>({ of, text: "", cursor: 0 });
   const current = read.of === of ? read : { of, text: "", cursor: 0 };
   // It is the answer to exactly this cursor, or nothing yet.
-  const page = useQuery(deltas, version === undefined ? "skip" : { artifactId, version, cursor: current.cursor });
+  const page = useQuery(api.artifacts.deltas, version === undefined ? "skip" : { artifactId, version, cursor: current.cursor });
   if (page !== undefined && page.cursor > current.cursor) setRead({ of, text: current.text + page.text, cursor: page.cursor });
   return version === undefined || current.cursor === 0 ? undefined : current.text;
 }

@@ -18,6 +18,6 @@ export function useFound<Query extends FunctionReference<"query">>(
   }, [query, key]);
   const result: FunctionReturnType<Query> | Error | undefined = useQueries(queries).found;
   if (!(result instanceof Error)) return result;
-  if (saysMissing(result) || result.message.includes("Could not find public function")) return null; // TEMPORARY
+  if (saysMissing(result)) return null;
   throw result;
 }

@@ -2,37 +2,17 @@
 // both. A change names the version that its writer saw.
 
 import { useMutation, useQuery } from "convex/react";
-import { makeFunctionReference } from "convex/server";
 import { useMemo } from "react";
-
-export interface MemoryEntry {
-  id: string;
-  text: string;
-  createdAt: number;
-  source: "user" | "assistant" | "application";
-}
-export interface Memory {
-  version: number;
-  entries: MemoryEntry[];
-}
-export interface Instructions {
-  version: number;
-  text: string;
-}
-const memoryGet = makeFunctionReference<"query", Record<string, never>, Memory>("memory:get");
-const memoryUpdate = makeFunctionReference<"mutation", { baseVersion: number; entries: { id?: string; text: string }[] }, unknown>("memory:update");
-const memoryClear = makeFunctionReference<"mutation", Record<string, never>, null>("memory:clear");
-const instructionsGet = makeFunctionReference<"query", Record<string, never>, Instructions>("instructions:get");
-const instructionsSet = makeFunctionReference<"mutation", { text: string; baseVersion?: number }, unknown>("instructions:set");
+import { api, type Instructions, type Memory } from "../api.generated";
 
 /** `undefined` while loading. */
 export function useMemory(): Memory | undefined {
-  return useQuery(memoryGet, {});
+  return useQuery(api.memory.get, {});
 }
 
 /** `undefined` while loading. */
 export function useInstructions(): Instructions | undefined {
-  return useQuery(instructionsGet, {});
+  return useQuery(api.instructions.get, {});
 }
 
 export interface MemoryActions {
@@ -43,9 +23,9 @@ export interface MemoryActions {
 }
 
 export function useMemoryActions(): MemoryActions {
-  const update = useMutation(memoryUpdate);
-  const clear = useMutation(memoryClear);
-  const set = useMutation(instructionsSet);
+  const update = useMutation(api.memory.update);
+  const clear = useMutation(api.memory.clear);
+  const set = useMutation(api.instructions.set);
   return useMemo(
     () => ({
       forget: async ({ version, entries }, entryId) =>

@@ -1,27 +1,15 @@
 // What the caller decided about calls of tools for good, and how to take it back.
 
 import { useMutation, useQuery } from "convex/react";
-import { makeFunctionReference } from "convex/server";
 import { useCallback } from "react";
+import { api, type RuleView } from "../api.generated";
 
-export interface RuleView {
-  _id: string;
-  agentId?: string;
-  tool: string;
-  arguments: { path: string; equals?: unknown; like?: string }[];
-  effect: "allow" | "deny" | "ask";
-  createdAt: number;
-  uses: number;
-}
-const list = makeFunctionReference<"query", Record<string, never>, RuleView[]>("rules:list");
-const remove = makeFunctionReference<"mutation", { ruleId: string }, null>("rules:remove");
-
-/** The oldest first; `undefined` while loading or skipped. */
-export function useRules(skip?: "skip"): readonly RuleView[] | undefined {
-  return useQuery(list, skip === "skip" ? "skip" : {});
+/** The oldest first; `undefined` while loading. */
+export function useRules(): readonly RuleView[] | undefined {
+  return useQuery(api.rules.list, {});
 }
 
 export function useRemoveRule(): (ruleId: string) => Promise<void> {
-  const send = useMutation(remove);
-  return useCallback(async (ruleId) => void (await send({ ruleId })), [send]);
+  const remove = useMutation(api.rules.remove);
+  return useCallback(async (ruleId) => void (await remove({ ruleId })), [remove]);
 }

@@ -1,8 +1,8 @@
 // A person is asked: about a call of a tool, a plan or a question. While it is open it can be answered here;
 // afterwards, wherever it was answered, it says what became of it.
 
-import type { ApprovalStatus, Part } from "@spool/client";
-import { useAccount, useApproval, type Asked } from "@spool/client/react";
+import type { ApprovalStatus, Part, ApprovalView } from "@spool/client";
+import { useAccount, useApproval } from "@spool/client/react";
 import { useId, useRef, useState, type ReactNode } from "react";
 import { AlertIcon, CheckIcon, ChevronIcon, PauseIcon } from "../../icons";
 import { fullTime, nearTime } from "../../time";
@@ -76,7 +76,7 @@ export function ApprovalCard({ part }: { part: ApprovalPart }) {
 }
 
 interface DecidedProps {
-  approval: Asked | null | undefined;
+  approval: ApprovalView | null | undefined;
   title: string;
   badge: ReactNode;
   elsewhere: boolean;
@@ -122,7 +122,7 @@ function Decided({ approval, title, badge, elsewhere }: DecidedProps) {
 }
 
 // Who decided, and when, as far as anybody did.
-function useDecider(approval: Asked | null | undefined): string | null {
+function useDecider(approval: ApprovalView | null | undefined): string | null {
   const { me } = useAccount();
   if (approval == null || approval.resolvedBy === undefined || approval.resolvedAt === undefined) return null;
   const when = nearTime(approval.resolvedAt, Date.now());
@@ -133,7 +133,7 @@ function useDecider(approval: Asked | null | undefined): string | null {
 }
 
 /** What is asked, in a line. */
-export function titleOf(part: Pick<ApprovalPart, "kind">, approval: Asked | null | undefined): string {
+export function titleOf(part: Pick<ApprovalPart, "kind">, approval: ApprovalView | null | undefined): string {
   switch (approval?.kind ?? part.kind) {
     case "tool_call":
       return approval?.tool === undefined ? "Run a tool" : `Run ${approval.tool}`;
@@ -144,6 +144,6 @@ export function titleOf(part: Pick<ApprovalPart, "kind">, approval: Asked | null
   }
 }
 
-function hasEdits(approval: Asked | null | undefined): boolean {
+function hasEdits(approval: ApprovalView | null | undefined): boolean {
   return approval?.editedInput !== undefined || approval?.editedVersion !== undefined;
 }

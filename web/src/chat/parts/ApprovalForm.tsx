@@ -1,6 +1,7 @@
 // The open question in the shape of its kind. Who has answered already waits for the others.
 
-import { useAccount, type Asked } from "@spool/client/react";
+import type { ApprovalView } from "@spool/client";
+import { useAccount } from "@spool/client/react";
 import { CallForm } from "./CallForm";
 import { Countdown } from "./Countdown";
 import { PlanForm } from "./PlanForm";
@@ -9,7 +10,7 @@ import { Subject } from "./ApprovalSubject";
 import { Votes } from "./Votes";
 
 interface ApprovalFormProps {
-  approval: Asked;
+  approval: ApprovalView;
   onDecided: () => void;
   /** Where what is asked about is shown already. */
   bare?: boolean;

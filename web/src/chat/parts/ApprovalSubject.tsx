@@ -1,12 +1,13 @@
 // What is asked about, as it was frozen: the arguments of a call, or one version of a plan. A question is the
 // card's title already.
 
-import { useArtifact, type Asked } from "@spool/client/react";
+import type { ApprovalView } from "@spool/client";
+import { useArtifact } from "@spool/client/react";
 import { openPanel } from "../../panel/store";
 import { Arguments } from "./Arguments";
 import { ArtifactText } from "./ArtifactText";
 
-export function Subject({ approval }: { approval: Asked }) {
+export function Subject({ approval }: { approval: ApprovalView }) {
   const edited = approval.editedInput !== undefined;
   return (
     <>
@@ -15,7 +16,7 @@ export function Subject({ approval }: { approval: Asked }) {
           {approval.question}
         </p>
       )}
-      {approval.kind === "tool_call" && <Arguments label={edited ? "Asked for" : "Input"} input={approval.input} />}
+      {approval.kind === "tool_call" && <Arguments label={edited ? "ApprovalView for" : "Input"} input={approval.input} />}
       {edited && <Arguments label="Approved instead" input={approval.editedInput} />}
       {approval.kind === "plan" && approval.artifactId !== undefined && (
         <Plan threadId={approval.threadId} artifactId={approval.artifactId} version={approval.editedVersion ?? approval.version} content={approval.content} />

@@ -1,7 +1,7 @@
 // A call of a tool that waits for a person: its arguments, changes to them, and the answers, for this time or
 // for good.
 
-import type { Asked, Decision } from "@spool/client/react";
+import type { ApprovalView, ApprovalsDecideArgs } from "@spool/client";
 import { useId, useState } from "react";
 import { ChevronIcon, PencilIcon, StopIcon, CheckIcon } from "../../icons";
 import { Button } from "../../ui/Button";
@@ -13,7 +13,7 @@ import { useDecision } from "./useDecision";
 import { asJson } from "./Value";
 import { Votes } from "./Votes";
 
-export function CallForm({ approval, onDecided }: { approval: Asked; onDecided: () => void }) {
+export function CallForm({ approval, onDecided }: { approval: ApprovalView; onDecided: () => void }) {
   const id = useId();
   const deciding = useDecision(approval._id, onDecided);
   const [text, setText] = useState<string | null>(null);
@@ -105,7 +105,7 @@ export function CallForm({ approval, onDecided }: { approval: Asked; onDecided: 
   );
 }
 
-type Lasting = Pick<Decision, "remember">;
+type Lasting = Pick<ApprovalsDecideArgs, "remember">;
 
 /** What the decision carries; `null` if the text is none. */
 function readEdit(text: string): { edited: unknown } | null {

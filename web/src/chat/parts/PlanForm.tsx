@@ -1,7 +1,7 @@
 // A plan that waits for a person: its text, the way to where it can be changed, and the answers. A text that is
 // being written there is what is approved here.
 
-import type { Asked } from "@spool/client/react";
+import type { ApprovalView } from "@spool/client";
 import { useArtifact } from "@spool/client/react";
 import { useState } from "react";
 import { PencilIcon } from "../../icons";
@@ -14,7 +14,7 @@ import { useDecision } from "./useDecision";
 import { Votes } from "./Votes";
 
 interface PlanFormProps {
-  approval: Asked;
+  approval: ApprovalView;
   onDecided: () => void;
   /** Where the text itself is shown already. */
   bare?: boolean;

@@ -1,12 +1,12 @@
 // A question of an agent: answers that it proposes, and room for another.
 
-import type { Asked } from "@spool/client/react";
+import type { ApprovalView } from "@spool/client";
 import { useState } from "react";
 import { Button } from "../../ui/Button";
 import { Foot, LINE } from "./Answers";
 import { useDecision } from "./useDecision";
 
-export function QuestionForm({ approval, onDecided }: { approval: Asked; onDecided: () => void }) {
+export function QuestionForm({ approval, onDecided }: { approval: ApprovalView; onDecided: () => void }) {
   const deciding = useDecision(approval._id, onDecided);
   const [text, setText] = useState("");
   const options = approval.options ?? [];

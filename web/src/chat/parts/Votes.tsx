@@ -1,10 +1,11 @@
 // Who has decided, where several people have to.
 
-import { useAccount, type Asked } from "@spool/client/react";
+import type { ApprovalView } from "@spool/client";
+import { useAccount } from "@spool/client/react";
 import { CheckIcon } from "../../icons";
 import { nearTime } from "../../time";
 
-export function Votes({ approval }: { approval: Asked }) {
+export function Votes({ approval }: { approval: ApprovalView }) {
   const { me } = useAccount();
   const needed = approval.approversNeeded ?? 1;
   if (needed <= 1) return null;

@@ -3,7 +3,7 @@
 
 import type { ApprovalView, ArtifactView } from "@spool/client";
 import { FailureError } from "@spool/client";
-import type { Asked } from "@spool/client/react";
+
 import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ArtifactPanel } from "../../panel/ArtifactPanel";
@@ -33,7 +33,7 @@ vi.mock("@spool/client/react", () => ({
   useVersions: () => ({ items: [], more: null }),
 }));
 
-const asked = (fields: Partial<Asked> = {}): Asked => ({
+const asked = (fields: Partial<ApprovalView> = {}): ApprovalView => ({
   _id: "apr_1",
   _creationTime: 0,
   threadId: "thr_1",
@@ -49,7 +49,7 @@ const asked = (fields: Partial<Asked> = {}): Asked => ({
   approversNeeded: 1,
   votes: [],
   ...fields,
-} as Asked);
+} as ApprovalView);
 
 const document_ = (fields: Partial<ArtifactView> = {}): ArtifactView => ({
   _id: "art_1",
@@ -96,7 +96,7 @@ function Panel() {
 
 describe("an approval", () => {
   const show = (part = PART) => render(<PartList parts={[part]} running />);
-  const become = (fields: Partial<Asked>, status: ApprovalView["status"] = "pending") => {
+  const become = (fields: Partial<ApprovalView>, status: ApprovalView["status"] = "pending") => {
     server.approval = asked({ status, ...fields });
     return <PartList parts={[{ ...PART, status }]} running />;
   };

@@ -1,11 +1,11 @@
 // Sending one decision: what is under way, and what was refused.
 
-import { readFailure, type Failure } from "@spool/client";
-import { useConnectionState, useDecide, type Decision } from "@spool/client/react";
+import { readFailure, type ApprovalsDecideArgs, type Failure } from "@spool/client";
+import { useConnectionState, useDecide } from "@spool/client/react";
 import { useState } from "react";
 
 export interface Deciding {
-  decide: (decision: Omit<Decision, "approvalId">) => Promise<void>;
+  decide: (decision: Omit<ApprovalsDecideArgs, "approvalId">) => Promise<void>;
   /** Nothing can be sent now: something is on its way, or there is no connection. */
   blocked: boolean;
   offline: boolean;
