@@ -10,6 +10,7 @@
 )]
 
 mod append;
+mod artifacts;
 mod catch_up;
 mod fanout;
 mod fill;
@@ -77,6 +78,7 @@ enum Part {
     CatchUp,
     Idle,
     Append,
+    Artifacts,
     Start,
     Size,
 }
@@ -220,6 +222,10 @@ async fn measure(cli: &Cli, context: &Context, report: &mut Report) {
     if wanted(Part::Append) {
         let done = append::measure(context, report).await;
         report.finished("append", done);
+    }
+    if wanted(Part::Artifacts) {
+        let done = artifacts::measure(context, report).await;
+        report.finished("artifacts", done);
     }
     if wanted(Part::Start) {
         let done = start::measure(context, report).await;
