@@ -120,17 +120,3 @@ describe("tools in the browser", { concurrency: 2 }, () => {
     assert.deepEqual([...window.page.faults, ...other.page.faults], []);
   });
 });
-
-describe("agents and roles in the browser", () => {
-  test("ag_01 nothing is to be chosen where there is one agent and no role; why an answer is as it is can be read", async (t) => {
-    const window = ui(await open(t, browser, server.url));
-    await window.say("who are you");
-    await window.status("complete");
-    assert.equal(await window.page.getByRole("combobox").count(), 0);
-    await window.page.getByRole("button", { name: "Why this answer" }).click();
-    const dialog = window.page.getByRole("dialog", { name: "Why this answer" });
-    await dialog.getByText("What fake-model was told, before 1 message").waitFor();
-    await shot(window.page, "why-nothing");
-    assert.deepEqual(window.page.faults, []);
-  });
-});

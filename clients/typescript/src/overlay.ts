@@ -83,8 +83,13 @@ export function overlay({ rows, folds, unsent, previous }: OverlayInput): readon
   for (const row of rows) {
     const requestId = row.requestId ?? null;
     if (requestId !== null && row.role === "user") stored.add(requestId);
-    // The answer that read it shows it at its place; an opening without a word has nothing to show.
-    if (row.steered !== undefined || row.opening === true) continue;
+    // The answer that read it shows it at its place.
+    if (row.steered !== undefined) continue;
+    // An opening without a word has nothing to show.
+    if (row.opening === true) {
+      questionKey = requestId;
+      continue;
+    }
     const key = keyOfId.get(row._id) ?? keyOf(row, questionKey);
     views.push(keep(known.get(key), viewOf(row, key, liveFold(row, folds))));
     questionKey = row.role === "user" ? requestId : null;

@@ -73,7 +73,7 @@ export function Chat({ threadId }: { threadId: string | null }) {
         {messages === undefined ? (
           <LoadingConversation />
         ) : messages.length === 0 ? (
-          <EmptyState onPick={onSend} />
+          <EmptyState agentId={choice.agent} onPick={onSend} />
         ) : (
           <Conversation earlier={earlier} onEarlier={loadEarlier} />
         )}
