@@ -90,7 +90,7 @@ describe("the inbox in the browser", { concurrency: 2 }, () => {
     assert.deepEqual(await Promise.all([...calls, plan, question].map(became)), ["approved", "approved", "approved", "approved"]);
     await bell(window, "Inbox").waitFor();
 
-    await window.page.getByRole("tab", { name: "Decided" }).click();
+    await window.page.getByRole("radio", { name: "Decided" }).click();
     await row(window, plan).getByRole("button").first().click();
     await row(window, plan).getByText("Book the train").waitFor();
     await shot(window.page, "inbox-decided");
@@ -107,14 +107,14 @@ describe("the inbox in the browser", { concurrency: 2 }, () => {
     const window = await visit(t, { colorScheme: "dark" });
     const { ask } = await thread(window, "the money");
     const asked = await ask(pay("t1"));
-    const short = await ask({ ...pay("t2"), expiresAt: Date.now() + 6_000 });
+    const short = await ask({ ...pay("t2"), expiresAt: Date.now() + 14_000 });
     const phone = ui(await open(t, browser, server.url, { like: window.page, viewport: { width: 390, height: 780 }, colorScheme: "dark" }));
     for (const where of [window, phone]) {
       await inbox(where);
       await row(where, asked).getByRole("button").first().click();
       await button(row(where, asked), "Approve").waitFor();
     }
-    await row(window, short).getByText(/Expires in \d s/).waitFor();
+    await row(window, short).getByText(/Expires in \d+ s/).waitFor();
     await shot(window.page, "inbox-open-dark");
     await shot(phone.page, "inbox-phone-dark");
     await row(phone, asked).getByRole("textbox", { name: "Reason" }).fill("Not today");

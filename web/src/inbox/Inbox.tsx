@@ -39,19 +39,22 @@ export default function Inbox() {
   const batch = chosen(rows, picked);
   const toggle = (id: string) => setPicked((before) => (before.has(id) ? new Set([...before].filter((other) => other !== id)) : new Set([...before, id])));
   const batchable = rows.filter(isBatchable);
+  // As long as there may be something to pick: its boxes do not vanish with the last of it.
+  const picking = filter.state === "waiting" && rows.length > 1;
+  const every = batchable.length > 0 && batch.length === batchable.length;
   return (
     <div className="flex min-h-0 flex-1 flex-col">
       <div data-scroll className="min-h-0 flex-1 overflow-y-auto overscroll-contain [scrollbar-gutter:stable_both-edges]">
         <div className="mx-auto w-full max-w-read px-4 pt-2 pb-10 sm:px-6">
           <div className="flex flex-wrap items-center gap-x-2 gap-y-1.5 pb-3">
-            <div role="tablist" aria-label="Which approvals" className="flex rounded-full border border-line p-0.5">
-              <Tab here={filter.state === "waiting"} onClick={() => setFilter({ ...filter, state: "waiting" })}>
+            <div role="radiogroup" aria-label="Which approvals" className="flex rounded-full border border-line p-0.5">
+              <State here={filter.state === "waiting"} onClick={() => setFilter({ ...filter, state: "waiting" })}>
                 Waiting
                 {count.pending > 0 && <span className="text-faint tabular-nums">{count.pending > 99 ? "99+" : count.pending}</span>}
-              </Tab>
-              <Tab here={filter.state === "decided"} onClick={() => setFilter({ ...filter, state: "decided" })}>
+              </State>
+              <State here={filter.state === "decided"} onClick={() => setFilter({ ...filter, state: "decided" })}>
                 Decided
-              </Tab>
+              </State>
             </div>
             <Picker label="Kind" value={filter.kind} options={KINDS} onPick={(kind) => setFilter({ ...filter, kind: kind as Filter["kind"] })} />
             <span className="flex-1" />
@@ -61,17 +64,18 @@ export default function Inbox() {
             <Empty filter={filter} />
           ) : (
             <>
-              {filter.state === "waiting" && batchable.length > 1 && (
-                <div className="flex h-9 items-center justify-between ps-3.5 text-sm text-soft">
+              {picking && (
+                <div className="flex h-9 items-center ps-[0.9375rem] text-sm text-soft">
                   <label className="inline-flex items-center gap-3">
                     <input
                       type="checkbox"
-                      className="size-4 accent-(--accent)"
-                      checked={batch.length === batchable.length}
+                      className="size-4 accent-(--accent) disabled:opacity-40"
+                      checked={every}
+                      disabled={batchable.length === 0}
                       ref={(box) => {
                         if (box !== null) box.indeterminate = batch.length > 0 && batch.length < batchable.length;
                       }}
-                      onChange={() => setPicked(batch.length === batchable.length ? new Set() : new Set(batchable.map(({ _id }) => _id)))}
+                      onChange={() => setPicked(every ? new Set() : new Set(batchable.map(({ _id }) => _id)))}
                     />
                     Select all
                   </label>
@@ -85,7 +89,7 @@ export default function Inbox() {
                     now={now}
                     unread={row.status === "pending" && row.createdAt > seenAt}
                     picked={picked.has(row._id)}
-                    onPick={filter.state === "waiting" && batchable.length > 1 ? () => toggle(row._id) : null}
+                    onPick={picking ? () => toggle(row._id) : null}
                   />
                 ))}
               </ul>
@@ -99,18 +103,18 @@ export default function Inbox() {
   );
 }
 
-interface TabProps {
+interface StateProps {
   here: boolean;
   onClick: () => void;
   children: ReactNode;
 }
 
-function Tab({ here, onClick, children }: TabProps) {
+function State({ here, onClick, children }: StateProps) {
   return (
     <button
       type="button"
-      role="tab"
-      aria-selected={here}
+      role="radio"
+      aria-checked={here}
       onClick={onClick}
       className={`inline-flex h-7 items-center gap-1.5 rounded-full px-3 text-[0.8125rem] font-medium transition-colors ${here ? "bg-hover text-ink" : "text-faint hover:text-ink"}`}
     >

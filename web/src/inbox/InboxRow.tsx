@@ -3,7 +3,7 @@
 import type { ApprovalView } from "@spool/client";
 import { useThread } from "@spool/client/react";
 import { memo, useId, useState } from "react";
-import { STATES, titleOf } from "../chat/parts/ApprovalCard";
+import { lookOf, titleOf } from "../chat/parts/ApprovalCard";
 import { ApprovalForm } from "../chat/parts/ApprovalForm";
 import { plainRows } from "../chat/parts/Arguments";
 import { Subject } from "../chat/parts/ApprovalSubject";
@@ -30,11 +30,11 @@ export const InboxRow = memo(function InboxRow({ approval, now, unread, picked, 
   const thread = useThread(approval.threadId);
   const title = titleOf(approval, approval);
   const pending = approval.status === "pending";
-  const state = STATES[approval.status];
+  const state = lookOf(approval.status, approval.kind);
   const said = approval.answer ?? approval.reason ?? null;
   return (
     <li data-approval={approval._id} data-status={approval.status} className={`text-sm transition-colors ${picked ? "bg-accent-soft/50" : ""}`}>
-      <div className="flex items-start">
+      <div className="flex items-start transition-colors hover:bg-hover/60">
         {onPick !== null && (
           <label className="flex h-14 shrink-0 items-center ps-3.5">
             <input
@@ -53,7 +53,7 @@ export const InboxRow = memo(function InboxRow({ approval, now, unread, picked, 
           aria-expanded={open}
           aria-controls={id}
           onClick={() => setOpen(!open)}
-          className="flex min-h-14 min-w-0 flex-1 items-center gap-3 px-3.5 py-2 text-start transition-colors hover:bg-hover/60 focus-visible:-outline-offset-2"
+          className="flex min-h-14 min-w-0 flex-1 items-center gap-3 px-3.5 py-2 text-start focus-visible:-outline-offset-2"
         >
           <span className="min-w-0 flex-1">
             <span className="flex items-center gap-2">

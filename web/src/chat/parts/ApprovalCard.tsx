@@ -12,7 +12,13 @@ import { Votes } from "./Votes";
 
 type ApprovalPart = Extract<Part, { type: "approval" }>;
 
-export const STATES: Record<ApprovalStatus, { label: string; icon: ReactNode; tone: string }> = {
+interface Look {
+  label: string;
+  icon: ReactNode;
+  tone: string;
+}
+
+const LOOKS: Record<ApprovalStatus, Look> = {
   pending: { label: "Needs approval", icon: <PauseIcon size={15} />, tone: "text-warn" },
   approved: { label: "Approved", icon: <CheckIcon size={15} />, tone: "text-ok" },
   rejected: { label: "Rejected", icon: <AlertIcon size={15} />, tone: "text-danger" },
@@ -29,7 +35,7 @@ export function ApprovalCard({ part }: { part: ApprovalPart }) {
   const open = approval?.status === "pending";
   if (open && !wasOpen) setWasOpen(true);
   const title = titleOf(part, approval);
-  const state = STATES[status];
+  const state = lookOf(status, approval?.kind ?? part.kind);
   const badge = (
     <span role="status" className={`inline-flex shrink-0 items-center gap-1.5 text-xs font-medium ${state.tone}`}>
       {state.icon}
@@ -130,6 +136,14 @@ function useDecider(approval: ApprovalView | null | undefined): string | null {
   if (approval.resolvedBy === me?._id) return `by you, ${when}`;
   const name = approval.votes?.find(({ userId }) => userId === approval.resolvedBy)?.name;
   return name === undefined ? when : `by ${name}, ${when}`;
+}
+
+/** A question is answered, not approved. */
+export function lookOf(status: ApprovalStatus, kind: ApprovalPart["kind"]): Look {
+  const look = LOOKS[status];
+  if (kind !== "question") return look;
+  if (status === "pending") return { ...look, label: "Needs an answer" };
+  return status === "approved" ? { ...look, label: "Answered" } : status === "rejected" ? { ...look, label: "Not answered" } : look;
 }
 
 /** What is asked, in a line. */
