@@ -109,12 +109,13 @@ describe("the inbox in the browser", { concurrency: 2 }, () => {
     const asked = await ask(pay("t1"));
     const short = await ask({ ...pay("t2"), expiresAt: Date.now() + 14_000 });
     const phone = ui(await open(t, browser, server.url, { like: window.page, viewport: { width: 390, height: 780 }, colorScheme: "dark" }));
+    await inbox(window);
+    await row(window, short).getByText(/Expires in \d+ s/).waitFor();
     for (const where of [window, phone]) {
       await inbox(where);
       await row(where, asked).getByRole("button").first().click();
       await button(row(where, asked), "Approve").waitFor();
     }
-    await row(window, short).getByText(/Expires in \d+ s/).waitFor();
     await shot(window.page, "inbox-open-dark");
     await shot(phone.page, "inbox-phone-dark");
     await row(phone, asked).getByRole("textbox", { name: "Reason" }).fill("Not today");

@@ -75,7 +75,7 @@ export const InboxRow = memo(function InboxRow({ approval, now, unread, picked, 
                 <time dateTime={new Date(approval.createdAt).toISOString()} title={fullTime(approval.createdAt)} className="text-xs text-faint tabular-nums">
                   {shortAgo(approval.createdAt, now)}
                 </time>
-                {approval.expiresAt !== undefined && <Countdown until={approval.expiresAt} />}
+                {approval.expiresAt !== undefined && !open && <Countdown until={approval.expiresAt} />}
               </>
             ) : (
               <span role="status" className={`inline-flex items-center gap-1.5 text-xs font-medium ${state.tone}`}>

@@ -28,9 +28,9 @@ export function PushSwitch() {
         aria-checked={on}
         disabled={working || state === "loading"}
         onClick={toggle}
-        className={`relative h-5 w-9 rounded-full transition-colors disabled:opacity-50 ${on ? "bg-accent" : "bg-line-strong"}`}
+        className={`relative h-5 w-9 rounded-full transition-colors disabled:opacity-50 ${on ? "bg-accent" : "bg-hover ring-1 ring-line-strong ring-inset"}`}
       >
-        <span className={`absolute top-0.5 size-4 rounded-full bg-page shadow-card transition-[inset-inline-start] ${on ? "start-4.5" : "start-0.5"}`} />
+        <span className={`absolute top-0.5 size-4 rounded-full transition-[inset-inline-start] ${on ? "start-4.5 bg-on-accent" : "start-0.5 bg-faint"}`} />
       </button>
       {fault !== null && (
         <span role="alert" className="basis-full text-xs text-danger">

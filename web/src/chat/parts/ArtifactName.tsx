@@ -14,8 +14,10 @@ export function StatusPill({ status }: { status: ArtifactStatus }) {
   return <span className={`inline-flex h-5 shrink-0 items-center rounded-full border px-2 text-2xs font-medium ${TONES[status]}`}>{status}</span>;
 }
 
+const SHORT = new Set(["json", "yaml", "toml", "csv", "sql", "html", "svg"]);
+
 /** A kind is a name for programs. */
 export function nameOf(kind: string | null): string {
   const words = (kind ?? "").replaceAll(/[_-]+/g, " ").trim();
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return SHORT.has(words) ? words.toUpperCase() : words.charAt(0).toUpperCase() + words.slice(1);
 }
