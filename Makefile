@@ -21,6 +21,10 @@ run: build
 build: web/dist/index.html
 	cargo build --locked --bin spool
 
+# The examples, on the demo model unless the environment names another: make example-reos, make example-research
+example-%: build examples/node_modules
+	./target/debug/spool serve --config examples/$*/spool.toml --data .spool/$*
+
 release: web/dist/index.html
 	cargo build --locked --release --bin spool
 	@ls -lh target/release/spool
@@ -65,7 +69,7 @@ tests/convex-agent/node_modules: tests/convex-agent/package-lock.json
 	@touch $@
 
 # Real clients and a real browser against the real binary.
-e2e: build tests/node_modules tests/ai-sdk/node_modules tests/durable/node_modules tests/convex-agent/node_modules chromium
+e2e: build tests/node_modules examples/node_modules tests/ai-sdk/node_modules tests/durable/node_modules tests/convex-agent/node_modules chromium
 	cd tests && SPOOL_BIN=target/debug/spool npm test
 	cd tests/ai-sdk && npm test
 	cd tests/durable && npm test

@@ -165,7 +165,8 @@ function matcher(match) {
 export const rounds = (...each) => (_, { round }) => each[Math.min(round, each.length - 1)];
 
 async function play(steps, { response, record, api, refuse }) {
-  const pause = (wait) => (typeof wait === "number" ? sleep(wait) : Promise.race([wait, record.closed]));
+  // Nobody waits for an answer that nobody reads.
+  const pause = (wait) => Promise.race([typeof wait === "number" ? sleep(wait, undefined, { ref: false }) : wait, record.closed]);
   const at = steps.findIndex((step) => step.status !== undefined);
   if (at >= 0) {
     for (const { wait } of steps.slice(0, at)) await pause(wait);

@@ -22,12 +22,22 @@ export type ApprovalKind = "plan" | "tool_call" | "question";
  * Where an approval stands. Everything but `pending` is final.
  */
 export type ApprovalStatus = ("pending" | "approved" | "rejected") | "expired" | "cancelled";
+/**
+ * What a person says to what was asked.
+ */
+export type Decision = "approve" | "reject";
+export type PageStatus = "SplitRecommended" | "SplitRequired";
+/**
+ * Which calls a remembered decision is about.
+ */
+export type Scope = "tool" | "arguments";
+export type ApprovalsDecideManyReturns = Decided[];
+export type ApprovalsMarkSeenReturns = null;
 export type ArtifactStatus = ("draft" | "approved" | "rejected" | "archived") | "superseded";
 /**
  * Who wrote a version.
  */
 export type Author = "user" | "agent";
-export type PageStatus = "SplitRecommended" | "SplitRequired";
 export type GenerationStatus =
   ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
 /**
@@ -36,6 +46,10 @@ export type GenerationStatus =
 export type Audience = "link" | "users";
 export type Outcome = "done" | "denied";
 export type Role = "user" | "assistant" | "system" | "tool";
+/**
+ * What a rule does with the calls that it matches.
+ */
+export type Effect = "allow" | "deny" | "ask";
 /**
  * One entry of a generation log.
  */
@@ -353,6 +367,13 @@ export type Order = "asc" | "desc";
  * Whether a worker is there.
  */
 export type Presence = "online" | "offline";
+export type PushListArgs = Record<string, never>;
+export type PushListReturns = PushView[];
+export type PushSubscribeReturns = string;
+export type PushUnsubscribeReturns = null;
+export type RulesListArgs = Record<string, never>;
+export type RulesListReturns = RuleView[];
+export type RulesRemoveReturns = null;
 export type ServerInfoArgs = Record<string, never>;
 export type SessionsListArgs = Record<string, never>;
 export type SessionsListReturns = SessionView[];
@@ -535,16 +556,57 @@ export type Appended = {
   reason?: string;
 };
 /**
+ * A page of approvals, what else waits for the caller, and how much of all that waits.
+ */
+export type ApprovalInbox = {
+  /**
+   * Approvals in threads of others that wait for the caller's vote, the oldest first, 100 at most. They are not
+   * in the pages.
+   */
+  awaitingMyVote: ApprovalView[];
+  continueCursor: string;
+  isDone: boolean;
+  page: ApprovalView[];
+  pageStatus: PageStatus | null;
+  /**
+   * What is pending, all of the caller's and what awaits the caller's vote. Counted to 100: then it is that or
+   * more.
+   */
+  pendingCount: number;
+  /**
+   * Up to when the caller has seen the inbox, in milliseconds since the Unix epoch.
+   */
+  seenAt: number;
+  splitCursor: string | null;
+  /**
+   * What of that was asked after `seenAt`, counted likewise.
+   */
+  unreadCount: number;
+};
+/**
  * An approval as the owner of its thread and its asker see it.
  */
 export type ApprovalView = {
   _creationTime: number;
   _id: string;
+  agentId?: string;
+  /**
+   * What the person answered to the question.
+   */
+  answer?: string;
+  /**
+   * How many people have to approve. One rejection rejects.
+   */
+  approversNeeded: number;
   artifactId?: string;
   /**
    * The offset of the answer's log after the request, if it is in the log.
    */
   askedAtOffset?: number;
+  /**
+   * The text of the plan, in `approvals:get` for people who decide about it and do not see the thread.
+   */
+  content?: string;
   createdAt: number;
   /**
    * If it is there, exactly this was approved.
@@ -560,16 +622,25 @@ export type ApprovalView = {
    * SHA-256 of what was asked about.
    */
   hash: string;
+  highRisk?: boolean;
   /**
    * The arguments as they were asked about.
    */
   input?: unknown;
   kind: ApprovalKind;
   messageId: string;
+  /**
+   * Answers that the asker proposes; the person may give another.
+   */
+  options?: string[];
   question?: string;
   reason?: string;
   resolvedAt?: number;
   resolvedBy?: string;
+  /**
+   * The rule that decided, if no person had to.
+   */
+  ruleId?: string;
   status: ApprovalStatus;
   threadId: string;
   tool?: string;
@@ -578,26 +649,44 @@ export type ApprovalView = {
    * The version that was asked about.
    */
   version?: number;
+  /**
+   * Who decided what, in the order in which they did.
+   */
+  votes: Vote[];
+};
+/**
+ * The decision of one person.
+ */
+export type Vote = {
+  at: number;
+  decision: Decision;
+  /**
+   * What the person is called now. Not stored: it goes with the account.
+   */
+  name?: string;
+  reason?: string;
+  userId: string;
 };
 export type ApprovalsDecideArgs = {
   approvalId: string;
-  approve: boolean;
   /**
    * What the caller believes to decide about. If it is something else, nothing is decided.
    */
   claim?: ClaimInput | null;
+  decision: Decision;
   /**
-   * With a plan that is approved: this text instead, which becomes the artifact's new version.
+   * Only with an approval that one person decides. Of a tool call: the arguments to run it with instead. Of a plan:
+   * the text instead, which becomes the artifact's new version. Of a question: the answer.
    */
-  editedContent?: string | null;
-  /**
-   * With a tool call that is approved: run it with these arguments instead.
-   */
-  editedInput?: unknown;
+  edited?: unknown;
   /**
    * Told to the asker.
    */
   reason?: string | null;
+  /**
+   * With a tool call: makes a rule, so that calls like this are decided likewise from now on.
+   */
+  remember?: Remember | null;
 };
 /**
  * What a client says that it was shown.
@@ -607,17 +696,75 @@ export type ClaimInput = {
   threadId: string;
   toolCallId: string;
 };
+/**
+ * The rule that a decision leaves: it allows what was approved, or refuses what was rejected.
+ */
+export type Remember = {
+  /**
+   * Only calls of the agent that asked now.
+   */
+  onlyThisAgent?: boolean;
+  scope: Scope;
+};
+export type ApprovalsDecideManyArgs = {
+  /**
+   * Up to 100. Of two about the same approval the first counts.
+   */
+  decisions: OneOfMany[];
+};
+export type OneOfMany = {
+  approvalId: string;
+  decision: Decision;
+  edited?: unknown;
+  /**
+   * As in `approvals:decide`.
+   */
+  reason?: string | null;
+};
+/**
+ * What became of one decision: either the approval, or why it was not made.
+ */
+export type Decided = {
+  approval?: ApprovalView;
+  error?: NotDecided;
+};
+/**
+ * The refusal that `approvals:decide` would have given.
+ */
+export type NotDecided = {
+  code: string;
+  data?: unknown;
+  message: string;
+};
 export type ApprovalsGetArgs = {
   approvalId: string;
 };
 export type ApprovalsListArgs = {
+  kind?: ApprovalKind | null;
   paginationOpts: PaginationOpts;
+  /**
+   * Only those of this state, the newest first. Together with others of these, a page may hold fewer rows than
+   * were asked for, and not be the last.
+   */
+  status?: ApprovalStatus | null;
+  threadId?: string | null;
 };
 export type ApprovalsListByThreadArgs = {
   paginationOpts: PaginationOpts;
   threadId: string;
 };
+export type ApprovalsMarkSeenArgs = {
+  /**
+   * The `createdAt` of the newest approval that was shown, in milliseconds since the Unix epoch.
+   */
+  upTo: number;
+};
 export type ApprovalsRequestArgs = {
+  /**
+   * With kind `tool_call` or `plan`: how many people have to approve, 1 to 20; at least as many as the
+   * configuration wants for the tool.
+   */
+  approversNeeded?: number | null;
   /**
    * With kind `plan`: the artifact, and the version that is to be approved; absent is the newest.
    */
@@ -633,6 +780,10 @@ export type ApprovalsRequestArgs = {
    */
   key?: string | null;
   kind: ApprovalKind;
+  /**
+   * With kind `question`: answers to choose from. The person may give another.
+   */
+  options?: string[];
   /**
    * With kind `question`: what is asked.
    */
@@ -870,6 +1021,42 @@ export type HistoryFile = {
   uploadId: string;
 };
 /**
+ * A condition on the arguments of a call. Exactly one of `equals` and `like` is given.
+ */
+export type Condition = {
+  /**
+   * The value there is this one, whatever order its keys have.
+   */
+  equals?: unknown;
+  /**
+   * The value there is a string of this shape, in which `*` stands for any text.
+   */
+  like?: string;
+  /**
+   * A place in the arguments as a JSON Pointer (RFC 6901): `/to/account`; the empty text is all of them. A place
+   * that is not there meets no condition.
+   */
+  path: string;
+};
+/**
+ * A condition on the arguments of a call. Exactly one of `equals` and `like` is given.
+ */
+export type ConditionInput = {
+  /**
+   * The value there is this one, whatever order its keys have.
+   */
+  equals?: unknown;
+  /**
+   * The value there is a string of this shape, in which `*` stands for any text.
+   */
+  like?: string | null;
+  /**
+   * A place in the arguments as a JSON Pointer (RFC 6901): `/to/account`; the empty text is all of them. A place
+   * that is not there meets no condition.
+   */
+  path: string;
+};
+/**
  * What a worker begins with.
  */
 export type Connected = {
@@ -1043,17 +1230,6 @@ export type GenerationsStopArgs = {
   generationId: string;
 };
 /**
- * A page of approvals, and how many wait for a decision.
- */
-export type Inbox = {
-  continueCursor: string;
-  isDone: boolean;
-  page: ApprovalView[];
-  pageStatus: PageStatus | null;
-  pendingCount: number;
-  splitCursor: string | null;
-};
-/**
  * What is shown beside texts, sources and the names of files.
  */
 export type Includes = {
@@ -1093,6 +1269,13 @@ export type IncludesInput = {
 export type Job = {
   claim: Claim;
   generationId: string;
+};
+/**
+ * The browser's keys, base64url without padding (RFC 8291).
+ */
+export type Keys = {
+  auth: string;
+  p256dh: string;
 };
 /**
  * A piece of a log.
@@ -1311,6 +1494,30 @@ export type Opened = {
   userMessageId: string | null;
 };
 /**
+ * A subscription as its owner sees it.
+ */
+export type PushView = {
+  _creationTime: number;
+  _id: string;
+  createdAt: number;
+  /**
+   * By it a browser recognises its own.
+   */
+  endpoint: string;
+  failures: number;
+};
+export type PushSubscribeArgs = {
+  endpoint: string;
+  /**
+   * Browsers send it; it is not looked at.
+   */
+  expirationTime?: number | null;
+  keys: Keys;
+};
+export type PushUnsubscribeArgs = {
+  subscriptionId: string;
+};
+/**
  * The rows of an attempt.
  */
 export type Retried = {
@@ -1323,6 +1530,39 @@ export type Retried = {
 export type RoleChoice = {
   id: string;
   name: string;
+};
+/**
+ * A rule as its owner sees it.
+ */
+export type RuleView = {
+  _creationTime: number;
+  _id: string;
+  agentId?: string;
+  arguments: Condition[];
+  createdAt: number;
+  createdFrom?: string;
+  effect: Effect;
+  lastUsedAt?: number;
+  tool: string;
+  uses: number;
+};
+export type RulesCreateArgs = {
+  /**
+   * Only calls of this agent; absent is of any.
+   */
+  agentId?: string | null;
+  /**
+   * Conditions that all hold; none is any arguments.
+   */
+  arguments?: ConditionInput[];
+  effect: Effect;
+  /**
+   * The name of a tool, in which `*` stands for any text.
+   */
+  tool: string;
+};
+export type RulesRemoveArgs = {
+  ruleId: string;
 };
 /**
  * Which artifact, and its newest version.
@@ -1356,6 +1596,10 @@ export type ServerInfo = {
   maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
+  /**
+   * The public key with which browsers subscribe to notices (RFC 8292), base64url.
+   */
+  pushKey?: string;
   /**
    * The roles that this server knows.
    */
@@ -1601,6 +1845,17 @@ export type StreamsReadUrlArgs = {
    * How long the URL can be opened, 1 second to a week.
    */
   ttlSeconds: number;
+};
+/**
+ * A page of the approvals of a thread, and how many of them wait for a decision.
+ */
+export type ThreadApprovals = {
+  continueCursor: string;
+  isDone: boolean;
+  page: ApprovalView[];
+  pageStatus: PageStatus | null;
+  pendingCount: number;
+  splitCursor: string | null;
 };
 /**
  * A thread as its owner sees it.
@@ -1984,9 +2239,11 @@ export const api = {
   },
   approvals: {
     decide: makeFunctionReference<"mutation", ApprovalsDecideArgs, ApprovalView>("approvals:decide"),
+    decideMany: makeFunctionReference<"mutation", ApprovalsDecideManyArgs, ApprovalsDecideManyReturns>("approvals:decideMany"),
     get: makeFunctionReference<"query", ApprovalsGetArgs, ApprovalView>("approvals:get"),
-    list: makeFunctionReference<"query", ApprovalsListArgs, Inbox>("approvals:list"),
-    listByThread: makeFunctionReference<"query", ApprovalsListByThreadArgs, Inbox>("approvals:listByThread"),
+    list: makeFunctionReference<"query", ApprovalsListArgs, ApprovalInbox>("approvals:list"),
+    listByThread: makeFunctionReference<"query", ApprovalsListByThreadArgs, ThreadApprovals>("approvals:listByThread"),
+    markSeen: makeFunctionReference<"mutation", ApprovalsMarkSeenArgs, ApprovalsMarkSeenReturns>("approvals:markSeen"),
     request: makeFunctionReference<"mutation", ApprovalsRequestArgs, ApprovalView>("approvals:request"),
   },
   artifacts: {
@@ -2018,6 +2275,16 @@ export const api = {
     get: makeFunctionReference<"query", MessagesGetArgs, MessageView>("messages:get"),
     listMessages: makeFunctionReference<"query", MessagesListMessagesArgs, UiMessageListing>("messages:listMessages"),
     page: makeFunctionReference<"query", MessagesPageArgs, MessagesPageReturns>("messages:page"),
+  },
+  push: {
+    list: makeFunctionReference<"query", PushListArgs, PushListReturns>("push:list"),
+    subscribe: makeFunctionReference<"mutation", PushSubscribeArgs, PushSubscribeReturns>("push:subscribe"),
+    unsubscribe: makeFunctionReference<"mutation", PushUnsubscribeArgs, PushUnsubscribeReturns>("push:unsubscribe"),
+  },
+  rules: {
+    create: makeFunctionReference<"mutation", RulesCreateArgs, RuleView>("rules:create"),
+    list: makeFunctionReference<"query", RulesListArgs, RulesListReturns>("rules:list"),
+    remove: makeFunctionReference<"mutation", RulesRemoveArgs, RulesRemoveReturns>("rules:remove"),
   },
   server: {
     info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),

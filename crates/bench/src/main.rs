@@ -15,6 +15,7 @@ mod catch_up;
 mod fanout;
 mod fill;
 mod idle;
+mod inbox;
 mod ingest;
 mod latency;
 mod live;
@@ -77,6 +78,7 @@ enum Part {
     Ingest,
     CatchUp,
     Idle,
+    Inbox,
     Append,
     Artifacts,
     Start,
@@ -218,6 +220,10 @@ async fn measure(cli: &Cli, context: &Context, report: &mut Report) {
     if wanted(Part::Idle) {
         let done = idle::measure(context, report).await;
         report.finished("idle", done);
+    }
+    if wanted(Part::Inbox) {
+        let done = inbox::measure(context, report).await;
+        report.finished("inbox", done);
     }
     if wanted(Part::Append) {
         let done = append::measure(context, report).await;

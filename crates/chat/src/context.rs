@@ -15,7 +15,9 @@ use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
 use crate::quota::Quotas;
 use crate::roles::{RoleChoice, Roles};
+use crate::summary::SummaryPolicy;
 use crate::tables::User;
+use crate::windows::Windows;
 
 /// One call: who asks, and how this server is set up. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -85,6 +87,7 @@ pub struct Settings {
     pub worker_lease_ms: u64,
     /// How long a person has for a decision, in milliseconds; `None` is for ever.
     pub approval_ms: Option<u64>,
+    pub approvals: ApprovalPolicy,
     pub when_busy: WhenBusy,
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
@@ -101,7 +104,45 @@ pub struct Settings {
     pub share_links: bool,
     /// The longest life of a share, in milliseconds; `None` is for ever.
     pub share_ms: Option<u64>,
+    /// When conversations begin anew, by application.
+    pub windows: Windows,
+    pub summaries: SummaryPolicy,
     pub info: ServerInfo,
+}
+
+/// Who decides what, and who is told that something waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalPolicy {
+    /// Tools whose calls no remembered rule allows, as names with `*` for any text.
+    pub high_risk: Vec<String>,
+    /// How many people have to approve such a call.
+    pub approvers: u32,
+    /// Whoever was given one of these roles may decide what several people decide.
+    pub approver_roles: Vec<String>,
+    /// Whether a webhook is told of what waits, with the arguments of calls if it asks for them.
+    pub webhook: Option<WebhookPolicy>,
+    /// Where people reach this server, for links in notices.
+    pub public_url: Option<String>,
+}
+
+/// What the webhook is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WebhookPolicy {
+    /// Also the arguments, which may hold anything.
+    pub arguments: bool,
+}
+
+impl Default for ApprovalPolicy {
+    fn default() -> Self {
+        Self { high_risk: Vec::new(), approvers: 1, approver_roles: Vec::new(), webhook: None, public_url: None }
+    }
+}
+
+impl ApprovalPolicy {
+    /// Whether the configuration marks this tool.
+    pub fn is_high_risk(&self, tool: &str) -> bool {
+        self.high_risk.iter().any(|pattern| crate::rules::is_like(pattern, tool))
+    }
 }
 
 /// What people without an account may use. `None` is no limit.
@@ -138,6 +179,7 @@ impl Default for Settings {
             external_lease_ms: 600_000,
             worker_lease_ms: 90_000,
             approval_ms: Some(24 * 3_600_000),
+            approvals: ApprovalPolicy::default(),
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
             roles: Roles::default(),
@@ -148,6 +190,8 @@ impl Default for Settings {
             share_key: None,
             share_links: true,
             share_ms: None,
+            windows: Windows::default(),
+            summaries: SummaryPolicy::default(),
             info: ServerInfo::default(),
         }
     }
@@ -185,6 +229,9 @@ pub struct ServerInfo {
     pub share_links: bool,
     /// The longest life of a share in days; 0 is for ever.
     pub share_max_days: u64,
+    /// The public key with which browsers subscribe to notices (RFC 8292), base64url.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub push_key: String,
 }
 
 /// A model that a client may name.

@@ -4,8 +4,11 @@
 //! in every transaction.
 
 mod accounts;
+mod approvals;
+mod calls;
 mod checks;
 mod documents;
+mod memory;
 mod shares;
 mod streams;
 mod workers;
@@ -17,8 +20,9 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, audit, credential, departure, draft, generation, holdings, machine, message, password,
-    producer, remains, runtime_session, share, stream, subscription, thread, todos, upload, usage, user, worker,
+    Stream, approval, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine, message,
+    notice, password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, summary,
+    thread, todos, tool_call, upload, usage, user, user_state, window, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -76,9 +80,9 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
 }
 
 /// Checks one batch: threads first, then generations, messages, artifacts with what is being written, lists and
-/// runtime sessions, approvals, uploads and shares, then what
-/// belongs to durable streams, then credentials, passwords and users, machines and workers, and what is kept
-/// about people.
+/// runtime sessions, approvals and notices, calls of tools, uploads and shares, then what belongs to durable
+/// streams, then credentials, passwords and users with their rules and inboxes, machines and workers, and what is
+/// kept about people, windows, summaries and memories at last.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -94,7 +98,10 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "runtime" => {
             each(tx, runtime_session::BY_THREAD, (phase, Some("approvals")), within, found, documents::session)?
         }
-        "approvals" => each(tx, approval::BY_THREAD, (phase, Some("uploads")), within, found, checks::approval)?,
+        "approvals" => each(tx, approval::BY_THREAD, (phase, Some("notices")), within, found, approvals::approval)?,
+        "notices" => each(tx, notice::BY_DUE, (phase, Some("calls")), within, found, approvals::notice)?,
+        "calls" => each(tx, tool_call::BY_THREAD, (phase, Some("prompts")), within, found, calls::call)?,
+        "prompts" => each(tx, prompt::BY_THREAD, (phase, Some("uploads")), within, found, calls::prompt)?,
         "uploads" => each(tx, upload::BY_THREAD, (phase, Some("shares")), within, found, checks::upload)?,
         "shares" => each(tx, share::BY_THREAD, (phase, Some("streams")), within, found, shares::share)?,
         "streams" => stream_batch(tx, within, found)?,
@@ -106,13 +113,24 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "remains" => each(tx, remains::BY_OF, (phase, Some("credentials")), within, found, streams::remains)?,
         "credentials" => each(tx, credential::BY_KIND, (phase, Some("passwords")), within, found, checks::credential)?,
         "passwords" => each(tx, password::BY_EMAIL, (phase, Some("users")), within, found, checks::password)?,
-        "users" => each(tx, user::BY_IDENTITY, (phase, Some("machines")), within, found, checks::user)?,
+        "users" => each(tx, user::BY_IDENTITY, (phase, Some("rules")), within, found, checks::user)?,
+        "rules" => each(tx, rule::BY_USER, (phase, Some("inboxes")), within, found, approvals::rule)?,
+        "inboxes" => each(tx, inbox::BY_USER, (phase, Some("pushes")), within, found, approvals::inbox)?,
+        "pushes" => each(tx, push::BY_USER, (phase, Some("machines")), within, found, approvals::push)?,
         "machines" => each(tx, machine::BY_USER, (phase, Some("workers")), within, found, workers::machine)?,
         "workers" => each(tx, worker::BY_MACHINE, (phase, Some("holdings")), within, found, workers::worker)?,
         "holdings" => few(tx, holdings::BY_USER, (phase, Some("usage")), within, found, accounts::holdings)?,
         "usage" => few(tx, usage::BY_MONTH, (phase, Some("audit")), within, found, accounts::usage)?,
         "audit" => each(tx, audit::BY_AGE, (phase, Some("departures")), within, found, accounts::entry)?,
-        "departures" => each(tx, departure::BY_AGE, (phase, None), within, found, accounts::departure)?,
+        "departures" => each(tx, departure::BY_AGE, (phase, Some("windows")), within, found, accounts::departure)?,
+        "windows" => each(tx, window::BY_USER, (phase, Some("summaries")), within, found, memory::window)?,
+        "summaries" => each(tx, summary::BY_THREAD, (phase, Some("user_state")), within, found, memory::summary)?,
+        "user_state" => {
+            each(tx, user_state::BY_USER, (phase, Some("user_state_versions")), within, found, memory::user_state)?
+        }
+        "user_state_versions" => {
+            each(tx, user_state::VERSION_BY_STATE, (phase, None), within, found, memory::state_version)?
+        }
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };
     Ok(Report { violations, cursor: next })

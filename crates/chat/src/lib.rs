@@ -19,14 +19,21 @@ pub mod owned;
 pub mod parts;
 pub mod principal;
 pub mod quota;
+pub mod recall;
 pub mod registry;
 pub mod roles;
+pub mod rules;
 pub mod states;
+pub mod summary;
 pub mod tables;
 pub mod title;
 mod turn;
+pub mod windows;
 
-pub use context::{CallContext, CallFacts, GuestLimits, GuestPolicy, ModelChoice, ServerInfo, Settings, WhenBusy};
+pub use context::{
+    ApprovalPolicy, CallContext, CallFacts, GuestLimits, GuestPolicy, ModelChoice, ServerInfo, Settings, WebhookPolicy,
+    WhenBusy,
+};
 pub use parts::Part;
 pub use principal::Principal;
 pub use quota::Quotas;

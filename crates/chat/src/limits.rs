@@ -64,6 +64,28 @@ pub const STEP_CALLS: usize = 128;
 pub const OUTPUT_CHUNK_BYTES: usize = 256 << 10;
 /// Approvals of one thread that wait at the same time; they are all cancelled in one step with the thread.
 pub const PENDING_APPROVALS: usize = 100;
+/// People who have to approve one thing, at most.
+pub const APPROVERS: u32 = 20;
+/// Answers that a question proposes.
+pub const OPTIONS: usize = 20;
+/// Decisions in one call: one transaction, so a short one.
+pub const DECISIONS: usize = 100;
+/// How far an inbox counts what is pending or unread: more is "99+" to people, and counting costs a read each.
+pub const INBOX_COUNT: usize = 100;
+/// Approvals of others that a list shows to whoever may decide them, the oldest, and how many are looked at for it.
+pub const AWAITED: usize = 100;
+pub const AWAITED_ROWS: usize = 500;
+/// Rules of one user: all of them are read for each call of a tool.
+pub const RULES: usize = 200;
+/// Conditions of one rule, and bytes of a value that one compares with.
+pub const CONDITIONS: usize = 20;
+pub const CONDITION_BYTES: usize = 64 << 10;
+/// Browsers of one user that are told: each is sent a message of its own for each approval.
+pub const PUSH_SUBSCRIPTIONS: usize = 20;
+/// The address at a push service. Real ones have a few hundred bytes.
+pub const ENDPOINT_BYTES: usize = 2_048;
+/// Notices that one look takes to be sent.
+pub const NOTICES: usize = 64;
 /// Expired approvals that one look ends.
 pub const EXPIRED_APPROVALS: usize = 200;
 /// The longest time for a decision, and how long an answer is kept open for one that never expires, in
@@ -113,6 +135,28 @@ pub const SHARED_FILE_SECONDS: u64 = 3600;
 pub const COPIED_MESSAGES: u32 = 500;
 /// An e-mail address (RFC 5321, 4.5.3.1: 64 for the name, 255 for the host).
 pub const EMAIL_BYTES: usize = 320;
+
+/// Messages that one summary is made of at most, the rows looked at for them, and the bytes that are sent of them
+/// together and of each.
+pub const SUMMARY_MESSAGES: usize = 100;
+pub const SUMMARY_ROWS: usize = 200;
+pub const SUMMARY_BYTES: usize = 128 << 10;
+pub const SUMMARY_MESSAGE_BYTES: usize = 8 << 10;
+/// Windows that are looked back through for a summary: each but the last was closed without one.
+pub const SUMMARY_CHAIN: usize = 8;
+/// Messages of the window before that are quoted where it has no summary of them, and the bytes of each.
+pub const CARRIED_MESSAGES: usize = 10;
+pub const CARRIED_BYTES: usize = 2 << 10;
+/// Entries of a user's memory and the bytes of each: all of them are in every prompt.
+pub const MEMORY_ENTRIES: usize = 200;
+pub const MEMORY_BYTES: usize = 1_000;
+/// The user's own instructions.
+pub const INSTRUCTIONS_BYTES: usize = 16 << 10;
+/// Fields of a profile, and its bytes as JSON.
+pub const PROFILE_FIELDS: usize = 100;
+pub const PROFILE_BYTES: usize = 16 << 10;
+/// Versions of a memory, of instructions and of a profile that are kept.
+pub const STATE_VERSIONS: u64 = 50;
 
 /// Refuses a text that is over `limit` bytes; `field` names it.
 pub(crate) fn check_bytes(field: &str, text: &str, limit: usize) -> Result<()> {

@@ -23,6 +23,8 @@ pub struct Ids {
     pub machine: String,
     pub worker: String,
     pub user: String,
+    pub rule: String,
+    pub push: String,
 }
 
 pub enum Case {
@@ -47,6 +49,13 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         | "threads:getOrCreateDefault"
         | "generations:active"
         | "sessions:list" => NoIds(json!({})),
+        "memory:get" | "memory:clear" | "memory:clearAll" | "instructions:get" | "profile:get" => NoIds(json!({})),
+        "memory:versions" | "instructions:versions" | "windows:page" => NoIds(json!({ "paginationOpts": page })),
+        "memory:update" => NoIds(json!({ "baseVersion": 0, "entries": [] })),
+        "instructions:set" => NoIds(json!({ "text": "Mine" })),
+        "profile:set" => NoIds(json!({ "fields": { "city": "Mine" } })),
+        "threads:getOrCreate" => NoIds(json!({ "app": "theirs" })),
+        "summaries:get" => Takes(json!({ "threadId": ids.thread })),
         "sessions:revoke" | "sessions:revokeOthers" => Takes(json!({ "sessionId": ids.session })),
         "threads:create" => NoIds(json!({ "title": "Mine", "externalId": "theirs" })),
         "threads:find" => NoIds(json!({ "externalId": "theirs" })),
@@ -113,7 +122,17 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         }
         "approvals:get" => Takes(json!({ "approvalId": ids.approval })),
         "approvals:list" => NoIds(json!({ "paginationOpts": page })),
-        "approvals:decide" => Takes(json!({ "approvalId": ids.approval, "approve": true })),
+        "approvals:decide" => Takes(json!({ "approvalId": ids.approval, "decision": "approve" })),
+        // Each decision has its own outcome, so the call as a whole is answered.
+        "approvals:decideMany" => {
+            NoIds(json!({ "decisions": [{ "approvalId": ids.approval, "decision": "approve" }] }))
+        }
+        "approvals:markSeen" => NoIds(json!({ "upTo": 1 })),
+        "rules:list" | "push:list" => NoIds(json!({})),
+        "rules:create" => NoIds(json!({ "tool": "mine", "effect": "deny" })),
+        "rules:remove" => Takes(json!({ "ruleId": ids.rule })),
+        "push:subscribe" => NoIds(subscription("mine")),
+        "push:unsubscribe" => Takes(json!({ "subscriptionId": ids.push })),
         "machines:create" => NoIds(json!({ "name": "Mine" })),
         "machines:list" | "workers:list" | "workers:listPending" => NoIds(json!({})),
         "machines:remove" => Takes(json!({ "machineId": ids.machine })),
@@ -130,13 +149,23 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
     })
 }
 
+/// A browser that could be told: its keys are the right size, and nobody is behind its endpoint.
+pub fn subscription(name: &str) -> Value {
+    let p256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    json!({
+        "endpoint": format!("https://push.invalid/{name}"),
+        "keys": { "p256dh": p256dh, "auth": "BTBZMqHH6r4Tts7J_aSIgg" },
+    })
+}
+
 /// Well formed ids of rows that never existed.
 pub fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
     let (artifact, approval, upload, share, session) = (id("art"), id("apr"), id("upl"), id("shr"), id("crd"));
     let (machine, worker, user) = (id("mch"), id("wkr"), id("usr"));
     let (thread, message, generation) = (id("thr"), id("msg"), id("gen"));
-    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user }
+    let (rule, push) = (id("rul"), id("psh"));
+    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user, rule, push }
 }
 
 /// The whole table, with `$thread` and the like in place of ids: what the tests over the wire and the fuzzer
@@ -146,7 +175,22 @@ pub fn cases() -> Value {
     let (artifact, approval, upload) = (id("artifact"), id("approval"), id("upload"));
     let (thread, message, generation) = (id("thread"), id("message"), id("generation"));
     let (session, share, machine, worker, user) = (id("session"), id("share"), id("machine"), id("worker"), id("user"));
-    let ids = Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user };
+    let (rule, push) = (id("rule"), id("push"));
+    let ids = Ids {
+        thread,
+        message,
+        generation,
+        artifact,
+        approval,
+        upload,
+        session,
+        share,
+        machine,
+        worker,
+        user,
+        rule,
+        push,
+    };
     let entry = |function: &Function| {
         let (takes_ids, args) = match case(function.path, &ids) {
             Some(Case::Takes(args)) => (true, args),
@@ -177,6 +221,10 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let args = json!({ "threadId": thread, "text": "two", "requestId": "r1" });
     let second = stage.ok(owner, "turns:send", args).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
+    stage.ok(owner, "threads:getOrCreate", json!({ "app": "theirs" })).await;
+    stage.ok(owner, "instructions:set", json!({ "text": "Theirs" })).await;
+    stage.ok(owner, "profile:set", json!({ "fields": { "of": "Theirs" } })).await;
+    stage.ok(owner, "memory:update", json!({ "baseVersion": 0, "entries": [{ "text": "Theirs" }] })).await;
     let generation = text(&second["generationId"]);
     let third = stage.user("three").await;
     let grant = json!({ "threadId": thread, "userId": third.user() });
@@ -184,7 +232,10 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let session = stage.session(owner, "Theirs").await;
     let (machine, worker) = stage.pending_worker(owner, "Theirs").await;
     let (message, user) = (first.message, text(&json!(owner.user().unwrap())));
-    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user }
+    let made = json!({ "tool": "theirs", "effect": "allow" });
+    let rule = text(&stage.ok(owner, "rules:create", made).await["_id"]);
+    let push = text(&stage.ok(owner, "push:subscribe", subscription("theirs")).await);
+    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user, rule, push }
 }
 
 pub type Outcome = Result<Value, Error>;
@@ -235,6 +286,8 @@ async fn ia_05_foreign_ids_are_answered_like_ids_of_nothing() {
                     &theirs.artifact,
                     &theirs.approval,
                     &theirs.share,
+                    &theirs.rule,
+                    &theirs.push,
                 ] {
                     assert!(!result.contains(id.as_str()), "{path}: {result}");
                 }
@@ -255,6 +308,8 @@ async fn ia_05_removed_rows_are_answered_like_ids_of_nothing() {
     stage.ok(&stage.u1, "threads:remove", json!({ "threadId": gone.thread })).await;
     stage.ok(&stage.u1, "machines:remove", json!({ "machineId": gone.machine })).await;
     stage.system("credentials:revoke", json!({ "credentialId": gone.session })).await;
+    stage.ok(&stage.u1, "rules:remove", json!({ "ruleId": gone.rule })).await;
+    stage.ok(&stage.u1, "push:unsubscribe", json!({ "subscriptionId": gone.push })).await;
     for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public) {
         if let (Some(Case::Takes(removed)), Some(Case::Takes(missing))) =
             (case(function.path, &gone), case(function.path, &nowhere()))

@@ -24,12 +24,13 @@ use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
 use crate::auth::{Auth, oidc, random_token};
-use crate::config::{Config, Synchronous};
+use crate::config::{self, Config, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
 use crate::limits::Limits;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
+use crate::notices::{self, Notices};
 use crate::origin::Origins;
 use crate::peers::Peers;
 use crate::providers::Providers;
@@ -38,7 +39,7 @@ use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
 use crate::tools::Toolbox;
 use crate::uploads::{self, Files};
-use crate::{account, audit, connections, driver, http, jobs, shares, streams};
+use crate::{account, audit, connections, driver, http, jobs, shares, streams, summaries};
 
 /// How long connections get to end by themselves, beyond the time that running turns have.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -67,6 +68,8 @@ pub struct App {
     pub webhooks: reqwest::Client,
     /// What assistants may call outside.
     pub tools: Toolbox,
+    /// Tells browsers and the webhook what waits for people.
+    pub notices: Notices,
     /// Readers that keep up.
     pub rooms: Arc<Rooms>,
     /// One permit per open socket and stream.
@@ -107,6 +110,8 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
+    let notices = tokio::spawn(notices::run(Arc::clone(&app)));
+    let summaries = tokio::spawn(summaries::run(Arc::clone(&app)));
     let departures = tokio::spawn(account::watch(Arc::clone(&app)));
     tracing::info!("ready");
     let service = service(&app);
@@ -125,12 +130,16 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
         () = ended => {}
         () = late => tracing::warn!("connections or turns did not end in time; their state is in the store"),
     }
+    // Turns are over, or kept as interrupted: nobody waits for a tool.
+    app.tools.close().await;
     if let Err(error) = audit::flush(&app).await {
         tracing::warn!(%error, "the last refusals are not in the audit trail");
     }
     driver.abort();
     jobs.abort();
     streams.abort();
+    notices.abort();
+    summaries.abort();
     revocations.abort();
     departures.abort();
     Ok(())
@@ -154,11 +163,13 @@ impl App {
         let providers = Arc::new(Providers::new(&config)?);
         let url_key = Some(stream_keys.urls.clone());
         let share_key = Some(shares::key(&key));
-        let settings = Arc::new(Settings { url_key, share_key, ..settings(&config, &providers) });
+        let notices = Notices::new(&config, &key)?;
+        let mut settings = Settings { url_key, share_key, ..settings(&config, &providers) };
+        settings.info.push_key = notices.push_key();
+        let settings = Arc::new(settings);
         let hurry = Arc::new(Notify::new());
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
-        let tasks = TaskTracker::new();
-        let tools = Toolbox::open(&config, &tokens, &shutdown, &tasks)?;
+        let tools = Toolbox::open(&config, &tokens)?;
         let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
             passwords: Passwords::default(),
@@ -173,6 +184,7 @@ impl App {
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
+            notices,
             tools,
             rooms,
             origins,
@@ -181,7 +193,7 @@ impl App {
             config,
             clock,
             shutdown,
-            tasks,
+            tasks: TaskTracker::new(),
             _dir: dir,
         }))
     }
@@ -211,6 +223,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             crate::config::WhenBusy::Steer => spool_chat::WhenBusy::Steer,
         },
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
+        approvals: config.approval_policy(),
         roles: config.roles.settings(),
         agents: spool_chat::agents::Agents { known: agents.clone() },
         allow_client_roles: config.turns.allow_client_roles,
@@ -218,6 +231,8 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         share_links: config.share_links(),
         share_ms: Some(config.sharing.max_days * 86_400_000).filter(|ms| *ms > 0),
         quotas: config.quotas.settings(),
+        windows: config::windows::settings(&config.windows),
+        summaries: config.summaries.settings(),
         info: spool_chat::ServerInfo {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -230,6 +245,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             sign_in: config.auth.password.enabled || !config.auth.providers.is_empty(),
             share_links: config.share_links(),
             share_max_days: config.sharing.max_days,
+            push_key: String::new(),
         },
         ..Settings::default()
     }

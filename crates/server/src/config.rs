@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub mod agents;
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod guests;
@@ -21,6 +22,7 @@ pub mod sharing;
 pub mod sign_in;
 pub mod tools;
 pub mod web;
+pub mod windows;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,7 +54,10 @@ pub struct Config {
     pub mail: Option<sign_in::Mail>,
     pub roles: roles::Roles,
     pub turns: Turns,
-    pub approvals: Approvals,
+    /// By application; those without a section never begin anew.
+    pub windows: BTreeMap<String, windows::Window>,
+    pub summaries: windows::Summaries,
+    pub approvals: approvals::Approvals,
     pub uploads: Uploads,
     pub sharing: sharing::Sharing,
     /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
@@ -129,20 +134,6 @@ impl Default for Turns {
             file_bytes: 16 << 20,
             allow_client_roles: false,
         }
-    }
-}
-
-/// Decisions of people.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Approvals {
-    /// Minutes that a person has for a decision, unless the asker says otherwise; 0 is for ever.
-    pub expire_minutes: u64,
-}
-
-impl Default for Approvals {
-    fn default() -> Self {
-        Self { expire_minutes: 24 * 60 }
     }
 }
 
@@ -258,7 +249,9 @@ impl Default for Config {
             mail: None,
             roles: roles::Roles::default(),
             turns: Turns::default(),
-            approvals: Approvals::default(),
+            windows: BTreeMap::new(),
+            summaries: windows::Summaries::default(),
+            approvals: approvals::Approvals::default(),
             uploads: Uploads::default(),
             sharing: sharing::Sharing::default(),
             connections: 20_000,
@@ -300,6 +293,7 @@ impl Config {
         config.streams.read_environment(&set)?;
         config.auth.resolve(variable)?;
         config.tools.resolve(variable)?;
+        config.approvals.resolve(variable)?;
         if let Some(mail) = &mut config.mail {
             mail.resolve(variable)?;
         }
@@ -319,7 +313,6 @@ impl Config {
         let turns = &self.turns;
         let checks = [
             ("turns.lease_seconds", (3..=300).contains(&turns.lease_seconds), "3 to 300"),
-            ("approvals.expire_minutes", self.approvals.expire_minutes <= 525_600, "0 to 525600"),
             ("turns.flush_ms", turns.flush_ms <= 1000, "0 to 1000"),
             ("turns.flush_bytes", (1..=1 << 20).contains(&turns.flush_bytes), "1 to 1048576"),
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
@@ -340,9 +333,12 @@ impl Config {
         }
         self.roles.check()?;
         agents::check(&self.agents, self.agent.as_deref(), |role| self.roles.known.contains_key(role))?;
+        self.approvals.check(&self.roles)?;
         if let Some((key, most)) = self.guests.out_of_range().first_key_value() {
             bail!("{key}: must be 0 to {most}");
         }
+        windows::check(&self.windows)?;
+        self.summaries.check()?;
         sign_in::check(self)?;
         self.limits.check()?;
         self.cors.check()?;

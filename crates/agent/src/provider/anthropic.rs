@@ -77,7 +77,7 @@ impl Provider for Anthropic {
 
 fn body(request: &Request) -> Value {
     let (system, messages): (Vec<_>, Vec<_>) =
-        request.messages.iter().partition(|message| message.role == Role::System);
+        request.messages.iter().filter(|message| !message.is_blank()).partition(|message| message.role == Role::System);
     let mut body = json!({
         "model": request.model,
         "messages": conversation(&messages),

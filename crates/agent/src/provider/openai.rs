@@ -50,7 +50,7 @@ impl OpenAi {
 
     fn body(&self, request: &Request) -> Value {
         let system = request.system.iter().map(|text| json!({"role": "system", "content": text}));
-        let messages = request.messages.iter().map(message);
+        let messages = request.messages.iter().filter(|message| !message.is_blank()).map(message);
         let mut body = json!({
             "model": request.model,
             "messages": system.chain(messages).collect::<Vec<_>>(),

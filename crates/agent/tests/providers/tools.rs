@@ -130,6 +130,14 @@ async fn tc_06_the_last_result_is_the_message_that_anthropic_answers() {
 }
 
 #[tokio::test]
+async fn a_message_that_says_nothing_is_left_out() {
+    let mut request = called();
+    request.messages.insert(4, PromptMessage::new(Role::Assistant, " \n"));
+    assert_eq!(openai_body(request.clone()).await, openai_body(called()).await);
+    assert_eq!(anthropic_body(request).await, anthropic_body(called()).await);
+}
+
+#[tokio::test]
 async fn tc_09_the_choice_among_tools_is_told_in_the_words_of_each_protocol() {
     let named = || ToolChoice::Named("search".into());
     let cases = [

@@ -317,13 +317,22 @@ fn rewrite(tx: &mut Tx<'_>, artifact: &mut Artifact, at_work: Option<Generation>
     tell(tx, artifact, artifact.version, at_work)
 }
 
+/// Whether [`judge`] can be carried out from the state that the artifact is in.
+pub(super) fn check_judged(artifact: &Artifact, to: ArtifactStatus, edited: bool) -> Result<()> {
+    let from = if edited { artifact.status.step(ArtifactStep::Edit)? } else { artifact.status };
+    if from != to {
+        from.step(ArtifactStep::Set(to))?;
+    }
+    Ok(())
+}
+
 /// What a person decided about exactly this version: with new content, that is what was approved.
 pub(super) fn judge(
     tx: &mut Tx<'_>, ctx: &CallContext, artifact: &mut Artifact, to: ArtifactStatus, edited: Option<String>,
 ) -> Result<()> {
     check_base(artifact, artifact.version)?;
     if let Some(content) = edited {
-        check_bytes("editedContent", &content, limits::ARTIFACT_BYTES)?;
+        check_bytes("edited", &content, limits::ARTIFACT_BYTES)?;
         artifact.status = artifact.status.step(ArtifactStep::Edit)?.step(ArtifactStep::Set(to))?;
         quota::check_storage(tx, ctx, content.len() as u64)?;
         write_version(tx, artifact, content, Writer::of(ctx)?, Pins::default())?;

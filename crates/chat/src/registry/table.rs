@@ -7,8 +7,8 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, account, approvals, artifacts, audit, credentials, driver, external, generations, guests, keys, listing,
-    machines, messages, passwords, remains, roles, runtime, server, sessions, shares, streams, subscriptions, threads,
-    todos, tool_calls, turns, uploads, usage, users, workers,
+    machines, memory, messages, notices, passwords, push, remains, roles, rules, runtime, server, sessions, shares,
+    streams, subscriptions, summaries, threads, todos, tool_calls, turns, uploads, usage, users, windows, workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -111,6 +111,10 @@ pub static FUNCTIONS: &[Function] = functions![
         "Removes all threads of the caller and clears the default one, in bounded steps: call again while hasMore.";
     "threads:getOrCreateDefault": Mutation User threads::get_or_create_default, Nothing => spool_store::Id<crate::tables::Thread>,
         "The caller's default thread; there is never more than one.";
+    "threads:getOrCreate": Mutation User windows::get_or_create, windows::GetOrCreate => windows::Opened,
+        "Where the caller goes on in an application: the thread of the open window, or a new one after its time-out.";
+    "windows:page": Query User windows::page, windows::ListPage => spool_store::Page<crate::tables::WindowView>,
+        "The caller's windows, of all applications or of one, the newest first.";
     "threads:purgeable": Query System threads::removal::purgeable, Nothing => bool,
         "Whether a removed thread waits for its purge.";
     "threads:purge": Mutation System threads::removal::purge, threads::removal::Purge => crate::functions::Deleted,
@@ -183,12 +187,14 @@ pub static FUNCTIONS: &[Function] = functions![
         "Asks the owner of the thread, for an answer that the caller makes. Asking again gives the same approval.";
     "approvals:get": Query User approvals::get, approvals::One => crate::tables::ApprovalView,
         "One approval: what is asked about, and what became of it.";
-    "approvals:list": Query User approvals::list, approvals::ListPage => approvals::Inbox,
-        "The caller's approvals across threads, the pending first, and how many are pending.";
-    "approvals:listByThread": Query User approvals::list_by_thread, approvals::ListByThread => approvals::Inbox,
+    "approvals:list": Query User approvals::list, approvals::List => approvals::ApprovalInbox,
+        "The caller's inbox across threads, the pending first, and how many are pending and unread.";
+    "approvals:markSeen": Mutation User approvals::mark_seen, approvals::MarkSeen => (),
+        "Notes up to when the caller has seen the inbox.";
+    "approvals:listByThread": Query User approvals::list_by_thread, approvals::ListByThread => approvals::ThreadApprovals,
         "The approvals of a thread, the pending first, and how many are pending.";
     "approvals:decide": Mutation User approvals::decide, approvals::Decide => crate::tables::ApprovalView,
-        "Approves or rejects, once. Only the owner of the thread can.";
+        "Approves or rejects, once. Only the owner of the thread can, and where several decide, each once.";
     "toolCalls:listByThread": Query User tool_calls::list_by_thread, tool_calls::ListByThread => spool_store::Page<crate::tables::ToolCallView>,
         "The calls of tools of a thread, newest first.";
     "toolCalls:get": Query User tool_calls::get, tool_calls::One => crate::tables::ToolCallView,
@@ -197,6 +203,28 @@ pub static FUNCTIONS: &[Function] = functions![
         "A result that is too large for its row, piece by piece.";
     "debug:prompt": Query User driver::show_prompt, driver::ShowPrompt => Option<driver::PromptView>,
         "What a model was told before it answered, section by section.";
+    "approvals:decideMany": Mutation User approvals::decide_many, approvals::DecideMany => Vec<approvals::Decided>,
+        "Up to 100 decisions in one transaction, each with its own outcome.";
+    "rules:list": Query User rules::list, Nothing => Vec<crate::tables::RuleView>,
+        "The caller's rules about calls of tools, the oldest first.";
+    "rules:create": Mutation User rules::create, rules::Create => crate::tables::RuleView,
+        "Makes a rule about calls of tools in the caller's threads: allow, deny or ask.";
+    "rules:remove": Mutation User rules::remove, rules::One => (),
+        "Takes a rule back.";
+    "push:subscribe": Mutation User push::subscribe, push::Subscribe => spool_store::Id<crate::tables::PushSubscription>,
+        "Tells this browser when something waits for the caller.";
+    "push:list": Query User push::list, Nothing => Vec<crate::tables::PushView>,
+        "The caller's browsers that are told.";
+    "push:unsubscribe": Mutation User push::unsubscribe, push::One => (),
+        "Tells a browser nothing any more.";
+    "notices:nextDue": Query System notices::next_due, Nothing => Option<u64>,
+        "When the next notice is to be sent.";
+    "notices:take": Mutation System notices::take, Nothing => Vec<spool_store::Id<crate::tables::Notice>>,
+        "Takes notices that are due, to send them.";
+    "notices:content": Query System notices::content, notices::One => Option<notices::Content>,
+        "What a notice says, and to whom.";
+    "notices:settle": Mutation System notices::settle, notices::Settle => (),
+        "Notes what became of sending a notice.";
     "approvals:nextExpiry": Query System approvals::next_expiry, Nothing => Option<u64>,
         "When the next approval is over.";
     "approvals:expire": Mutation System approvals::expire, Nothing => crate::functions::Deleted,
@@ -251,6 +279,40 @@ pub static FUNCTIONS: &[Function] = functions![
         "When the next share is over.";
     "shares:expire": Mutation System shares::expire, Nothing => crate::functions::Deleted,
         "Ends shares whose time is over.";
+
+    "summaries:get": Query User summaries::get, summaries::One => Option<crate::tables::SummaryView>,
+        "The summary of a thread's older messages, or null.";
+    "summaries:due": Query System summaries::due, summaries::List => Vec<summaries::Due>,
+        "Summaries that are to be made, the first due first.";
+    "summaries:claim": Mutation System summaries::claim, summaries::Claim => Option<summaries::Work>,
+        "What a due summary is made of, with a lease, or null.";
+    "summaries:finish": Mutation System summaries::finish, summaries::Finish => bool,
+        "The new summary of a thread; false if the lease was lost.";
+    "summaries:failed": Mutation System summaries::failed, summaries::Failed => (),
+        "Making a summary failed: it is tried again later.";
+    "summaries:awaited": Query System summaries::awaited, summaries::Awaited => Option<u64>,
+        "Until when an answer waits for the summary of the window before its own.";
+
+    "memory:get": Query User memory::get, Nothing => memory::Memory,
+        "What the assistant remembers of the caller.";
+    "memory:update": Mutation User memory::update, memory::Update => memory::Saved,
+        "Replaces the entries of the memory.";
+    "memory:versions": Query User memory::memory_versions, memory::ListPage => spool_store::Page<crate::tables::StateVersionView>,
+        "The newest versions of the memory, the newest first.";
+    "memory:clear": Mutation User memory::clear, Nothing => (),
+        "Empties the memory and forgets its versions.";
+    "memory:clearAll": Mutation User memory::clear::clear_all, memory::clear::ClearAll => memory::clear::Cleared,
+        "Removes the memory and every conversation that has a window, and stops what runs in them: call again while not cleared.";
+    "instructions:get": Query User memory::get_instructions, Nothing => memory::Instructions,
+        "What the caller tells every conversation.";
+    "instructions:set": Mutation User memory::set_instructions, memory::SetInstructions => memory::Saved,
+        "Sets what every conversation of the caller is told.";
+    "instructions:versions": Query User memory::instructions_versions, memory::ListPage => spool_store::Page<crate::tables::StateVersionView>,
+        "The newest versions of the caller's instructions, the newest first.";
+    "profile:get": Query User memory::get_profile, memory::OfUser => memory::Profile,
+        "What the application says of the caller, or, for backends, of any user.";
+    "profile:set": Mutation User memory::set_profile, memory::SetProfile => memory::Saved,
+        "Sets what the application says of the caller, or, for backends, of any user.";
 
     "keys:create": Mutation System keys::create, keys::Create => crate::tables::KeyView,
         "Stores the hash of a new service key's secret.";

@@ -6,9 +6,9 @@
 use spool_store::{Index, Table};
 
 use super::{
-    approval, artifact, audit, credential, departure, draft, generation, holdings, machine, message, password,
-    producer, prompt, remains, runtime_session, share, stream, subscription, thread, todos, tool_call, upload, usage,
-    user, worker,
+    approval, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine, message, notice,
+    password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, summary, thread,
+    todos, tool_call, upload, usage, user, user_state, window, worker,
 };
 
 /// What a row belongs to. It may belong to more than one thing, and goes with the first that goes.
@@ -62,6 +62,10 @@ pub static OWNERSHIP: &[Ownership] = &[
     rows(&user::TABLE, &[Owner::Nothing]),
     rows(&thread::TABLE, &[Owner::User(thread::BY_ACTIVITY)]),
     rows(&share::TABLE, &[Owner::Row(&thread::TABLE, share::BY_THREAD), Owner::User(share::BY_VIEWER)]),
+    rows(
+        &notice::TABLE,
+        &[Owner::Row(&thread::TABLE, notice::BY_THREAD), Owner::Row(&push::TABLE, notice::BY_SUBSCRIPTION)],
+    ),
     rows(&approval::TABLE, &[Owner::Row(&thread::TABLE, approval::BY_THREAD)]),
     logs(&tool_call::TABLE, &[Owner::Row(&thread::TABLE, tool_call::BY_THREAD)]),
     rows(&prompt::TABLE, &[Owner::Row(&thread::TABLE, prompt::BY_THREAD)]),
@@ -78,6 +82,9 @@ pub static OWNERSHIP: &[Ownership] = &[
     rows(&subscription::LINK_TABLE, &[Owner::Log]),
     logs(&stream::TABLE, &[Owner::User(stream::BY_PATH), Owner::Row(&stream::TABLE, stream::BY_SOURCE)]),
     rows(&producer::TABLE, &[Owner::Log]),
+    rows(&rule::TABLE, &[Owner::User(rule::BY_USER)]),
+    rows(&inbox::TABLE, &[Owner::User(inbox::BY_USER)]),
+    rows(&push::TABLE, &[Owner::User(push::BY_USER)]),
     rows(&credential::TABLE, &[Owner::User(credential::BY_USER)]),
     rows(&password::TABLE, &[Owner::User(password::BY_USER)]),
     rows(&worker::TABLE, &[Owner::Row(&machine::TABLE, worker::BY_MACHINE)]),
@@ -87,6 +94,10 @@ pub static OWNERSHIP: &[Ownership] = &[
     rows(&audit::TABLE, &[Owner::User(audit::BY_USER), Owner::User(audit::BY_SUBJECT)]),
     rows(&remains::TABLE, &[Owner::Nothing]),
     rows(&departure::TABLE, &[Owner::Nothing]),
+    rows(&window::TABLE, &[Owner::Row(&thread::TABLE, window::BY_THREAD), Owner::User(window::BY_USER)]),
+    rows(&summary::TABLE, &[Owner::Row(&thread::TABLE, summary::BY_THREAD)]),
+    rows(&user_state::VERSION_TABLE, &[Owner::Row(&user_state::TABLE, user_state::VERSION_BY_STATE)]),
+    rows(&user_state::TABLE, &[Owner::User(user_state::BY_USER)]),
 ];
 
 #[cfg(test)]

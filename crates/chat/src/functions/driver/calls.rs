@@ -12,13 +12,15 @@ use super::{holds, lost};
 use crate::audit;
 use crate::builtin::{self, Done, Question};
 use crate::context::CallContext;
-use crate::functions::artifacts;
+use crate::functions::approvals::{self, Subject};
+use crate::functions::{artifacts, notices};
 use crate::limits;
 use crate::owned;
 use crate::parts::{Part, ToolState, safe_json};
+use crate::rules;
 use crate::states::{GenerationStep, MessageStatus, MessageStep};
 use crate::tables::audit::Outcome;
-use crate::tables::{Approval, Generation, Message, Thread, ToolCall, approval, message};
+use crate::tables::{Approval, Effect, Generation, Message, Thread, ToolCall, approval, message};
 use crate::turn::{self, calls};
 
 /// A call as the model made it, and what the server's configuration says about it.
@@ -143,14 +145,14 @@ pub struct Submit {
 /// `driver:submit`: a step of the model ended with these calls, whose starts are in the log. From here on they
 /// are rows, and whoever holds the answer carries them out.
 pub fn submit(tx: &mut Tx<'_>, ctx: &CallContext, args: Submit) -> Result<Standing> {
-    let (thread, mut generation) = held(tx, ctx, &args.lease)?;
+    let (_, mut generation) = held(tx, ctx, &args.lease)?;
     limits::check_count("calls", args.calls.len(), limits::STEP_CALLS)?;
     generation.steps += 1;
     generation.usage = args.usage.or(generation.usage);
     let mut events = Vec::new();
     for (place, new) in args.calls.into_iter().enumerate() {
         let mut call = insert(tx, &generation, place, &new)?;
-        events.extend(judge(tx, ctx, &thread, &generation, &mut call, new.verdict)?);
+        events.extend(judge(tx, ctx, &generation, &mut call, new.verdict)?);
         tx.put(&call)?;
     }
     generation.boundary = turn::log_end(tx, &generation)?;
@@ -188,34 +190,52 @@ fn insert(tx: &mut Tx<'_>, generation: &Generation, place: usize, new: &NewCall)
 }
 
 fn judge(
-    tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, generation: &Generation, call: &mut ToolCall, verdict: Verdict,
+    tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation, call: &mut ToolCall, verdict: Verdict,
 ) -> Result<Vec<Event>> {
-    let end = match verdict {
-        Verdict::Run => return Ok(Vec::new()),
-        Verdict::Ask { approvers: _, always: _ } => {
-            let hash = approval::hash(&approval::canonical(&call.input));
-            let key = format!("call:{}", call.tool_call_id);
-            let mut asked = Approval::of_answer(tx, ctx, thread, generation, ApprovalKind::ToolCall, key, hash);
-            asked.tool_call_id = Some(call.tool_call_id.clone());
-            asked.tool = Some(call.tool.clone());
-            asked.input = Some(call.input.clone());
-            return ask(tx, call, &asked);
-        }
-        Verdict::Deny { message } => {
-            audit::record(tx, ctx, "tool.call", call.id.as_str(), Outcome::Denied)?;
-            calls::End::denied(message)
-        }
-        Verdict::Fail { message } => calls::End::failed(message),
+    let (approvers, always) = match verdict {
+        Verdict::Run => (0, false),
+        Verdict::Ask { approvers, always } => (approvers, always),
+        Verdict::Deny { message } => return deny(tx, ctx, call, message),
+        Verdict::Fail { message } => return Ok(vec![calls::end_call(tx, call, calls::End::failed(message))?]),
     };
-    Ok(vec![calls::end_call(tx, call, end)?])
+    let agent = generation.agent_id.as_deref();
+    let ruled = rules::verdict_of(tx, &generation.user_id, agent, &call.tool, &call.input, always)?;
+    match ruled.map(|verdict| verdict.effect) {
+        Some(Effect::Deny) => deny(tx, ctx, call, "A rule of the user forbids this call.".to_owned()),
+        Some(Effect::Allow) => Ok(Vec::new()),
+        None if approvers == 0 => Ok(Vec::new()),
+        Some(Effect::Ask) | None => {
+            let subject = Subject {
+                key: format!("call:{}", call.tool_call_id),
+                hash: approval::hash(&approval::canonical(&call.input)),
+                tool_call: Some((call.tool_call_id.clone(), call.tool.clone(), call.input.clone())),
+                agent_id: generation.agent_id.clone(),
+                high_risk: always,
+                approvers_needed: approvers,
+                ..Subject::default()
+            };
+            Ok(vec![ask(tx, ctx, generation, call, ApprovalKind::ToolCall, subject)?])
+        }
+    }
 }
 
-/// The call waits for a person. Both rows are stored by now or by the caller.
-fn ask(tx: &mut Tx<'_>, call: &mut ToolCall, asked: &Approval) -> Result<Vec<Event>> {
+/// The call never runs, and the audit says so.
+fn deny(tx: &mut Tx<'_>, ctx: &CallContext, call: &mut ToolCall, message: String) -> Result<Vec<Event>> {
+    audit::record(tx, &ctx.acting_for(&call.user_id), "tool.call", call.id.as_str(), Outcome::Denied)?;
+    Ok(vec![calls::end_call(tx, call, calls::End::denied(message))?])
+}
+
+/// The call waits for a person. The caller stores it.
+fn ask(
+    tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation, call: &mut ToolCall, kind: ApprovalKind,
+    subject: Subject,
+) -> Result<Event> {
+    let expires_at = approvals::usual_expiry(tx, ctx);
+    let asked = approvals::open(tx, ctx, generation, kind, subject, expires_at)?;
+    notices::announce(tx, ctx, &asked)?;
     call.state = ToolState::AwaitingApproval;
     call.approval_id = Some(asked.id.clone());
-    tx.put(asked)?;
-    Ok(vec![asked.event()])
+    Ok(asked.event())
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -285,7 +305,7 @@ pub fn run_built_in(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result
     row.started_at.get_or_insert(tx.now());
     let found = builtin::find(&row.tool).ok_or_else(|| Error::not_found("tool"))?;
     let call = builtin::Call {
-        thread: thread.clone(),
+        thread,
         generation: generation.clone(),
         tool_call_id: row.tool_call_id.clone(),
         agent_id: generation.agent_id.clone(),
@@ -297,10 +317,11 @@ pub fn run_built_in(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result
             events.push(calls::end_call(tx, &mut row, calls::End::done(output))?);
             events
         }
-        Done::Ask(question) => {
-            let asked = question_of(tx, ctx, &thread, &generation, &row, &question)?;
-            let mut events = question.events;
-            events.extend(ask(tx, &mut row, &asked)?);
+        Done::Ask(mut question) => {
+            let kind = question.kind;
+            let mut events = std::mem::take(&mut question.events);
+            let subject = subject_of(tx, &row, question)?;
+            events.push(ask(tx, ctx, &generation, &mut row, kind, subject)?);
             tx.put(&row)?;
             events
         }
@@ -310,23 +331,24 @@ pub fn run_built_in(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result
     standing(tx, &generation)
 }
 
-/// What a built-in tool asks a person, as a row. Not stored yet.
-fn question_of(
-    tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, generation: &Generation, row: &ToolCall, question: &Question,
-) -> Result<Approval> {
-    let content = match &question.plan {
+/// What a built-in tool asks a person.
+fn subject_of(tx: &mut Tx<'_>, row: &ToolCall, question: Question) -> Result<Subject> {
+    let hash = match &question.plan {
         Some((artifact, version)) => {
             let plan = tx.get(artifact)?.ok_or_else(|| Error::not_found("artifact"))?;
             artifacts::version_of(tx, &plan, *version)?.content_hash
         }
         None => approval::hash(question.question.as_deref().unwrap_or_default()),
     };
-    let key = format!("call:{}", row.tool_call_id);
-    let mut asked = Approval::of_answer(tx, ctx, thread, generation, question.kind, key, content);
-    asked.tool_call_id = Some(row.tool_call_id.clone());
-    asked.question.clone_from(&question.question);
-    (asked.artifact_id, asked.version) = question.plan.clone().unzip();
-    Ok(asked)
+    Ok(Subject {
+        key: format!("call:{}", row.tool_call_id),
+        hash,
+        plan: question.plan,
+        question: question.question,
+        options: question.options,
+        agent_id: row.agent_id.clone(),
+        ..Subject::default()
+    })
 }
 
 /// A result that is too large for a row is a log of the call, which is read in pieces.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Error, Result};
 use spool_store::{Document, Id, Tx};
 
-use super::super::{streams, subscriptions, threads};
+use super::super::{memory, streams, subscriptions, threads, windows};
 use super::check_unclaimed;
 use crate::audit;
 use crate::context::CallContext;
@@ -17,9 +17,9 @@ use crate::functions::Nothing;
 use crate::limits;
 use crate::quota;
 use crate::tables::{
-    Approval, Credential, Generation, Link, Machine, Share, Stream, Subscription, Thread, Upload, User, UserKind,
-    Wakes, Worker, approval, credential, generation, machine, share, stream, subscription, thread, upload, user,
-    worker,
+    Approval, Credential, Generation, Link, Machine, PushSubscription, Rule, Share, Stream, Subscription, Thread,
+    Upload, User, UserKind, UserState, Wakes, Window, Worker, approval, credential, generation, machine, push, rule,
+    share, stream, subscription, thread, upload, user, user_state, window, worker,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -109,11 +109,21 @@ fn move_some(tx: &mut Tx<'_>, mut guest: User, limit: usize) -> Result<Moved> {
         if row.resolved_by.as_ref() == Some(&from) {
             row.resolved_by = Some(into.clone());
         }
+        // Two votes of what is one person now count once; what was decided stays as it was decided.
+        let voted = row.votes.iter().any(|vote| vote.user_id == *into);
+        row.votes.retain(|vote| !(voted && row.pending && vote.user_id == from));
+        for vote in row.votes.iter_mut().filter(|vote| vote.user_id == from && !voted) {
+            vote.user_id = into.clone();
+        }
     })?;
+    move_rows(tx, &mut step, rule::BY_USER, |row: &mut Rule, into| row.user_id = into.clone())?;
+    move_rows(tx, &mut step, push::BY_USER, |row: &mut PushSubscription, into| row.user_id = into.clone())?;
     move_rows(tx, &mut step, share::BY_VIEWER, |row: &mut Share, into| row.viewer_id = Some(into.clone()))?;
     move_rows(tx, &mut step, machine::BY_USER, |row: &mut Machine, into| row.user_id = into.clone())?;
     move_rows(tx, &mut step, worker::BY_USER, |row: &mut Worker, into| row.user_id = into.clone())?;
     move_rows(tx, &mut step, credential::BY_USER, |row: &mut Credential, into| row.user_id = into.clone())?;
+    move_windows(tx, &mut step)?;
+    move_states(tx, &mut step)?;
     move_streams(tx, &mut step)?;
     move_subscriptions(tx, &mut step)?;
     let has_more = step.left == 0;
@@ -170,6 +180,19 @@ fn renamed(tx: &mut Tx<'_>, mut thread: Thread, into: &Id<User>) -> Result<Threa
         thread.external_id = Some(external);
     }
     Ok(thread)
+}
+
+/// Where the account has an open window of its own, that of the guest is closed.
+fn move_windows(tx: &mut Tx<'_>, step: &mut Step<'_>) -> Result<()> {
+    let rows = tx.query::<Window>(window::BY_USER).eq(step.guest).take(step.left)?;
+    step.took(rows.len());
+    rows.into_iter().try_for_each(|row| windows::hand_over(tx, row, step.into))
+}
+
+fn move_states(tx: &mut Tx<'_>, step: &mut Step<'_>) -> Result<()> {
+    let rows = tx.query::<UserState>(user_state::BY_USER).eq(step.guest).take(step.left)?;
+    step.took(rows.len());
+    rows.into_iter().try_for_each(|row| memory::adopt(tx, step.into, row))
 }
 
 /// A path that the account has itself gets the stream's id at its end. Subscriptions of the guest, which move
