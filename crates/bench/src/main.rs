@@ -28,6 +28,7 @@ mod size;
 mod start;
 mod sync;
 mod tokens;
+mod windows;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -79,6 +80,7 @@ enum Part {
     Append,
     Start,
     Size,
+    Windows,
 }
 
 #[derive(Subcommand)]
@@ -228,5 +230,9 @@ async fn measure(cli: &Cli, context: &Context, report: &mut Report) {
     if wanted(Part::Size) {
         let done = size::measure(context, report).await;
         report.finished("size", done);
+    }
+    if wanted(Part::Windows) {
+        let done = windows::measure(context, report).await;
+        report.finished("windows", done);
     }
 }

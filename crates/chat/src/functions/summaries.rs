@@ -25,10 +25,10 @@ pub struct One {
     pub thread_id: Id<Thread>,
 }
 
-/// `summaries:get`: null until one was made.
-pub fn get(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<Option<SummaryView>> {
-    let Some(thread) = owned::find_thread(tx, &ctx.principal, &args.thread_id)? else { return Ok(None) };
-    Ok(summary::of(tx, &thread.id)?.and_then(SummaryView::of))
+/// `summaries:get`: of version 0 until one was made.
+pub fn get(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<SummaryView> {
+    let thread = owned::thread(tx, &ctx.principal, &args.thread_id)?;
+    Ok(summary::of(tx, &thread.id)?.map(SummaryView::from).unwrap_or_default())
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
