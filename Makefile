@@ -21,6 +21,10 @@ run: build
 build: web/dist/index.html
 	cargo build --locked --bin spool
 
+# The examples, on the demo model unless the environment names another: make example-reos, make example-research
+example-%: build examples/node_modules
+	./target/debug/spool serve --config examples/$*/spool.toml --data .spool/$*
+
 release: web/dist/index.html
 	cargo build --locked --release --bin spool
 	@ls -lh target/release/spool
@@ -43,7 +47,8 @@ check: clients/typescript/node_modules web/dist/index.html
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd clients/typescript && npm run check && npm run typecheck
 
-unit: web/dist/index.html
+# The MCP servers of npm, which the tools are tested with, are among the modules of the end-to-end tests.
+unit: web/dist/index.html tests/node_modules
 	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked --workspace; else cargo test --locked --workspace --lib --bins --tests; fi
 	cargo test --locked --workspace --doc
 
@@ -64,7 +69,7 @@ tests/convex-agent/node_modules: tests/convex-agent/package-lock.json
 	@touch $@
 
 # Real clients and a real browser against the real binary.
-e2e: build tests/node_modules tests/ai-sdk/node_modules tests/durable/node_modules tests/convex-agent/node_modules chromium
+e2e: build tests/node_modules examples/node_modules tests/ai-sdk/node_modules tests/durable/node_modules tests/convex-agent/node_modules chromium
 	cd tests && SPOOL_BIN=target/debug/spool npm test
 	cd tests/ai-sdk && npm test
 	cd tests/durable && npm test

@@ -70,7 +70,7 @@ describe("OP-06: the audit trail", { concurrency: true }, () => {
     const backend = http(server, await serviceKey(server));
     const { generationId } = await backend.mutation("generations:open", { threadId });
     const asked = await backend.mutation("approvals:request", { generationId, kind: "question", question: "planted?" });
-    await client.mutation("approvals:decide", { approvalId: asked._id, approve: true, reason: "planted" });
+    await client.mutation("approvals:decide", { approvalId: asked._id, decision: "approve", reason: "planted" });
     await server.restart();
     const entry = (await trail(server)).find(({ action }) => action === "approval.approve");
     assert.deepEqual([entry.actor, entry.subject, entry.address], [`user:${userId}`, asked._id, "127.0.0.1"]);

@@ -19,7 +19,7 @@ async function begin(t, at = server, secret = key) {
   const threadId = await person.client.mutation("threads:create", {});
   const opened = await backend.mutation("generations:open", { threadId, text: "pay" });
   const ask = (toolCallId, more = {}) => backend.mutation("approvals:request", { generationId: opened.generationId, kind: "tool_call", toolCallId, tool: "pay", input: { amount: 5 }, ...more });
-  const decide = (approval, approve = true, more = {}) => person.client.mutation("approvals:decide", { approvalId: approval._id, approve, ...more });
+  const decide = (approval, decision = "approve", more = {}) => person.client.mutation("approvals:decide", { approvalId: approval._id, decision, ...more });
   return { ...person, ...opened, backend, threadId, ask, decide };
 }
 
@@ -68,13 +68,13 @@ describe("approvals", { concurrency: true }, () => {
     assert.deepEqual(inbox.current.page.map(({ _id, status, tool, input }) => [_id, status, tool, input]), [[asked._id, "pending", "pay", { amount: 5 }]]);
     const runner = watch(client, "approvals:get", { approvalId: asked._id });
     const phone = http(server, token);
-    const decided = await phone.mutation("approvals:decide", { approvalId: asked._id, approve: true, editedInput: { amount: 4 } });
+    const decided = await phone.mutation("approvals:decide", { approvalId: asked._id, decision: "approve", edited: { amount: 4 } });
     assert.deepEqual([decided.status, decided.editedInput, decided.input], ["approved", { amount: 4 }, { amount: 5 }]);
     await until(() => runner.current?.status === "approved" && inbox.current.pendingCount === 0);
-    assert.equal(await codeOf(decide(asked, false)), "already_resolved");
-    assert.equal(await codeOf(backend.mutation("approvals:decide", { approvalId: asked._id, approve: false })), "forbidden");
+    assert.equal(await codeOf(decide(asked, "reject")), "already_resolved");
+    assert.equal(await codeOf(backend.mutation("approvals:decide", { approvalId: asked._id, decision: "reject" })), "forbidden");
     const stranger = await user(t, server);
-    assert.equal(await codeOf(stranger.client.mutation("approvals:decide", { approvalId: asked._id, approve: true })), "not_found");
+    assert.equal(await codeOf(stranger.client.mutation("approvals:decide", { approvalId: asked._id, decision: "approve" })), "not_found");
     assert.equal(await codeOf(stranger.client.query("approvals:get", { approvalId: asked._id })), "not_found");
     await backend.mutation("generations:finish", { generationId, status: "complete" });
     assert.deepEqual((await sse).events.map(({ event }) => event), ["tool_start", "approval_required", "approval", "done"]);
@@ -89,7 +89,7 @@ describe("approvals", { concurrency: true }, () => {
     const person = http(own, token);
     const inbox = await person.query("approvals:list", page());
     assert.deepEqual([inbox.pendingCount, inbox.page[0]._id], [1, asked._id]);
-    await person.mutation("approvals:decide", { approvalId: asked._id, approve: true });
+    await person.mutation("approvals:decide", { approvalId: asked._id, decision: "approve" });
     assert.equal((await backend.query("approvals:get", { approvalId: asked._id })).status, "approved");
     await backend.mutation("generations:append", { generationId, events: [{ type: "tool_end", toolCallId: "t1", output: "paid" }] });
     await backend.mutation("generations:finish", { generationId, status: "complete" });

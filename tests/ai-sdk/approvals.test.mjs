@@ -80,7 +80,7 @@ for (const release of releases) {
       const reading = reader.resumeStream();
       await until(() => partOf(reader, "data-approval")?.data.status === "pending");
       assert.equal(callOf(reader).state, "input-available");
-      await user.rows.mutation("approvals:decide", { approvalId: user.approval._id, approve: false, reason: "too much" });
+      await user.rows.mutation("approvals:decide", { approvalId: user.approval._id, decision: "reject", reason: "too much" });
       await until(() => callOf(reader).state === "output-error");
       assert.equal(callOf(reader).errorText, "denied: too much");
       await user.append(text("Then not."));
@@ -187,7 +187,7 @@ describe("what a client claims about a decision", { concurrency: true }, () => {
       await pending();
     }
     const key = rowsOf(server, await serviceKey(server));
-    await assert.rejects(key.mutation("approvals:decide", { approvalId: user.approval._id, approve: true }), /person/);
+    await assert.rejects(key.mutation("approvals:decide", { approvalId: user.approval._id, decision: "approve" }), /person/);
     await pending();
   });
 

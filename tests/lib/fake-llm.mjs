@@ -1,44 +1,78 @@
-// A scripted model provider that speaks OpenAI's streaming chat completions.
+// A scripted model provider over real HTTP. It speaks OpenAI's chat completions at `/v1/chat/completions` and
+// Anthropic's messages at `/v1/messages`, from the same scripts, and refuses what the real ones refuse.
 //
-// A script is a list of steps: a string (one delta), {text}, {reasoning}, {wait: ms | promise}, {status,
-// message} (an HTTP error instead of a stream), {error} (reported inside the stream), {cut} (the
-// connection breaks), {end} (the stream ends without a reason), {hang} (nothing more, until the client
-// leaves), {raw: Buffer} (bytes as they are). After the last step the answer finishes properly. The script
-// of a request is the first whose key is contained in its last user message.
+// A script is a list of steps, played in order:
+//   "text" or {text}                  one delta of text
+//   {reasoning}                       one delta of reasoning
+//   {call: {tool, input, id?}}        a call. `pieces` (default 3) is how many deltas its arguments take,
+//                                     `arguments` (text) replaces their JSON, `torn: true` leaves it unclosed
+//   {calls: [call, …]}                parallel calls, their pieces interleaved
+//   {serverCall: {tool, input, id?, output}}   a call that the provider runs itself (Anthropic only)
+//   {usage: {input, output, cached?, reasoning?}}   what the answer is said to have cost
+//   {finish: reason}                  the reason, in OpenAI's words; default `tool_calls` after a call, else `stop`
+//   {wait: ms | promise}              a pause; {slow: ms} is one before each of the steps after it
+//   {status, message?, type?, headers?}   an HTTP error instead of a stream; {wait} may stand before it
+//   {error, type?}                    an error reported inside the stream
+//   {cut} the connection breaks · {end} the stream ends without a reason · {hang} nothing more, until the client
+//   leaves · {raw: Buffer} bytes as they are · {garbage: text} a frame that is no JSON
+// After the last step the answer finishes properly.
 
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onEnd } from "./cleanup.mjs";
+import * as anthropic from "./fake-llm/anthropic.mjs";
+import * as openai from "./fake-llm/openai.mjs";
 import { words } from "./secrets.mjs";
 import { gate } from "./wait.mjs";
 
+const APIS = { "/chat/completions": openai, "/messages": anthropic };
+
 export class FakeLlm {
   /** Starts one that ends with the test (or suite) `t`. */
-  static async start(t) {
-    const fake = new FakeLlm();
+  static async start(t, options) {
+    const fake = new FakeLlm(options);
     await new Promise((resolve) => fake.http.listen(0, "127.0.0.1", resolve));
     onEnd(t, () => fake.close());
     return fake;
   }
 
-  constructor() {
-    /** Every request so far, in order of arrival. */
+  /** Options: key (what `env` and `config` say, and the only one that is accepted if `strict`), strict. */
+  constructor({ key = "sk-fake-key-of-the-tests", strict = false } = {}) {
+    Object.assign(this, { key, strict });
+    /** Every request so far, in order of arrival; see `read`. */
     this.requests = [];
     this.scripts = [];
     this.otherwise = ["Hello", " from", " the", " fake", " model."];
     this.http = http.createServer((request, response) => {
-      this.serve(request, response).catch(() => response.destroy());
+      this.serve(request, response).catch((error) => {
+        this.fault ??= error;
+        response.destroy();
+      });
     });
   }
 
-  get env() {
-    const { port } = this.http.address();
-    return { OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`, OPENAI_API_KEY: "sk-fake-key-of-the-tests", SPOOL_MODEL: "fake-model" };
+  get url() {
+    return `http://127.0.0.1:${this.http.address().port}`;
   }
 
-  /** Answers requests whose last user message contains `key` with `steps` (or with what `steps(n)` returns for the n-th). */
-  script(key, steps) {
-    this.scripts.unshift({ key, steps, used: 0 });
+  get env() {
+    return { OPENAI_BASE_URL: `${this.url}/v1`, OPENAI_API_KEY: this.key, SPOOL_MODEL: "fake-model" };
+  }
+
+  /** A section of the configuration: this provider as `name`, which speaks `kind`. */
+  config(name, kind, models = ["fake-model"]) {
+    const base = kind === "openai" ? `${this.url}/v1` : this.url;
+    return `\n[providers.${name}]\nkind = "${kind}"\nbase_url = "${base}"\napi_key = "${this.key}"\nmodels = ${JSON.stringify(models)}\n`;
+  }
+
+  /**
+   * Answers the requests that `match` means with `steps`, or with what `steps(n, request)` returns for the n-th
+   * of them. `match` is a text that the last user message contains, a predicate over the request, or an object
+   * of `{asked, system, last, model, api, nth, round}`: texts that are contained (model and api: equal), numbers
+   * that are equal. The latest script that means a request answers it.
+   */
+  script(match, steps) {
+    this.scripts.unshift({ means: matcher(match), steps, used: 0 });
     return this;
   }
 
@@ -49,99 +83,146 @@ export class FakeLlm {
 
   close() {
     this.http.closeAllConnections();
-    return new Promise((resolve) => this.http.close(resolve));
+    return new Promise((resolve, reject) =>
+      // A script that could not be played is a mistake of its test, and must not look like a cut stream.
+      this.http.close(() => (this.fault === undefined ? resolve() : reject(this.fault))),
+    );
   }
 
   async serve(request, response) {
     const chunks = [];
-    for await (const chunk of request) chunks.push(chunk);
-    if (request.method !== "POST" || !request.url.endsWith("/chat/completions")) {
-      response.writeHead(404, { "content-type": "application/json" }).end('{"error":{"message":"no such route"}}');
-      return;
+    try {
+      for await (const chunk of request) chunks.push(chunk);
+    } catch {
+      return; // The client died while it asked.
     }
+    const api = APIS[Object.keys(APIS).find((path) => request.url.endsWith(path))];
+    const refuse = (status, message, type = "invalid_request_error", headers = {}) => {
+      response.writeHead(status, { "content-type": "application/json", ...headers });
+      response.end(JSON.stringify(api === anthropic ? { type: "error", error: { type, message } } : { error: { message, type } }));
+    };
+    if (request.method !== "POST" || api === undefined) return refuse(404, "no such route");
     const body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-    const asked = textOf(body.messages.findLast((message) => message.role === "user")?.content);
-    const closed = gate();
-    const record = { body, asked, headers: request.headers, at: Date.now(), closedByClient: false, closed: closed.opened, sent: "", sentAt: [], done: false };
+    const record = this.read(api, body, request.headers);
     this.requests.push(record);
-    words(asked);
+    words(record.asked);
+    const closed = gate();
+    record.closed = closed.opened;
     response.once("close", () => {
       record.closedByClient = !record.done;
       record.closedAt = Date.now();
       closed.open(record.closedByClient);
     });
-    const entry = this.scripts.find(({ key }) => asked.includes(key));
-    const steps = entry === undefined ? this.otherwise : typeof entry.steps === "function" ? entry.steps(entry.used++) : entry.steps;
-    await play(steps, response, record);
+    const end = (...args) => {
+      record.done = true;
+      refuse(...args);
+    };
+    if (this.strict && record.key !== this.key) return end(401, "wrong API key", "authentication_error");
+    const fault = api.fault(body);
+    if (fault !== undefined) {
+      record.refused = fault;
+      return end(400, fault);
+    }
+    const entry = this.scripts.find(({ means }) => means(record));
+    const steps = entry === undefined ? this.otherwise : typeof entry.steps === "function" ? entry.steps(entry.used++, record) : entry.steps;
+    await play(steps, { response, record, api, refuse: end });
+  }
+
+  /**
+   * A request as tests want to read it, whatever it was spoken in: api, key, model, system, tools (names), messages
+   * (`{role, text, calls: [{id, tool, input}], results: [{id, text, failed}]}`), asked (the last words of the user),
+   * last (the text of the last message, results included), results (those after `asked`), round (how many answers
+   * with calls there are after `asked`), nth (among all requests).
+   */
+  read(api, body, headers) {
+    const messages = api.messages(body);
+    const at = messages.findLastIndex(({ role, text, results }) => role === "user" && (text !== "" || results.length === 0));
+    const after = messages.slice(at + 1);
+    const results = messages.slice(Math.max(at, 0)).flatMap((message) => message.results);
+    return {
+      ...{ body, headers, messages, results, api: api.NAME, key: api.key(headers), model: body.model },
+      system: api.system(body),
+      tools: api.tools(body),
+      asked: messages[at]?.text ?? "",
+      last: [messages.at(-1)?.text, ...(messages.at(-1)?.results ?? []).map(({ text }) => text)].filter(Boolean).join("\n"),
+      round: after.filter(({ calls }) => calls.length > 0).length,
+      nth: this.requests.length,
+      ...{ at: Date.now(), closedByClient: false, sent: "", sentAt: [], done: false },
+    };
   }
 }
 
-async function play(steps, response, record) {
-  const say = (value) => response.write(`data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`);
-  const chunk = (delta, finish_reason = null) => ({
-    id: "chatcmpl-fake",
-    object: "chat.completion.chunk",
-    created: 1,
-    model: "fake-model",
-    choices: [{ index: 0, delta, finish_reason }],
-  });
-  const first = steps[0];
-  if (first?.status !== undefined) {
-    record.done = true;
-    const error = { message: first.message ?? "scripted failure", type: first.type ?? "server_error" };
-    response.writeHead(first.status, { "content-type": "application/json" }).end(JSON.stringify({ error }));
-    return;
+function matcher(match) {
+  if (typeof match === "string") return ({ asked }) => asked.includes(match);
+  if (typeof match === "function") return match;
+  const exact = new Set(["model", "api", "nth", "round"]);
+  const wanted = Object.entries(match);
+  for (const [name] of wanted) if (!exact.has(name) && !["asked", "system", "last"].includes(name)) throw new Error(`no such match: ${name}`);
+  return (record) => wanted.every(([name, value]) => (exact.has(name) ? record[name] === value : (record[name] ?? "").includes(value)));
+}
+
+/** Steps for each round of a turn with tools: the first for the question, the next for its results, and so on. */
+export const rounds = (...each) => (_, { round }) => each[Math.min(round, each.length - 1)];
+
+async function play(steps, { response, record, api, refuse }) {
+  // Nobody waits for an answer that nobody reads.
+  const pause = (wait) => Promise.race([typeof wait === "number" ? sleep(wait, undefined, { ref: false }) : wait, record.closed]);
+  const at = steps.findIndex((step) => step.status !== undefined);
+  if (at >= 0) {
+    for (const { wait } of steps.slice(0, at)) await pause(wait);
+    const { status, message = "scripted failure", type = "server_error", headers } = steps[at];
+    return refuse(status, message, type, headers);
   }
+  const leave = (how) => {
+    record.done = true;
+    response[how]();
+  };
   response.socket.setNoDelay(true);
   response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
   response.flushHeaders();
-  let tokens = 0;
+  const spoken = steps.filter((step) => typeof step === "string" || step.text !== undefined).length;
+  const usage = { input: 7, output: spoken, ...steps.find((step) => step.usage !== undefined)?.usage };
+  const answer = new api.Answer((text) => response.write(text), { usage, prefix: `call_${record.nth}` });
+  let slow = 0;
+  let finish;
   for (const step of steps) {
     if (response.destroyed) return;
+    if (slow > 0) await pause(slow);
     if (typeof step === "string" || step.text !== undefined) {
       const text = typeof step === "string" ? step : step.text;
-      tokens += 1;
-      say(chunk({ content: text }));
+      answer.text(text);
       record.sent += words(text);
       record.sentAt.push(Date.now());
-    } else if (step.reasoning !== undefined) {
-      say(chunk({ reasoning_content: step.reasoning }));
-    } else if (step.raw !== undefined) {
-      response.write(step.raw);
-    } else if (step.wait !== undefined) {
-      await (typeof step.wait === "number" ? sleep(step.wait) : Promise.race([step.wait, record.closed]));
-    } else if (step.error !== undefined) {
-      say({ error: { message: step.error, type: "server_error" } });
-      record.done = true;
-      response.end();
-      return;
-    } else if (step.cut) {
-      record.done = true;
-      response.destroy();
-      return;
-    } else if (step.end) {
-      record.done = true;
-      response.end();
-      return;
-    } else if (step.hang) {
-      await record.closed;
-      return;
-    } else {
-      throw new Error(`no such step: ${JSON.stringify(step)}`);
-    }
+    } else if (step.reasoning !== undefined) answer.reasoning(step.reasoning);
+    else if (step.call !== undefined) answer.calls([written(step.call)]);
+    else if (step.calls !== undefined) answer.calls(step.calls.map(written));
+    else if (step.serverCall !== undefined) answer.serverCall(step.serverCall);
+    else if (step.usage !== undefined) continue;
+    else if (step.finish !== undefined) finish = step.finish;
+    else if (step.slow !== undefined) slow = step.slow;
+    else if (step.wait !== undefined) await pause(step.wait);
+    else if (step.raw !== undefined) response.write(step.raw);
+    else if (step.garbage !== undefined) response.write(`data: ${step.garbage}\n\n`);
+    else if (step.error !== undefined) {
+      answer.error(step.error, step.type);
+      return leave("end");
+    } else if (step.cut) return leave("destroy");
+    else if (step.end) return leave("end");
+    else if (step.hang) return void (await record.closed);
+    else throw new Error(`no such step: ${JSON.stringify(step)}`);
   }
   if (response.destroyed) return;
-  say(chunk({}, "stop"));
-  const usage = { prompt_tokens: 7, completion_tokens: tokens, total_tokens: 7 + tokens };
-  say({ ...chunk({}), choices: [], usage });
-  say("[DONE]");
-  record.done = true;
-  response.end();
+  answer.finish(finish);
+  leave("end");
 }
 
-function textOf(content) {
-  if (typeof content === "string") return content;
-  return (content ?? []).map((part) => part.text ?? "").join("");
+/** A call with its arguments as the pieces that are sent. */
+function written({ tool, input = {}, id, pieces = 3, arguments: json = JSON.stringify(input), torn = false }) {
+  const text = torn ? json.slice(0, -1) : json;
+  const size = Math.max(1, Math.ceil(text.length / pieces));
+  const deltas = [];
+  for (let at = 0; at < text.length; at += size) deltas.push(text.slice(at, at + size));
+  return { tool, id, deltas };
 }
 
 /** `count` deltas with a pause before each. */

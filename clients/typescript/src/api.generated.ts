@@ -22,20 +22,55 @@ export type ApprovalKind = "plan" | "tool_call" | "question";
  * Where an approval stands. Everything but `pending` is final.
  */
 export type ApprovalStatus = ("pending" | "approved" | "rejected") | "expired" | "cancelled";
+/**
+ * What a person says to what was asked.
+ */
+export type Decision = "approve" | "reject";
+export type PageStatus = "SplitRecommended" | "SplitRequired";
+/**
+ * Which calls a remembered decision is about.
+ */
+export type Scope = "tool" | "arguments";
+export type ApprovalsDecideManyReturns = Decided[];
+export type ApprovalsMarkSeenReturns = null;
 export type ArtifactStatus = ("draft" | "approved" | "rejected" | "archived") | "superseded";
 /**
  * Who wrote a version.
  */
 export type Author = "user" | "agent";
-export type PageStatus = "SplitRecommended" | "SplitRequired";
 export type GenerationStatus =
-  ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
+  | ("queued" | "streaming" | "complete" | "error" | "stopped")
+  | "claimed"
+  | "awaiting_approval"
+  | "interrupted";
 /**
  * Who can read.
  */
 export type Audience = "link" | "users";
 export type Outcome = "done" | "denied";
+/**
+ * How far a tool call is.
+ */
+export type ToolState =
+  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
 export type Role = "user" | "assistant" | "system" | "tool";
+/**
+ * Where a run is that plans before it acts.
+ */
+export type Phase = "planning" | "awaiting_approval" | "executing" | "done";
+/**
+ * Whether the first step has to call a tool.
+ */
+export type ToolChoice =
+  | ("auto" | "required" | "none")
+  | {
+      named: string;
+    };
+export type DebugPromptReturns = PromptView | null;
+/**
+ * What a rule does with the calls that it matches.
+ */
+export type Effect = "allow" | "deny" | "ask";
 /**
  * One entry of a generation log.
  */
@@ -55,10 +90,19 @@ export type Event =
       type: "tool_start";
     }
   | {
+      /**
+       * It never ran: the caller may not call it, or a rule forbids it.
+       */
+      denied?: boolean;
       error?: string;
       output?: unknown;
       toolCallId: string;
       type: "tool_end";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string;
@@ -131,10 +175,19 @@ export type EventInput =
       type: "tool_start";
     }
   | {
+      /**
+       * It never ran: the caller may not call it, or a rule forbids it.
+       */
+      denied?: boolean;
       error?: string | null;
       output?: unknown;
       toolCallId: string;
       type: "tool_end";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string | null;
@@ -197,7 +250,7 @@ export type GuestPolicy = "off" | "local" | "server";
 /**
  * What to do if an answer is being made in the thread.
  */
-export type IfBusy = "refuse" | "queue";
+export type IfBusy = ("refuse" | "queue") | "steer";
 export type InstructionsGetArgs = Record<string, never>;
 /**
  * Who wrote.
@@ -249,6 +302,11 @@ export type Part =
       type: "tool_call";
     }
   | {
+      messageId: string;
+      text: string;
+      type: "steered";
+    }
+  | {
       snippet?: string;
       title: string;
       type: "source";
@@ -288,11 +346,6 @@ export type Part =
       type: "data";
     };
 /**
- * How far a tool call is.
- */
-export type ToolState =
-  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
-/**
  * One piece of a message.
  */
 export type PartInput =
@@ -315,6 +368,11 @@ export type PartInput =
       tool: string;
       toolCallId: string;
       type: "tool_call";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string | null;
@@ -358,14 +416,34 @@ export type PartInput =
 export type MessagesAppendReturns = string;
 export type Order = "asc" | "desc";
 /**
+ * Who is to make an answer.
+ */
+export type Mode = "hosted" | "worker" | "sandbox";
+/**
  * Whether a worker is there.
  */
 export type Presence = "online" | "offline";
+export type PushListArgs = Record<string, never>;
+export type PushListReturns = PushView[];
+export type PushSubscribeReturns = string;
+export type PushUnsubscribeReturns = null;
+export type RulesListArgs = Record<string, never>;
+export type RulesListReturns = RuleView[];
+export type RulesRemoveReturns = null;
+/**
+ * Whether a runtime has the session.
+ */
+export type SessionStatus = ("active" | "closed") | "idle" | "lost" | "deleted_upstream";
 export type ServerInfoArgs = Record<string, never>;
+export type SessionsGetByThreadReturns = RuntimeSessionView | null;
 export type SessionsListArgs = Record<string, never>;
 export type SessionsListReturns = SessionView[];
 export type SessionsRevokeOthersReturns = null;
 export type SessionsRevokeReturns = null;
+/**
+ * What a backend can say of its session; the other states have functions of their own.
+ */
+export type Told = "active" | "idle" | "deleted_upstream";
 /**
  * What of the thread is read.
  */
@@ -466,6 +544,10 @@ export type ThreadsGetOrCreateDefaultReturns = string;
 export type ThreadsGetReturns = ThreadView | null;
 export type ThreadsRemoveReturns = null;
 export type ThreadsUpdateReturns = null;
+/**
+ * How far one entry is.
+ */
+export type TodoStatus = "pending" | "in_progress" | "completed" | "cancelled";
 export type UploadsListReturns = UploadView[];
 export type UploadsRemoveReturns = null;
 export type UsageMeArgs = Record<string, never>;
@@ -499,6 +581,32 @@ export type AccountDeleted = {
   deleted: {
     [k: string]: number;
   };
+};
+/**
+ * An assistant that a client may name.
+ */
+export type AgentChoice = {
+  description?: string;
+  /**
+   * Whether it speaks first when a thread is opened with an empty message.
+   */
+  greets: boolean;
+  /**
+   * Stays the same for ever.
+   */
+  id: string;
+  /**
+   * The model it answers with, unless a thread or a message names another.
+   */
+  model?: string;
+  /**
+   * What people know it by.
+   */
+  name: string;
+  /**
+   * Whether it makes a plan first, and carries it out when it is approved.
+   */
+  phases: boolean;
 };
 export type AiStreamingListMessagesArgs = {
   paginationOpts: PaginationOpts;
@@ -543,16 +651,57 @@ export type Appended = {
   reason?: string;
 };
 /**
+ * A page of approvals, what else waits for the caller, and how much of all that waits.
+ */
+export type ApprovalInbox = {
+  /**
+   * Approvals in threads of others that wait for the caller's vote, the oldest first, 100 at most. They are not
+   * in the pages.
+   */
+  awaitingMyVote: ApprovalView[];
+  continueCursor: string;
+  isDone: boolean;
+  page: ApprovalView[];
+  pageStatus: PageStatus | null;
+  /**
+   * What is pending, all of the caller's and what awaits the caller's vote. Counted to 100: then it is that or
+   * more.
+   */
+  pendingCount: number;
+  /**
+   * Up to when the caller has seen the inbox, in milliseconds since the Unix epoch.
+   */
+  seenAt: number;
+  splitCursor: string | null;
+  /**
+   * What of that was asked after `seenAt`, counted likewise.
+   */
+  unreadCount: number;
+};
+/**
  * An approval as the owner of its thread and its asker see it.
  */
 export type ApprovalView = {
   _creationTime: number;
   _id: string;
+  agentId?: string;
+  /**
+   * What the person answered to the question.
+   */
+  answer?: string;
+  /**
+   * How many people have to approve. One rejection rejects.
+   */
+  approversNeeded: number;
   artifactId?: string;
   /**
    * The offset of the answer's log after the request, if it is in the log.
    */
   askedAtOffset?: number;
+  /**
+   * The text of the plan, in `approvals:get` for people who decide about it and do not see the thread.
+   */
+  content?: string;
   createdAt: number;
   /**
    * If it is there, exactly this was approved.
@@ -568,16 +717,25 @@ export type ApprovalView = {
    * SHA-256 of what was asked about.
    */
   hash: string;
+  highRisk?: boolean;
   /**
    * The arguments as they were asked about.
    */
   input?: unknown;
   kind: ApprovalKind;
   messageId: string;
+  /**
+   * Answers that the asker proposes; the person may give another.
+   */
+  options?: string[];
   question?: string;
   reason?: string;
   resolvedAt?: number;
   resolvedBy?: string;
+  /**
+   * The rule that decided, if no person had to.
+   */
+  ruleId?: string;
   status: ApprovalStatus;
   threadId: string;
   tool?: string;
@@ -586,26 +744,44 @@ export type ApprovalView = {
    * The version that was asked about.
    */
   version?: number;
+  /**
+   * Who decided what, in the order in which they did.
+   */
+  votes: Vote[];
+};
+/**
+ * The decision of one person.
+ */
+export type Vote = {
+  at: number;
+  decision: Decision;
+  /**
+   * What the person is called now. Not stored: it goes with the account.
+   */
+  name?: string;
+  reason?: string;
+  userId: string;
 };
 export type ApprovalsDecideArgs = {
   approvalId: string;
-  approve: boolean;
   /**
    * What the caller believes to decide about. If it is something else, nothing is decided.
    */
   claim?: ClaimInput | null;
+  decision: Decision;
   /**
-   * With a plan that is approved: this text instead, which becomes the artifact's new version.
+   * Only with an approval that one person decides. Of a tool call: the arguments to run it with instead. Of a plan:
+   * the text instead, which becomes the artifact's new version. Of a question: the answer.
    */
-  editedContent?: string | null;
-  /**
-   * With a tool call that is approved: run it with these arguments instead.
-   */
-  editedInput?: unknown;
+  edited?: unknown;
   /**
    * Told to the asker.
    */
   reason?: string | null;
+  /**
+   * With a tool call: makes a rule, so that calls like this are decided likewise from now on.
+   */
+  remember?: Remember | null;
 };
 /**
  * What a client says that it was shown.
@@ -615,17 +791,75 @@ export type ClaimInput = {
   threadId: string;
   toolCallId: string;
 };
+/**
+ * The rule that a decision leaves: it allows what was approved, or refuses what was rejected.
+ */
+export type Remember = {
+  /**
+   * Only calls of the agent that asked now.
+   */
+  onlyThisAgent?: boolean;
+  scope: Scope;
+};
+export type ApprovalsDecideManyArgs = {
+  /**
+   * Up to 100. Of two about the same approval the first counts.
+   */
+  decisions: OneOfMany[];
+};
+export type OneOfMany = {
+  approvalId: string;
+  decision: Decision;
+  edited?: unknown;
+  /**
+   * As in `approvals:decide`.
+   */
+  reason?: string | null;
+};
+/**
+ * What became of one decision: either the approval, or why it was not made.
+ */
+export type Decided = {
+  approval?: ApprovalView;
+  error?: NotDecided;
+};
+/**
+ * The refusal that `approvals:decide` would have given.
+ */
+export type NotDecided = {
+  code: string;
+  data?: unknown;
+  message: string;
+};
 export type ApprovalsGetArgs = {
   approvalId: string;
 };
 export type ApprovalsListArgs = {
+  kind?: ApprovalKind | null;
   paginationOpts: PaginationOpts;
+  /**
+   * Only those of this state, the newest first. Together with others of these, a page may hold fewer rows than
+   * were asked for, and not be the last.
+   */
+  status?: ApprovalStatus | null;
+  threadId?: string | null;
 };
 export type ApprovalsListByThreadArgs = {
   paginationOpts: PaginationOpts;
   threadId: string;
 };
+export type ApprovalsMarkSeenArgs = {
+  /**
+   * The `createdAt` of the newest approval that was shown, in milliseconds since the Unix epoch.
+   */
+  upTo: number;
+};
 export type ApprovalsRequestArgs = {
+  /**
+   * With kind `tool_call` or `plan`: how many people have to approve, 1 to 20; at least as many as the
+   * configuration wants for the tool.
+   */
+  approversNeeded?: number | null;
   /**
    * With kind `plan`: the artifact, and the version that is to be approved; absent is the newest.
    */
@@ -641,6 +875,10 @@ export type ApprovalsRequestArgs = {
    */
   key?: string | null;
   kind: ApprovalKind;
+  /**
+   * With kind `question`: answers to choose from. The person may give another.
+   */
+  options?: string[];
   /**
    * With kind `question`: what is asked.
    */
@@ -670,9 +908,13 @@ export type ArtifactSummary = {
   toolCallId?: string;
   updatedAt: number;
   /**
-   * The newest version: what to send as `baseVersion`.
+   * The newest version that is whole: what to send as `baseVersion`. 0 says that the first is being written.
    */
   version: number;
+  /**
+   * The version that is being written now: `artifacts:deltas` follows it.
+   */
+  writing?: number;
 };
 /**
  * One version of an artifact, with its content.
@@ -686,9 +928,13 @@ export type ArtifactView = {
   contentHash: string;
   createdAt: number;
   /**
-   * The newest version: what to send as `baseVersion`.
+   * The newest version that is whole: what to send as `baseVersion`.
    */
   current: number;
+  /**
+   * Whether the answer that wrote it was over before the text was.
+   */
+  cut?: boolean;
   generationId?: string;
   kind: string;
   messageId?: string;
@@ -697,6 +943,48 @@ export type ArtifactView = {
   title: string;
   toolCallId?: string;
   version: number;
+  /**
+   * The version that is being written now: `artifacts:deltas` follows it.
+   */
+  writing?: number;
+};
+export type ArtifactsAppendArgs = {
+  artifactId: string;
+  /**
+   * Where the writer believes that the text ends, in bytes of UTF-8.
+   */
+  offset: number;
+  text: string;
+  version: number;
+};
+export type ArtifactsBeginArgs = {
+  /**
+   * Or the next version of this one; `baseVersion` goes with it.
+   */
+  artifactId?: string | null;
+  /**
+   * The version that the writer saw; `history_conflict` if there is a newer one.
+   */
+  baseVersion?: number | null;
+  /**
+   * The answer that writes it; only the runner of that answer says so.
+   */
+  generationId?: string | null;
+  /**
+   * Of a new artifact: beginning again with it in the same thread gives the same artifact.
+   */
+  key?: string | null;
+  kind?: string | null;
+  /**
+   * The message that a new artifact belongs to, where no answer makes it.
+   */
+  messageId?: string | null;
+  /**
+   * A new artifact of this thread; `kind` and `title` go with it.
+   */
+  threadId?: string | null;
+  title?: string | null;
+  toolCallId?: string | null;
 };
 export type ArtifactsCreateArgs = {
   content: string;
@@ -719,6 +1007,23 @@ export type ArtifactsCreateArgs = {
   threadId: string;
   title: string;
   toolCallId?: string | null;
+};
+export type ArtifactsDeltasArgs = {
+  artifactId: string;
+  /**
+   * Where to read from, in bytes: 0, or the `cursor` of an earlier result.
+   */
+  cursor?: number;
+  version: number;
+};
+export type ArtifactsDiffArgs = {
+  artifactId: string;
+  from: number;
+  to: number;
+};
+export type ArtifactsFinishArgs = {
+  artifactId: string;
+  version: number;
 };
 export type ArtifactsGetArgs = {
   artifactId: string;
@@ -785,6 +1090,10 @@ export type VersionView = {
   contentBytes: number;
   contentHash: string;
   createdAt: number;
+  /**
+   * Whether the answer that wrote it was over before the text was.
+   */
+  cut?: boolean;
   generationId?: string;
   messageId?: string;
   status: ArtifactStatus;
@@ -831,6 +1140,38 @@ export type AuditView = {
   suppressed?: number;
 };
 /**
+ * A version that is being written.
+ */
+export type Begun = {
+  artifactId: string;
+  /**
+   * Where its text ends, in bytes: the offset of the next `artifacts:append`.
+   */
+  cursor: number;
+  /**
+   * Whether it is finished: the `key` is that of an artifact that is whole.
+   */
+  done: boolean;
+  version: number;
+};
+/**
+ * How a call stands.
+ */
+export type CallState = {
+  _id: string;
+  asked?: ApprovalKind;
+  error?: string;
+  /**
+   * Nobody answered in time.
+   */
+  expired: boolean;
+  input: unknown;
+  output?: unknown;
+  state: ToolState;
+  tool: string;
+  toolCallId: string;
+};
+/**
  * A source, as older front ends send it.
  */
 export type Citation = {
@@ -842,7 +1183,12 @@ export type Citation = {
  * Everything that a driver needs to make the answer.
  */
 export type Claim = {
+  agentId?: string;
   attempt: number;
+  /**
+   * Decisions about its calls that are told already; see [`Watched`].
+   */
+  decisions: number;
   /**
    * In which role the user is answered.
    */
@@ -855,12 +1201,16 @@ export type Claim = {
   leaseExpiresAt: number;
   messageId: string;
   model: string;
+  page?: PageContext;
+  phase?: Phase;
   provider?: string;
+  resumed?: Resumed;
   /**
-   * What is known of the user and of earlier conversation, for the prompt.
+   * What is known of the user and the conversation, for the prompt.
    */
-  recalled?: string[];
+  sections: Section[];
   threadId: string;
+  toolChoice?: ToolChoice;
   userId: string;
 };
 /**
@@ -870,6 +1220,10 @@ export type HistoryMessage = {
   files?: HistoryFile[];
   messageId: string;
   role: Role;
+  /**
+   * The answer step by step, if it called tools; `text` is then the whole text.
+   */
+  segments?: Segment[];
   text: string;
 };
 /**
@@ -881,11 +1235,113 @@ export type HistoryFile = {
   size: number;
   uploadId: string;
 };
+/**
+ * A stretch of an answer that is told to a model again: what it said, what it called, what it was told
+ * meanwhile.
+ */
+export type Segment = {
+  calls?: ToldCall[];
+  /**
+   * What the user said after it.
+   */
+  steered?: string;
+  text?: string;
+};
+/**
+ * A call and what came of it.
+ */
+export type ToldCall = {
+  error?: string;
+  input: unknown;
+  output?: unknown;
+  tool: string;
+  toolCallId: string;
+};
+/**
+ * What a user looks at while writing, in the application's own words.
+ */
+export type PageContext = {
+  entityId?: string;
+  entityType?: string;
+  pageType: string;
+};
+/**
+ * An answer that another runner began, or that waited for a decision.
+ */
+export type Resumed = {
+  /**
+   * The calls of the newest step.
+   */
+  calls: CallState[];
+  logEnd: number;
+  /**
+   * The prompt that it began with.
+   */
+  sections: Section[];
+  /**
+   * What it has said and called, oldest first.
+   */
+  soFar: Segment[];
+  steps: number;
+  usage?: Usage;
+};
+/**
+ * A labelled piece of the instructions: `base`, `role`, `profile`, `memory`, `page`, `summary`, `greeting`.
+ */
+export type Section = {
+  label: string;
+  text: string;
+};
+/**
+ * Tokens of one answer, as the provider counted them.
+ */
+export type Usage = {
+  cachedTokens?: number;
+  inputTokens: number;
+  outputTokens: number;
+  reasoningTokens?: number;
+};
 export type Cleared = {
   /**
    * Whether everything is cleared; if not, call again.
    */
   cleared: boolean;
+};
+/**
+ * A condition on the arguments of a call. Exactly one of `equals` and `like` is given.
+ */
+export type Condition = {
+  /**
+   * The value there is this one, whatever order its keys have.
+   */
+  equals?: unknown;
+  /**
+   * The value there is a string of this shape, in which `*` stands for any text.
+   */
+  like?: string;
+  /**
+   * A place in the arguments as a JSON Pointer (RFC 6901): `/to/account`; the empty text is all of them. A place
+   * that is not there meets no condition.
+   */
+  path: string;
+};
+/**
+ * A condition on the arguments of a call. Exactly one of `equals` and `like` is given.
+ */
+export type ConditionInput = {
+  /**
+   * The value there is this one, whatever order its keys have.
+   */
+  equals?: unknown;
+  /**
+   * The value there is a string of this shape, in which `*` stands for any text.
+   */
+  like?: string | null;
+  /**
+   * A place in the arguments as a JSON Pointer (RFC 6901): `/to/account`; the empty text is all of them. A place
+   * that is not there meets no condition.
+   */
+  path: string;
 };
 /**
  * What a worker begins with.
@@ -912,6 +1368,27 @@ export type Copied = {
    */
   threadId: string;
 };
+export type DebugPromptArgs = {
+  generationId: string;
+};
+/**
+ * What a model was told before it answered.
+ */
+export type PromptView = {
+  /**
+   * Messages of the conversation that followed.
+   */
+  messages: number;
+  model: string;
+  /**
+   * In the order in which they were sent.
+   */
+  sections: Section[];
+  /**
+   * Names of the tools that were offered.
+   */
+  tools: string[];
+};
 /**
  * What a function did that works in bounded steps.
  */
@@ -921,6 +1398,26 @@ export type Deleted = {
    * Whether another call has more to do.
    */
   hasMore: boolean;
+};
+/**
+ * The difference between two versions.
+ */
+export type Difference = {
+  /**
+   * Lines that only `to` has, and lines that only `from` has.
+   */
+  added: number;
+  from: number;
+  removed: number;
+  to: number;
+  /**
+   * Whether `unified` was cut, because it is too long.
+   */
+  truncated: boolean;
+  /**
+   * Hunks as `diff -u` writes them, without the names of files. Empty if the texts are the same.
+   */
+  unified: string;
 };
 /**
  * An entry as a user writes it.
@@ -949,20 +1446,20 @@ export type Failure = {
 /**
  * Tokens of one answer, as the provider counted them.
  */
-export type Usage = {
-  cachedTokens?: number;
-  inputTokens: number;
-  outputTokens: number;
-  reasoningTokens?: number;
-};
-/**
- * Tokens of one answer, as the provider counted them.
- */
 export type UsageInput = {
   cachedTokens?: number | null;
   inputTokens?: number;
   outputTokens?: number;
   reasoningTokens?: number | null;
+};
+/**
+ * A model that failed, and why, before another try in the same answer.
+ */
+export type Fallback = {
+  at: number;
+  error: Failure;
+  model: string;
+  provider: string;
 };
 /**
  * How a generation has ended.
@@ -980,6 +1477,7 @@ export type Finished = {
 export type GenerationView = {
   _creationTime: number;
   _id: string;
+  agentId?: string;
   attempt: number;
   createdAt: number;
   /**
@@ -989,6 +1487,10 @@ export type GenerationView = {
   effectiveRole?: string;
   endedAt?: number;
   error?: Failure;
+  /**
+   * Models that failed before this one answered.
+   */
+  fallbacks?: Fallback[];
   finishReason?: string;
   messageId: string;
   model: string;
@@ -996,6 +1498,10 @@ export type GenerationView = {
   runner: Runner;
   startedAt?: number;
   status: GenerationStatus;
+  /**
+   * Calls of the model that have ended with calls of tools.
+   */
+  steps: number;
   stopRequestedAt?: number;
   threadId: string;
   usage?: Usage;
@@ -1069,17 +1575,6 @@ export type GenerationsOpenArgs = {
 };
 export type GenerationsStopArgs = {
   generationId: string;
-};
-/**
- * A page of approvals, and how many wait for a decision.
- */
-export type Inbox = {
-  continueCursor: string;
-  isDone: boolean;
-  page: ApprovalView[];
-  pageStatus: PageStatus | null;
-  pendingCount: number;
-  splitCursor: string | null;
 };
 /**
  * What is shown beside texts, sources and the names of files.
@@ -1169,6 +1664,13 @@ export type StateVersionView = {
 export type Job = {
   claim: Claim;
   generationId: string;
+};
+/**
+ * The browser's keys, base64url without padding (RFC 8291).
+ */
+export type Keys = {
+  auth: string;
+  p256dh: string;
 };
 /**
  * A piece of a log.
@@ -1361,14 +1863,6 @@ export type MessageView = {
   threadId: string;
   usage?: Usage;
 };
-/**
- * What a user looks at while writing, in the application's own words.
- */
-export type PageContext = {
-  entityId?: string;
-  entityType?: string;
-  pageType: string;
-};
 export type MessagesAppendArgs = {
   agentId?: string | null;
   citations?: Citation[] | null;
@@ -1476,6 +1970,17 @@ export type Opened2 = {
   userMessageId: string | null;
 };
 /**
+ * A piece of a result that is too large for its row.
+ */
+export type OutputPage = {
+  /**
+   * Where to go on, in bytes.
+   */
+  cursor: number;
+  done: boolean;
+  text: string;
+};
+/**
  * What a user looks at while writing, in the application's own words.
  */
 export type PageContextInput = {
@@ -1518,6 +2023,30 @@ export type ProfileSetArgs = {
   userId?: string | null;
 };
 /**
+ * A subscription as its owner sees it.
+ */
+export type PushView = {
+  _creationTime: number;
+  _id: string;
+  createdAt: number;
+  /**
+   * By it a browser recognises its own.
+   */
+  endpoint: string;
+  failures: number;
+};
+export type PushSubscribeArgs = {
+  endpoint: string;
+  /**
+   * Browsers send it; it is not looked at.
+   */
+  expirationTime?: number | null;
+  keys: Keys;
+};
+export type PushUnsubscribeArgs = {
+  subscriptionId: string;
+};
+/**
  * The rows of an attempt.
  */
 export type Retried = {
@@ -1532,6 +2061,62 @@ export type RoleChoice = {
   name: string;
 };
 /**
+ * A rule as its owner sees it.
+ */
+export type RuleView = {
+  _creationTime: number;
+  _id: string;
+  agentId?: string;
+  arguments: Condition[];
+  createdAt: number;
+  createdFrom?: string;
+  effect: Effect;
+  lastUsedAt?: number;
+  tool: string;
+  uses: number;
+};
+export type RulesCreateArgs = {
+  /**
+   * Only calls of this agent; absent is of any.
+   */
+  agentId?: string | null;
+  /**
+   * Conditions that all hold; none is any arguments.
+   */
+  arguments?: ConditionInput[];
+  effect: Effect;
+  /**
+   * The name of a tool, in which `*` stands for any text.
+   */
+  tool: string;
+};
+export type RulesRemoveArgs = {
+  ruleId: string;
+};
+/**
+ * A session as the owner of its thread and backends see it.
+ */
+export type RuntimeSessionView = {
+  _creationTime: number;
+  _id: string;
+  createdAt: number;
+  externalId?: string;
+  lastUsedAt: number;
+  mode?: string;
+  phase?: Phase;
+  planArtifactId?: string;
+  planVersion?: number;
+  provider?: string;
+  /**
+   * Why the last plan was not carried out, until there is another.
+   */
+  rejection?: string;
+  runtime: string;
+  status: SessionStatus;
+  threadId: string;
+  updatedAt: number;
+};
+/**
  * Which artifact, and its newest version.
  */
 export type Saved = {
@@ -1540,9 +2125,15 @@ export type Saved = {
   version: number;
 };
 /**
- * The version that was written.
+ * Which version a list is at now.
  */
 export type Saved2 = {
+  version: number;
+};
+/**
+ * The version that was written.
+ */
+export type Saved3 = {
   version: number;
 };
 /**
@@ -1559,6 +2150,10 @@ export type Sent = {
  */
 export type ServerInfo = {
   /**
+   * The assistants that a client may name; the first answers where nobody chose.
+   */
+  agents?: AgentChoice[];
+  /**
    * Whether answers come from the built-in demo model, because no provider is configured.
    */
   demo: boolean;
@@ -1569,6 +2164,10 @@ export type ServerInfo = {
   maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
+  /**
+   * The public key with which browsers subscribe to notices (RFC 8292), base64url.
+   */
+  pushKey?: string;
   /**
    * The roles that this server knows.
    */
@@ -1605,11 +2204,71 @@ export type SessionView = {
   method?: string;
   userAgent?: string;
 };
+export type SessionsCloseArgs = {
+  runtime: string;
+  threadId: string;
+};
+export type SessionsGetByThreadArgs = {
+  /**
+   * Absent is the one that was used last.
+   */
+  runtime?: string | null;
+  threadId: string;
+};
+export type SessionsMarkLostArgs = {
+  /**
+   * The answer that found it out, and is made from the transcript: its log tells of it.
+   */
+  generationId?: string | null;
+  runtime: string;
+  threadId: string;
+};
+export type SessionsOpenArgs = {
+  /**
+   * What the runtime calls its session, if that is known.
+   */
+  externalId?: string | null;
+  /**
+   * Where the runtime works, and who provides that.
+   */
+  mode?: string | null;
+  /**
+   * Whether runs of this session plan, ask and execute: a new one begins in `planning`.
+   */
+  phases?: boolean | null;
+  provider?: string | null;
+  /**
+   * Which program: `claude-agent-sdk`, `opencode`, or a word of the backend's own.
+   */
+  runtime: string;
+  threadId: string;
+};
 export type SessionsRevokeArgs = {
   sessionId: string;
 };
 export type SessionsRevokeOthersArgs = {
   sessionId: string;
+};
+export type SessionsUpdateArgs = {
+  externalId?: string | null;
+  mode?: string | null;
+  /**
+   * The next phase of the run; one that does not follow is `invalid_phase`.
+   */
+  phase?: Phase | null;
+  /**
+   * With phase `awaiting_approval`: the plan, and the version that is to be approved; absent is the newest.
+   */
+  planArtifactId?: string | null;
+  planVersion?: number | null;
+  provider?: string | null;
+  /**
+   * With phase `planning`: why the plan is not carried out.
+   */
+  rejection?: string | null;
+  runtime: string;
+  status?: Told | null;
+  threadId: string;
 };
 /**
  * A share as the owner of its thread sees it.
@@ -1849,6 +2508,31 @@ export type SummaryView = {
   version: number;
 };
 /**
+ * A piece of the text of a version.
+ */
+export type TextPage = {
+  /**
+   * Where to go on.
+   */
+  cursor: number;
+  /**
+   * Whether the version is whole and nothing follows.
+   */
+  done: boolean;
+  text: string;
+};
+/**
+ * A page of the approvals of a thread, and how many of them wait for a decision.
+ */
+export type ThreadApprovals = {
+  continueCursor: string;
+  isDone: boolean;
+  page: ApprovalView[];
+  pageStatus: PageStatus | null;
+  pendingCount: number;
+  splitCursor: string | null;
+};
+/**
  * A thread as its owner sees it.
  */
 export type ThreadView = {
@@ -1858,6 +2542,7 @@ export type ThreadView = {
    * The answer that is being made now.
    */
   activeGenerationId?: string;
+  agentId?: string;
   /**
    * Of a thread that has a window (`threads:getOrCreate`): its application, role and window.
    */
@@ -1975,6 +2660,92 @@ export type ThreadsUpdateArgs = {
    */
   workerId?: string | null;
 };
+export type Todo = {
+  status: TodoStatus;
+  /**
+   * One line.
+   */
+  text: string;
+};
+export type TodosGetArgs = {
+  threadId: string;
+};
+export type TodosUpdateArgs = {
+  /**
+   * The version that the writer saw; `history_conflict` if there is a newer one.
+   */
+  baseVersion: number;
+  threadId: string;
+  /**
+   * The whole list.
+   */
+  todos: Todo[];
+};
+/**
+ * The list as the owner of the thread sees it.
+ */
+export type TodosView = {
+  author?: Author;
+  threadId: string;
+  todos: Todo[];
+  updatedAt?: number;
+  /**
+   * What to send as `baseVersion`; 0 as long as nobody wrote a list.
+   */
+  version: number;
+};
+/**
+ * A call as the owner of its thread sees it.
+ */
+export type ToolCallView = {
+  _creationTime: number;
+  _id: string;
+  agentId?: string;
+  approvalId?: string;
+  createdAt: number;
+  effectiveRole?: string;
+  endedAt?: number;
+  error?: string;
+  generationId: string;
+  input: unknown;
+  messageId: string;
+  output?: unknown;
+  /**
+   * Bytes of the whole result, where `output` is only its beginning: `toolCalls:output` reads it.
+   */
+  outputBytes?: number;
+  startedAt?: number;
+  state: ToolState;
+  step: number;
+  threadId: string;
+  tool: string;
+  toolCallId: string;
+  userId: string;
+};
+export type ToolCallsGetArgs = {
+  id: string;
+};
+export type ToolCallsListByThreadArgs = {
+  paginationOpts: PaginationOpts;
+  threadId: string;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type ToolCallsListByThreadReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: ToolCallView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+export type ToolCallsOutputArgs = {
+  /**
+   * Where to read from: 0, or the `cursor` of an earlier result.
+   */
+  cursor?: number;
+  id: string;
+};
 export type TurnsRegenerateArgs = {
   messageId: string;
   /**
@@ -1999,6 +2770,10 @@ export type TurnsRetryArgs = {
 };
 export type TurnsSendAndWaitArgs = {
   /**
+   * Which of the server's assistants answers, instead of the thread's.
+   */
+  agent?: string | null;
+  /**
    * Uploads of this thread that the message shows, before its text.
    */
   files?: string[] | null;
@@ -2010,6 +2785,10 @@ export type TurnsSendAndWaitArgs = {
    * Absent means the server's setting.
    */
   ifBusy?: IfBusy | null;
+  /**
+   * Who is to answer; `runner_unavailable` if it is not who answers in this thread. Absent takes whoever does.
+   */
+  mode?: Mode | null;
   /**
    * The model of this answer, instead of the thread's.
    */
@@ -2031,9 +2810,17 @@ export type TurnsSendAndWaitArgs = {
    */
   text: string;
   threadId: string;
+  /**
+   * Whether the answer has to begin with a call of a tool.
+   */
+  toolChoice?: ToolChoice | null;
 };
 export type TurnsSendArgs = {
   /**
+   * Which of the server's assistants answers, instead of the thread's.
+   */
+  agent?: string | null;
+  /**
    * Uploads of this thread that the message shows, before its text.
    */
   files?: string[] | null;
@@ -2045,6 +2832,10 @@ export type TurnsSendArgs = {
    * Absent means the server's setting.
    */
   ifBusy?: IfBusy | null;
+  /**
+   * Who is to answer; `runner_unavailable` if it is not who answers in this thread. Absent takes whoever does.
+   */
+  mode?: Mode | null;
   /**
    * The model of this answer, instead of the thread's.
    */
@@ -2066,6 +2857,10 @@ export type TurnsSendArgs = {
    */
   text: string;
   threadId: string;
+  /**
+   * Whether the answer has to begin with a call of a tool.
+   */
+  toolChoice?: ToolChoice | null;
 };
 /**
  * A message as the AI SDK's `UIMessage`, with its place. `order` is the message's `seq`.
@@ -2281,6 +3076,12 @@ export type WorkersRevokeArgs = {
 export type WorkersRotateArgs = {
   workerId: string;
 };
+/**
+ * Where a text ends.
+ */
+export type Written = {
+  cursor: number;
+};
 
 /** Every public function, as the official client takes it. */
 export const api = {
@@ -2292,13 +3093,20 @@ export const api = {
   },
   approvals: {
     decide: makeFunctionReference<"mutation", ApprovalsDecideArgs, ApprovalView>("approvals:decide"),
+    decideMany: makeFunctionReference<"mutation", ApprovalsDecideManyArgs, ApprovalsDecideManyReturns>("approvals:decideMany"),
     get: makeFunctionReference<"query", ApprovalsGetArgs, ApprovalView>("approvals:get"),
-    list: makeFunctionReference<"query", ApprovalsListArgs, Inbox>("approvals:list"),
-    listByThread: makeFunctionReference<"query", ApprovalsListByThreadArgs, Inbox>("approvals:listByThread"),
+    list: makeFunctionReference<"query", ApprovalsListArgs, ApprovalInbox>("approvals:list"),
+    listByThread: makeFunctionReference<"query", ApprovalsListByThreadArgs, ThreadApprovals>("approvals:listByThread"),
+    markSeen: makeFunctionReference<"mutation", ApprovalsMarkSeenArgs, ApprovalsMarkSeenReturns>("approvals:markSeen"),
     request: makeFunctionReference<"mutation", ApprovalsRequestArgs, ApprovalView>("approvals:request"),
   },
   artifacts: {
+    append: makeFunctionReference<"mutation", ArtifactsAppendArgs, Written>("artifacts:append"),
+    begin: makeFunctionReference<"mutation", ArtifactsBeginArgs, Begun>("artifacts:begin"),
     create: makeFunctionReference<"mutation", ArtifactsCreateArgs, Saved>("artifacts:create"),
+    deltas: makeFunctionReference<"query", ArtifactsDeltasArgs, TextPage>("artifacts:deltas"),
+    diff: makeFunctionReference<"query", ArtifactsDiffArgs, Difference>("artifacts:diff"),
+    finish: makeFunctionReference<"mutation", ArtifactsFinishArgs, Saved>("artifacts:finish"),
     get: makeFunctionReference<"query", ArtifactsGetArgs, ArtifactView>("artifacts:get"),
     listByThread: makeFunctionReference<"query", ArtifactsListByThreadArgs, ArtifactsListByThreadReturns>("artifacts:listByThread"),
     update: makeFunctionReference<"mutation", ArtifactsUpdateArgs, Saved>("artifacts:update"),
@@ -2306,6 +3114,9 @@ export const api = {
   },
   audit: {
     mine: makeFunctionReference<"query", AuditMineArgs, AuditMineReturns>("audit:mine"),
+  },
+  debug: {
+    prompt: makeFunctionReference<"query", DebugPromptArgs, DebugPromptReturns>("debug:prompt"),
   },
   generations: {
     active: makeFunctionReference<"query", GenerationsActiveArgs, GenerationsActiveReturns>("generations:active"),
@@ -2318,7 +3129,7 @@ export const api = {
   },
   instructions: {
     get: makeFunctionReference<"query", InstructionsGetArgs, Instructions>("instructions:get"),
-    set: makeFunctionReference<"mutation", InstructionsSetArgs, Saved2>("instructions:set"),
+    set: makeFunctionReference<"mutation", InstructionsSetArgs, Saved3>("instructions:set"),
     versions: makeFunctionReference<"query", InstructionsVersionsArgs, InstructionsVersionsReturns>("instructions:versions"),
   },
   machines: {
@@ -2330,7 +3141,7 @@ export const api = {
     clear: makeFunctionReference<"mutation", MemoryClearArgs, MemoryClearReturns>("memory:clear"),
     clearAll: makeFunctionReference<"mutation", MemoryClearAllArgs, Cleared>("memory:clearAll"),
     get: makeFunctionReference<"query", MemoryGetArgs, Memory>("memory:get"),
-    update: makeFunctionReference<"mutation", MemoryUpdateArgs, Saved2>("memory:update"),
+    update: makeFunctionReference<"mutation", MemoryUpdateArgs, Saved3>("memory:update"),
     versions: makeFunctionReference<"query", MemoryVersionsArgs, MemoryVersionsReturns>("memory:versions"),
   },
   messages: {
@@ -2341,15 +3152,30 @@ export const api = {
   },
   profile: {
     get: makeFunctionReference<"query", ProfileGetArgs, Profile>("profile:get"),
-    set: makeFunctionReference<"mutation", ProfileSetArgs, Saved2>("profile:set"),
+    set: makeFunctionReference<"mutation", ProfileSetArgs, Saved3>("profile:set"),
+  },
+  push: {
+    list: makeFunctionReference<"query", PushListArgs, PushListReturns>("push:list"),
+    subscribe: makeFunctionReference<"mutation", PushSubscribeArgs, PushSubscribeReturns>("push:subscribe"),
+    unsubscribe: makeFunctionReference<"mutation", PushUnsubscribeArgs, PushUnsubscribeReturns>("push:unsubscribe"),
+  },
+  rules: {
+    create: makeFunctionReference<"mutation", RulesCreateArgs, RuleView>("rules:create"),
+    list: makeFunctionReference<"query", RulesListArgs, RulesListReturns>("rules:list"),
+    remove: makeFunctionReference<"mutation", RulesRemoveArgs, RulesRemoveReturns>("rules:remove"),
   },
   server: {
     info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),
   },
   sessions: {
+    close: makeFunctionReference<"mutation", SessionsCloseArgs, RuntimeSessionView>("sessions:close"),
+    getByThread: makeFunctionReference<"query", SessionsGetByThreadArgs, SessionsGetByThreadReturns>("sessions:getByThread"),
     list: makeFunctionReference<"query", SessionsListArgs, SessionsListReturns>("sessions:list"),
+    markLost: makeFunctionReference<"mutation", SessionsMarkLostArgs, RuntimeSessionView>("sessions:markLost"),
+    open: makeFunctionReference<"mutation", SessionsOpenArgs, RuntimeSessionView>("sessions:open"),
     revoke: makeFunctionReference<"mutation", SessionsRevokeArgs, SessionsRevokeReturns>("sessions:revoke"),
     revokeOthers: makeFunctionReference<"mutation", SessionsRevokeOthersArgs, SessionsRevokeOthersReturns>("sessions:revokeOthers"),
+    update: makeFunctionReference<"mutation", SessionsUpdateArgs, RuntimeSessionView>("sessions:update"),
   },
   shares: {
     copy: makeFunctionReference<"mutation", SharesCopyArgs, Copied>("shares:copy"),
@@ -2382,6 +3208,15 @@ export const api = {
     page: makeFunctionReference<"query", ThreadsPageArgs, ThreadsPageReturns>("threads:page"),
     remove: makeFunctionReference<"mutation", ThreadsRemoveArgs, ThreadsRemoveReturns>("threads:remove"),
     update: makeFunctionReference<"mutation", ThreadsUpdateArgs, ThreadsUpdateReturns>("threads:update"),
+  },
+  todos: {
+    get: makeFunctionReference<"query", TodosGetArgs, TodosView>("todos:get"),
+    update: makeFunctionReference<"mutation", TodosUpdateArgs, Saved2>("todos:update"),
+  },
+  toolCalls: {
+    get: makeFunctionReference<"query", ToolCallsGetArgs, ToolCallView>("toolCalls:get"),
+    listByThread: makeFunctionReference<"query", ToolCallsListByThreadArgs, ToolCallsListByThreadReturns>("toolCalls:listByThread"),
+    output: makeFunctionReference<"query", ToolCallsOutputArgs, OutputPage>("toolCalls:output"),
   },
   turns: {
     regenerate: makeFunctionReference<"mutation", TurnsRegenerateArgs, Retried>("turns:regenerate"),

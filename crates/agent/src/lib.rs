@@ -13,4 +13,4 @@ pub use files::{PromptFile, wanted};
 pub use prompt::{PromptLimits, assemble};
 pub use provider::{Answered, EventStream, Failure, PromptCall, PromptMessage, Provider, ProviderEvent, Request, Role};
 pub use tools::{ToolChoice, ToolSpec};
-pub use turn::{Effect, FlushPolicy, Input, Outcome, Turn};
+pub use turn::{Call, Effect, FlushPolicy, Input, MadeCall, Outcome, Stage, Start, Then, Turn, TurnPolicy};

@@ -15,6 +15,7 @@ use crate::files::{Form, PromptFile};
 use crate::tools::{ToolChoice, ToolSpec};
 
 pub mod anthropic;
+mod calls;
 pub mod demo;
 mod failure;
 mod http;
@@ -166,6 +167,8 @@ pub struct Request {
     /// What the model may call. Names are those that providers take: 1 to 64 of `a-z A-Z 0-9 _ -`.
     pub tools: Vec<ToolSpec>,
     pub tool_choice: ToolChoice,
+    /// Whether the arguments of calls are told as they arrive, as [`ProviderEvent::ToolInput`].
+    pub stream_tool_input: bool,
 }
 
 /// One piece of an answer.
@@ -174,11 +177,23 @@ pub enum ProviderEvent {
     Text(String),
     Reasoning(String),
     /// A complete call. `input` is the arguments as JSON; arguments that are no JSON (an answer cut off
-    /// by its length) are kept as one string. The id is not empty and unique within the answer.
+    /// by its length) are kept as one string. The id is not empty, and no other call of the answer or of
+    /// its prompt has it. The tool is what the model wrote: it may be unknown, and empty.
     ToolCall {
         id: String,
         tool: String,
         input: Value,
+        /// The provider runs it and sends a [`ProviderEvent::ToolResult`]. Any other call is ours to run
+        /// once the answer is finished.
+        by_provider: bool,
+    },
+    /// A piece of the arguments of a call that is ours, before its [`ProviderEvent::ToolCall`] under the same
+    /// id. The pieces together are the JSON text of the arguments, if the answer is not cut before. Only with
+    /// [`Request::stream_tool_input`].
+    ToolInput {
+        id: String,
+        tool: String,
+        delta: String,
     },
     /// The result of a call that the provider itself executed.
     ToolResult {
@@ -195,7 +210,8 @@ pub enum ProviderEvent {
     /// reasoning tokens, whatever the provider's own habit is.
     Usage(Usage),
     /// The answer is complete. `reason` is `stop`, `length`, `tool_calls` or `content_filter`, or the
-    /// provider's own word where none of these fits.
+    /// provider's own word where none of these fits. Calls may wait with any reason: an answer that was cut
+    /// off by its length has made the calls before the cut.
     Finish {
         reason: String,
     },

@@ -5,6 +5,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod schema;
+
+pub use schema::{SCHEMA_BYTES, check_schema, validate};
+
 /// A tool as a model and its judges see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

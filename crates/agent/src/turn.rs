@@ -1,34 +1,50 @@
 //! One turn as a machine: what happens comes in, what to do goes out.
 //!
-//! Owns the order of the events of an answer, their batching, and how every turn ends. Must never do
+//! Owns the order of the events of an answer, its steps, their limits, and how every turn ends. Must never do
 //! anything itself: no IO, no async, no clock. The driver carries the effects out in their order and
 //! passes the time in, so every race can be written down as a list of inputs.
 //!
-//! The machine does not write the log's last event: the driver's `finish` seals the log with it, in the
-//! transaction that stores the final message.
+//! A turn is a loop of steps. In `answering.rs` a model speaks, and may call tools; in `calling.rs` the calls
+//! are carried out, as rows say; then the model speaks again. `ending.rs` is every way out, `batch.rs` when
+//! events are worth an append. The machine does not write the log's last event: the driver's `finish` seals
+//! the log with it, in the transaction that stores the final message.
 
+mod answering;
+mod batch;
+mod calling;
+mod ending;
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
 use spool_protocol::event::Failure as PublicFailure;
-use spool_protocol::{Code, Event, FinalStatus, Usage};
+use spool_protocol::{Event, FinalStatus, Usage};
 
+use self::batch::Batch;
 use crate::provider::{Failure, ProviderEvent, Request};
+use crate::tools::ToolChoice;
 
-/// Why a call that nobody will answer any more is closed.
-const CANCELLED: &str = "cancelled";
+pub use batch::FlushPolicy;
 
-/// When pending events become a batch. The first goes out at once, so that the wait for the first word
-/// is the model's alone.
+/// How far a turn may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlushPolicy {
-    /// The least time between two batches, in milliseconds. 0 makes every event a batch.
-    pub interval_ms: u64,
-    /// A batch of this many offset units (bytes of text) does not wait.
-    pub max_bytes: usize,
+pub struct TurnPolicy {
+    pub flush: FlushPolicy,
+    /// Times that a model may be asked, 1 or more. Calls of the last one are carried out; then the turn ends.
+    pub max_steps: u32,
+    /// Calls of one tool with the same arguments in one turn, 1 or more.
+    pub max_repeats: u32,
+    /// Models that can be asked, 1 or more: the first, and those to fall back to.
+    pub candidates: usize,
+    /// How often each of them is asked again after a failure that may pass.
+    pub retries: u32,
+    /// Milliseconds before the first of these; each further one waits twice as long.
+    pub retry_ms: u64,
 }
 
-impl Default for FlushPolicy {
-    /// 25 ms is two frames of a screen, below what a reader notices; 4 KiB bounds what a crash can lose.
+impl Default for TurnPolicy {
     fn default() -> Self {
-        Self { interval_ms: 25, max_bytes: 4096 }
+        Self { flush: FlushPolicy::default(), max_steps: 5, max_repeats: 3, candidates: 1, retries: 0, retry_ms: 500 }
     }
 }
 
@@ -36,9 +52,7 @@ impl Default for FlushPolicy {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// The driver owns the turn and has its prompt. Only the first counts.
-    Start {
-        request: Request,
-    },
+    Start(Start),
     Provider(ProviderEvent),
     ProviderFailed(Failure),
     /// The provider's stream is over. Before a `Finish` this is a cut.
@@ -46,6 +60,15 @@ pub enum Input {
     /// An [`Effect::Append`] is durable. The next waits its interval from here, so that a slow store gets
     /// fewer and larger batches instead of a token each.
     Appended,
+    /// How the calls of the step stand: the answer to [`Effect::Submit`] and [`Effect::Settle`], and whenever
+    /// one of them changed.
+    Calls(Vec<Call>),
+    /// Somebody decided about a call that waits.
+    Decided,
+    /// The answer to [`Effect::Steer`]: what the user said meanwhile, oldest first.
+    Steered(Vec<String>),
+    /// The answer to [`Effect::Settle`] where nothing can be done before somebody decides: the turn is let go.
+    Parked,
     /// A person (or their row) asks to stop.
     StopRequested,
     /// The server ends. What is there is kept, and the turn can be made again.
@@ -56,14 +79,88 @@ pub enum Input {
     Tick,
 }
 
+/// Where a turn begins, or goes on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Start {
+    /// What the model is asked. Of a turn that goes on it ends with what the answer has said and called so far.
+    pub request: Request,
+    /// Messages at the end of the request that are the answer so far.
+    pub so_far: usize,
+    /// Steps that are over, or whose calls are being carried out.
+    pub steps: u32,
+    /// The calls of the newest of them.
+    pub calls: Vec<Call>,
+    /// The tokens of these steps.
+    pub spent: Option<Usage>,
+}
+
+/// A call as its row has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The id of the row.
+    pub row: String,
+    /// What the log and the model call it.
+    pub id: String,
+    pub stage: Stage,
+}
+
+/// How far a call is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    /// It can run.
+    Ready,
+    /// It waits for a person.
+    Waiting,
+    /// Somebody began it; if it was not this turn, it may have had its effect.
+    Running,
+    /// It is over, and this is what the model is told.
+    Over { result: String, failed: bool, then: Then },
+}
+
+/// What the end of a call means for its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Then {
+    #[default]
+    GoOn,
+    /// A person rejected the plan: nothing of it is carried out.
+    Reject,
+    /// Nobody decided in time.
+    Expire,
+}
+
+/// A call as a model made it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MadeCall {
+    pub id: String,
+    pub tool: String,
+    pub input: Value,
+    /// The model made the same call too often: it is not to run.
+    pub repeated: bool,
+}
+
 /// What the driver has to do, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    CallProvider(Request),
+    /// Ask the model. `candidate` says which, 0 is the first choice.
+    CallProvider { request: Request, candidate: usize },
     /// Drop the provider's stream.
     CancelProvider,
     /// Append one batch to the generation's log. Never empty, neighbouring text already joined.
     Append(Vec<Event>),
+    /// Store the calls of a step and the tokens so far, and answer with [`Input::Calls`].
+    Submit { calls: Vec<MadeCall>, usage: Option<Usage> },
+    /// Carry out the call of this row, and answer with [`Input::Calls`] when it is over. `again`: somebody began
+    /// it before, and nobody knows how far they came.
+    Run { row: String, again: bool },
+    /// Drop every call that runs.
+    CancelCalls,
+    /// Tell of decisions, and answer with [`Input::Calls`]; or, if `park` and nothing can be done before
+    /// somebody decides, let the turn go and answer with [`Input::Parked`].
+    Settle { park: bool },
+    /// Answer with [`Input::Steered`].
+    Steer,
+    /// Note that this candidate failed, and another is asked, or the same again.
+    FallBack { candidate: usize, failure: Failure },
     /// Send [`Input::Tick`] when the clock (milliseconds, the clock of `handle`) is at this time.
     WakeAt(u64),
     /// Store the final message and seal the log. The last effect of a turn.
@@ -76,50 +173,69 @@ pub struct Outcome {
     pub status: FinalStatus,
     /// Present exactly if the status is `error` or `interrupted`.
     pub error: Option<PublicFailure>,
-    /// The provider's latest count, if it gave one.
+    /// The tokens of all steps, as far as providers counted them.
     pub usage: Option<Usage>,
-    /// The provider's word for its end, if it came to one.
+    /// The provider's word for its end, if it came to one; `max_steps` or `rejected` where the turn ended itself.
     pub finish_reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Idle,
-    Running,
+    /// A model speaks.
+    Answering,
+    /// A model failed, and is asked again at this time.
+    Resting(u64),
+    /// The calls of a step are carried out.
+    Calling,
+    /// The next step is about to begin.
+    Steering,
     Over,
-}
-
-/// A tool call of this answer.
-#[derive(Debug)]
-struct Call {
-    id: String,
-    tool: String,
-    open: bool,
 }
 
 /// The state of one turn.
 #[derive(Debug)]
 pub struct Turn {
-    policy: FlushPolicy,
+    policy: TurnPolicy,
     phase: Phase,
-    pending: Vec<Event>,
-    pending_units: usize,
-    last_flush: Option<u64>,
-    wake_at: Option<u64>,
+    batch: Batch,
+    /// What the model is asked; it grows with every step.
+    request: Request,
+    /// The model that is asked now, and how often it was asked again.
+    candidate: usize,
+    retried: u32,
+    steps: u32,
+    /// What the model said and called in this step.
+    said: answering::Said,
+    /// How often each call was made, by tool and arguments.
+    made: HashMap<String, u32>,
+    /// The ids of every call of this turn.
+    ids: HashSet<String>,
+    /// The calls of the step, and which of them this turn has begun.
     calls: Vec<Call>,
+    begun: HashSet<String>,
+    /// Tokens of the steps before this one.
+    spent: Option<Usage>,
+    /// Tokens of this step, as the provider last counted them.
     usage: Option<Usage>,
 }
 
 impl Turn {
-    pub fn new(policy: FlushPolicy) -> Self {
+    pub fn new(policy: TurnPolicy) -> Self {
         Self {
             policy,
             phase: Phase::Idle,
-            pending: Vec::new(),
-            pending_units: 0,
-            last_flush: None,
-            wake_at: None,
+            batch: Batch::new(policy.flush),
+            request: Request::default(),
+            candidate: 0,
+            retried: 0,
+            steps: 0,
+            said: answering::Said::default(),
+            made: HashMap::new(),
+            ids: HashSet::new(),
             calls: Vec::new(),
+            begun: HashSet::new(),
+            spent: None,
             usage: None,
         }
     }
@@ -136,142 +252,48 @@ impl Turn {
             (_, Input::StopRequested) => self.stop(now_ms),
             (_, Input::Interrupted) => self.interrupt(now_ms),
             (_, Input::LeaseLost) => self.abandon(),
-            (Phase::Idle, Input::Start { request }) => {
-                self.phase = Phase::Running;
-                vec![Effect::CallProvider(request)]
-            }
-            (Phase::Running, Input::Appended) => {
-                self.last_flush = Some(now_ms);
+            (_, Input::Appended) => {
+                self.batch.appended(now_ms);
                 Vec::new()
             }
-            (Phase::Idle, _) | (Phase::Running, Input::Start { .. }) => Vec::new(),
-            (Phase::Running, Input::Provider(event)) => self.provider(event, now_ms),
-            (Phase::Running, Input::ProviderFailed(failure)) => self.fail(failure, now_ms),
-            (Phase::Running, Input::ProviderEnded) => self.fail(Failure::cut(), now_ms),
-            (Phase::Running, Input::Tick) => {
-                if self.wake_at.is_some_and(|at| at <= now_ms) {
-                    self.wake_at = None;
-                }
-                self.flush_or_wait(now_ms)
-            }
+            (Phase::Idle, Input::Start(start)) => self.start(start, now_ms),
+            (Phase::Answering, Input::Provider(event)) => self.provider(event, now_ms),
+            (Phase::Answering, Input::ProviderFailed(failure)) => self.failed(failure, now_ms),
+            (Phase::Answering, Input::ProviderEnded) => self.failed(Failure::cut(), now_ms),
+            (Phase::Answering, Input::Tick) => self.batch.tick(now_ms),
+            (Phase::Resting(until), Input::Tick) => self.rested(until, now_ms),
+            (Phase::Calling, Input::Calls(calls)) => self.calls(calls, now_ms),
+            (Phase::Calling, Input::Decided) => vec![Effect::Settle { park: false }],
+            (Phase::Calling, Input::Parked) => self.park(),
+            (Phase::Steering, Input::Steered(texts)) => self.next_step(texts),
+            // What comes too late or twice is of no use.
+            _ => Vec::new(),
         }
     }
 
-    fn provider(&mut self, event: ProviderEvent, now_ms: u64) -> Vec<Effect> {
-        match event {
-            ProviderEvent::Text(text) => self.push(Event::Text { text }),
-            ProviderEvent::Reasoning(text) => self.push(Event::Reasoning { text }),
-            ProviderEvent::ToolCall { id, tool, input } => {
-                // A second call of one id could not be told from the first by anyone downstream.
-                if self.calls.iter().all(|call| call.id != id) {
-                    self.calls.push(Call { id: id.clone(), tool: tool.clone(), open: true });
-                    self.push(Event::ToolStart { tool_call_id: id, tool, input });
-                }
-            }
-            ProviderEvent::ToolResult { id, output, error } => {
-                // Only an open call can end: readers rely on one end for each start.
-                if let Some(call) = self.calls.iter_mut().find(|call| call.open && call.id == id) {
-                    call.open = false;
-                    self.push(Event::ToolEnd { tool_call_id: id, output, error });
-                }
-            }
-            ProviderEvent::Source { title, url, snippet } => self.push(Event::Source { title, url, snippet }),
-            ProviderEvent::Usage(usage) => self.usage = Some(usage),
-            ProviderEvent::Finish { reason } => return self.complete(reason, now_ms),
+    fn start(&mut self, start: Start, now_ms: u64) -> Vec<Effect> {
+        let Start { request, so_far, steps, calls, spent } = start;
+        self.spent = spent;
+        let told = request.messages.len().saturating_sub(so_far);
+        for call in request.messages[told..].iter().flat_map(|message| &message.calls) {
+            self.ids.insert(call.id.clone());
+            *self.made.entry(answering::fingerprint(&call.tool, &call.input)).or_default() += 1;
         }
-        self.flush_or_wait(now_ms)
-    }
-
-    fn push(&mut self, event: Event) {
-        self.pending_units = self.pending_units.saturating_add(usize::try_from(event.units()).unwrap_or(usize::MAX));
-        Event::push_coalesced(&mut self.pending, event);
-    }
-
-    fn flush_or_wait(&mut self, now_ms: u64) -> Vec<Effect> {
-        if self.pending.is_empty() {
-            return Vec::new();
+        self.request = request;
+        self.steps = steps;
+        if steps == 0 {
+            return self.ask();
         }
-        let Some(due) = self.due_at(now_ms) else { return self.flush(now_ms) };
-        if self.wake_at.is_some() {
-            return Vec::new();
-        }
-        self.wake_at = Some(due);
-        vec![Effect::WakeAt(due)]
+        self.request.tool_choice = ToolChoice::Auto;
+        self.phase = Phase::Calling;
+        self.calls(calls, now_ms)
     }
 
-    /// When pending events have to go out; `None` is now.
-    fn due_at(&self, now_ms: u64) -> Option<u64> {
-        let last = self.last_flush?;
-        // A clock that was set back must not hold text for as long as it was set back.
-        if self.pending_units >= self.policy.max_bytes || now_ms < last {
-            return None;
-        }
-        Some(last.saturating_add(self.policy.interval_ms)).filter(|due| now_ms < *due)
-    }
-
-    fn flush(&mut self, now_ms: u64) -> Vec<Effect> {
-        if self.pending.is_empty() {
-            return Vec::new();
-        }
-        self.last_flush = Some(now_ms);
-        self.pending_units = 0;
-        vec![Effect::Append(std::mem::take(&mut self.pending))]
-    }
-
-    fn complete(&mut self, reason: String, now_ms: u64) -> Vec<Effect> {
-        self.close_calls(|tool| format!("No tool named \"{tool}\" is configured on this server."));
-        self.finish(FinalStatus::Complete, None, Some(reason), now_ms)
-    }
-
-    fn fail(&mut self, failure: Failure, now_ms: u64) -> Vec<Effect> {
-        self.close_calls(|_| CANCELLED.to_owned());
-        self.finish(FinalStatus::Error, Some(failure.into()), None, now_ms)
-    }
-
-    fn stop(&mut self, now_ms: u64) -> Vec<Effect> {
-        self.cut(FinalStatus::Stopped, None, now_ms)
-    }
-
-    fn interrupt(&mut self, now_ms: u64) -> Vec<Effect> {
-        let message = "The server was stopped while the answer was being written.".to_owned();
-        let error = PublicFailure { code: Code::Interrupted.as_str().into(), message, retryable: true };
-        self.cut(FinalStatus::Interrupted, Some(error), now_ms)
-    }
-
-    /// An end that is not the provider's.
-    fn cut(&mut self, status: FinalStatus, error: Option<PublicFailure>, now_ms: u64) -> Vec<Effect> {
-        let running = self.phase == Phase::Running;
-        self.close_calls(|_| CANCELLED.to_owned());
-        let mut effects = self.finish(status, error, None, now_ms);
-        if running {
-            effects.insert(effects.len() - 1, Effect::CancelProvider);
-        }
-        effects
-    }
-
-    /// The log is another's: what is pending here may be there already, so it is dropped.
-    fn abandon(&mut self) -> Vec<Effect> {
-        let running = self.phase == Phase::Running;
-        self.phase = Phase::Over;
-        self.pending.clear();
-        if running { vec![Effect::CancelProvider] } else { Vec::new() }
-    }
-
-    /// Ends every open call, so that no reader waits for one for ever.
-    fn close_calls(&mut self, error: impl Fn(&str) -> String) {
-        for call in std::mem::take(&mut self.calls).into_iter().filter(|call| call.open) {
-            let error = Some(error(&call.tool));
-            self.push(Event::ToolEnd { tool_call_id: call.id, output: None, error });
-        }
-    }
-
-    fn finish(
-        &mut self, status: FinalStatus, error: Option<PublicFailure>, finish_reason: Option<String>, now_ms: u64,
-    ) -> Vec<Effect> {
-        let mut effects = self.flush(now_ms);
-        self.phase = Phase::Over;
-        effects.push(Effect::Finish(Outcome { status, error, usage: self.usage, finish_reason }));
-        effects
+    /// Asks the model that is up.
+    fn ask(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Answering;
+        self.said = answering::Said::default();
+        vec![Effect::CallProvider { request: self.request.clone(), candidate: self.candidate }]
     }
 }
 

@@ -20,7 +20,9 @@ use serde_json::{Value, json};
 use spool_agent::provider::anthropic::{Anthropic, AnthropicOptions};
 use spool_agent::provider::openai::{OpenAi, OpenAiOptions};
 use spool_agent::provider::{ApiKey, client};
-use spool_agent::{Failure, PromptFile, PromptMessage, Provider, ProviderEvent, Request, Role};
+use spool_agent::{
+    Failure, PromptCall, PromptFile, PromptMessage, Provider, ProviderEvent, Request, Role, ToolChoice, ToolSpec,
+};
 use spool_protocol::{Code, Usage};
 use tokio::sync::oneshot;
 
@@ -147,9 +149,8 @@ fn request() -> Request {
             PromptMessage::new(Role::User, "  What?\n"),
         ],
         max_output_tokens: Some(99),
-        tools: Vec::new(),
-        tool_choice: Default::default(),
         temperature: Some(0.5),
+        ..Request::default()
     }
 }
 
@@ -205,7 +206,7 @@ fn finish(reason: &str) -> ProviderEvent {
 }
 
 fn tool_call(id: &str, tool: &str, input: Value) -> ProviderEvent {
-    ProviderEvent::ToolCall { id: id.into(), tool: tool.into(), input }
+    ProviderEvent::ToolCall { id: id.into(), tool: tool.into(), input, by_provider: false }
 }
 
 /// A frame of the chat-completions API.
@@ -252,3 +253,5 @@ mod anthropic;
 mod both;
 #[path = "providers/openai.rs"]
 mod openai;
+#[path = "providers/tools.rs"]
+mod tools;

@@ -18,8 +18,7 @@ pub fn record(tx: &mut Tx<'_>, ctx: &CallContext, action: &str, subject: &str, o
 
 /// The same for what the server does for a person who is only just being recognised, or who asked it to.
 pub fn record_for(tx: &mut Tx<'_>, ctx: &CallContext, user: &Id<User>, action: &str, subject: &str) -> Result<()> {
-    let person = CallContext { principal: Principal::User { user: user.clone() }, ..ctx.clone() };
-    record(tx, &person, action, subject, Outcome::Done)
+    record(tx, &ctx.acting_for(user), action, subject, Outcome::Done)
 }
 
 /// An entry of the caller of `ctx`. Not stored yet.

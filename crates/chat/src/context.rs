@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
+use crate::agents::{AgentChoice, Agents};
 use crate::functions::shares::tokens::ShareKey;
 use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
@@ -46,6 +47,12 @@ impl CallContext {
         Self { facts, ..self }
     }
 
+    /// The same call in the name of a user: what an assistant may do for somebody is what they may.
+    #[must_use]
+    pub(crate) fn acting_for(&self, user: &Id<User>) -> Self {
+        Self { principal: Principal::User { user: user.clone() }, ..self.clone() }
+    }
+
     /// The user that new rows belong to; the server itself has none.
     pub(crate) fn user(&self) -> Result<&Id<User>> {
         let missing = || Error::new(Code::Unauthenticated, "This needs a signed-in user.");
@@ -61,6 +68,8 @@ pub enum WhenBusy {
     Refuse,
     /// The message waits, and the end of the running turn starts the next.
     Queue,
+    /// The running turn reads it before its next step.
+    Steer,
 }
 
 /// The choices of whoever runs the server.
@@ -78,10 +87,12 @@ pub struct Settings {
     pub worker_lease_ms: u64,
     /// How long a person has for a decision, in milliseconds; `None` is for ever.
     pub approval_ms: Option<u64>,
+    pub approvals: ApprovalPolicy,
     pub when_busy: WhenBusy,
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
     pub roles: Roles,
+    pub agents: Agents,
     /// What guests may use.
     pub guests: GuestLimits,
     pub quotas: Quotas,
@@ -97,6 +108,41 @@ pub struct Settings {
     pub windows: Windows,
     pub summaries: SummaryPolicy,
     pub info: ServerInfo,
+}
+
+/// Who decides what, and who is told that something waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalPolicy {
+    /// Tools whose calls no remembered rule allows, as names with `*` for any text.
+    pub high_risk: Vec<String>,
+    /// How many people have to approve such a call.
+    pub approvers: u32,
+    /// Whoever was given one of these roles may decide what several people decide.
+    pub approver_roles: Vec<String>,
+    /// Whether a webhook is told of what waits, with the arguments of calls if it asks for them.
+    pub webhook: Option<WebhookPolicy>,
+    /// Where people reach this server, for links in notices.
+    pub public_url: Option<String>,
+}
+
+/// What the webhook is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WebhookPolicy {
+    /// Also the arguments, which may hold anything.
+    pub arguments: bool,
+}
+
+impl Default for ApprovalPolicy {
+    fn default() -> Self {
+        Self { high_risk: Vec::new(), approvers: 1, approver_roles: Vec::new(), webhook: None, public_url: None }
+    }
+}
+
+impl ApprovalPolicy {
+    /// Whether the configuration marks this tool.
+    pub fn is_high_risk(&self, tool: &str) -> bool {
+        self.high_risk.iter().any(|pattern| crate::rules::is_like(pattern, tool))
+    }
 }
 
 /// What people without an account may use. `None` is no limit.
@@ -133,9 +179,11 @@ impl Default for Settings {
             external_lease_ms: 600_000,
             worker_lease_ms: 90_000,
             approval_ms: Some(24 * 3_600_000),
+            approvals: ApprovalPolicy::default(),
             when_busy: WhenBusy::Refuse,
             allow_client_roles: false,
             roles: Roles::default(),
+            agents: Agents::default(),
             guests: GuestLimits::default(),
             quotas: Quotas::default(),
             url_key: None,
@@ -164,6 +212,9 @@ pub struct ServerInfo {
     pub name: String,
     pub version: String,
     pub models: Vec<ModelChoice>,
+    /// The assistants that a client may name; the first answers where nobody chose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentChoice>,
     /// The roles that this server knows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<RoleChoice>,
@@ -178,6 +229,9 @@ pub struct ServerInfo {
     pub share_links: bool,
     /// The longest life of a share in days; 0 is for ever.
     pub share_max_days: u64,
+    /// The public key with which browsers subscribe to notices (RFC 8292), base64url.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub push_key: String,
 }
 
 /// A model that a client may name.

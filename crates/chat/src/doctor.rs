@@ -4,7 +4,10 @@
 //! in every transaction.
 
 mod accounts;
+mod approvals;
+mod calls;
 mod checks;
+mod documents;
 mod memory;
 mod shares;
 mod streams;
@@ -17,8 +20,9 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, audit, credential, departure, generation, holdings, machine, message, password,
-    producer, remains, share, stream, subscription, summary, thread, upload, usage, user, user_state, window, worker,
+    Stream, approval, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine, message,
+    notice, password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, summary,
+    thread, todos, tool_call, upload, usage, user, user_state, window, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -75,9 +79,10 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
     check(tx, args.cursor.as_deref())
 }
 
-/// Checks one batch: threads first, then generations, messages, artifacts, approvals, uploads and shares, then what
-/// belongs to durable streams, then credentials, passwords and users, machines and workers, and what is kept
-/// about people, windows, summaries and memories at last.
+/// Checks one batch: threads first, then generations, messages, artifacts with what is being written, lists and
+/// runtime sessions, approvals and notices, calls of tools, uploads and shares, then what belongs to durable
+/// streams, then credentials, passwords and users with their rules and inboxes, machines and workers, and what is
+/// kept about people, windows, summaries and memories at last.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -87,8 +92,16 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "threads" => each(tx, thread::BY_DELETION, (phase, Some("generations")), within, found, checks::thread)?,
         "generations" => each(tx, generation::BY_THREAD, (phase, Some("messages")), within, found, checks::generation)?,
         "messages" => each(tx, message::BY_THREAD, (phase, Some("artifacts")), within, found, checks::message)?,
-        "artifacts" => each(tx, artifact::BY_THREAD, (phase, Some("approvals")), within, found, checks::artifact)?,
-        "approvals" => each(tx, approval::BY_THREAD, (phase, Some("uploads")), within, found, checks::approval)?,
+        "artifacts" => each(tx, artifact::BY_THREAD, (phase, Some("drafts")), within, found, documents::artifact)?,
+        "drafts" => each(tx, draft::BY_THREAD, (phase, Some("todos")), within, found, documents::draft)?,
+        "todos" => each(tx, todos::BY_THREAD, (phase, Some("runtime")), within, found, documents::todos)?,
+        "runtime" => {
+            each(tx, runtime_session::BY_THREAD, (phase, Some("approvals")), within, found, documents::session)?
+        }
+        "approvals" => each(tx, approval::BY_THREAD, (phase, Some("notices")), within, found, approvals::approval)?,
+        "notices" => each(tx, notice::BY_DUE, (phase, Some("calls")), within, found, approvals::notice)?,
+        "calls" => each(tx, tool_call::BY_THREAD, (phase, Some("prompts")), within, found, calls::call)?,
+        "prompts" => each(tx, prompt::BY_THREAD, (phase, Some("uploads")), within, found, calls::prompt)?,
         "uploads" => each(tx, upload::BY_THREAD, (phase, Some("shares")), within, found, checks::upload)?,
         "shares" => each(tx, share::BY_THREAD, (phase, Some("streams")), within, found, shares::share)?,
         "streams" => stream_batch(tx, within, found)?,
@@ -100,7 +113,10 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "remains" => each(tx, remains::BY_OF, (phase, Some("credentials")), within, found, streams::remains)?,
         "credentials" => each(tx, credential::BY_KIND, (phase, Some("passwords")), within, found, checks::credential)?,
         "passwords" => each(tx, password::BY_EMAIL, (phase, Some("users")), within, found, checks::password)?,
-        "users" => each(tx, user::BY_IDENTITY, (phase, Some("machines")), within, found, checks::user)?,
+        "users" => each(tx, user::BY_IDENTITY, (phase, Some("rules")), within, found, checks::user)?,
+        "rules" => each(tx, rule::BY_USER, (phase, Some("inboxes")), within, found, approvals::rule)?,
+        "inboxes" => each(tx, inbox::BY_USER, (phase, Some("pushes")), within, found, approvals::inbox)?,
+        "pushes" => each(tx, push::BY_USER, (phase, Some("machines")), within, found, approvals::push)?,
         "machines" => each(tx, machine::BY_USER, (phase, Some("workers")), within, found, workers::machine)?,
         "workers" => each(tx, worker::BY_MACHINE, (phase, Some("holdings")), within, found, workers::worker)?,
         "holdings" => few(tx, holdings::BY_USER, (phase, Some("usage")), within, found, accounts::holdings)?,

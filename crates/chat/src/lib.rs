@@ -4,8 +4,10 @@
 //! never know sockets, tasks, clocks or randomness of its own: time comes from the transaction, work
 //! that waits is the server's.
 
+pub mod agents;
 pub mod args;
 pub mod audit;
+pub mod builtin;
 pub mod context;
 pub mod doctor;
 mod erasure;
@@ -20,6 +22,7 @@ pub mod quota;
 pub mod recall;
 pub mod registry;
 pub mod roles;
+pub mod rules;
 pub mod states;
 pub mod summary;
 pub mod tables;
@@ -27,7 +30,10 @@ pub mod title;
 mod turn;
 pub mod windows;
 
-pub use context::{CallContext, CallFacts, GuestLimits, GuestPolicy, ModelChoice, ServerInfo, Settings, WhenBusy};
+pub use context::{
+    ApprovalPolicy, CallContext, CallFacts, GuestLimits, GuestPolicy, ModelChoice, ServerInfo, Settings, WebhookPolicy,
+    WhenBusy,
+};
 pub use parts::Part;
 pub use principal::Principal;
 pub use quota::Quotas;

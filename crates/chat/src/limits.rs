@@ -43,12 +43,49 @@ pub const WORKER_RUNNING: usize = 100;
 pub const USER_ROLES: usize = 32;
 /// Content of one version of an artifact. As a document it may grow by escapes, up to the store's limit.
 pub const ARTIFACT_BYTES: usize = 16 << 20;
+/// Versions of one thread that are being written at the same time: what they hold is counted when they are whole.
+pub const DRAFTS: usize = 20;
+/// Text of a difference between two versions; nobody reads more, and both can be had whole.
+pub const DIFF_BYTES: usize = 1 << 20;
+/// Lines of both versions that are compared one by one: the cost grows faster than their number.
+pub const DIFF_LINES: usize = 20_000;
+/// Entries of a list of what is to be done, and one of them: every prompt may carry the list.
+pub const TODOS: usize = 200;
+pub const TODO_BYTES: usize = 2_000;
+/// Replacements of one edit of a document.
+pub const EDITS: usize = 100;
 /// Arguments of a tool call that a person is asked about: somebody has to read them, and lists carry them.
 pub const APPROVAL_BYTES: usize = 1 << 20;
 /// A question to a person, and what the person says with the answer.
 pub const REASON_BYTES: usize = 16 << 10;
+/// Calls of tools in one step of an answer. More than a model makes at once, and little to read.
+pub const STEP_CALLS: usize = 128;
+/// Pieces in which a result that is too large for a row is kept and read.
+pub const OUTPUT_CHUNK_BYTES: usize = 256 << 10;
 /// Approvals of one thread that wait at the same time; they are all cancelled in one step with the thread.
 pub const PENDING_APPROVALS: usize = 100;
+/// People who have to approve one thing, at most.
+pub const APPROVERS: u32 = 20;
+/// Answers that a question proposes.
+pub const OPTIONS: usize = 20;
+/// Decisions in one call: one transaction, so a short one.
+pub const DECISIONS: usize = 100;
+/// How far an inbox counts what is pending or unread: more is "99+" to people, and counting costs a read each.
+pub const INBOX_COUNT: usize = 100;
+/// Approvals of others that a list shows to whoever may decide them, the oldest, and how many are looked at for it.
+pub const AWAITED: usize = 100;
+pub const AWAITED_ROWS: usize = 500;
+/// Rules of one user: all of them are read for each call of a tool.
+pub const RULES: usize = 200;
+/// Conditions of one rule, and bytes of a value that one compares with.
+pub const CONDITIONS: usize = 20;
+pub const CONDITION_BYTES: usize = 64 << 10;
+/// Browsers of one user that are told: each is sent a message of its own for each approval.
+pub const PUSH_SUBSCRIPTIONS: usize = 20;
+/// The address at a push service. Real ones have a few hundred bytes.
+pub const ENDPOINT_BYTES: usize = 2_048;
+/// Notices that one look takes to be sent.
+pub const NOTICES: usize = 64;
 /// Expired approvals that one look ends.
 pub const EXPIRED_APPROVALS: usize = 200;
 /// The longest time for a decision, and how long an answer is kept open for one that never expires, in

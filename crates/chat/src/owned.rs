@@ -4,13 +4,15 @@
 //! Must never be bypassed by a function that takes an id from its caller.
 
 pub mod shared;
+pub mod voting;
 
 use spool_protocol::{Error, Result};
 use spool_store::{Id, Tx};
 
 use crate::principal::Principal;
 use crate::tables::{
-    Approval, Artifact, Credential, CredentialKind, Generation, Machine, Message, Share, Thread, Upload, User, Worker,
+    Approval, Artifact, Credential, CredentialKind, Generation, Machine, Message, PushSubscription, Rule, Share,
+    Thread, ToolCall, Upload, User, Worker,
 };
 
 /// The thread, if the caller may see it.
@@ -61,6 +63,14 @@ pub fn approval(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Approval>) -> Re
     Ok((thread, approval))
 }
 
+/// The call of a tool, if the caller may see its thread.
+pub fn tool_call(tx: &mut Tx<'_>, principal: &Principal, id: &Id<ToolCall>) -> Result<ToolCall> {
+    let missing = || Error::not_found("tool call");
+    let call = tx.get(id)?.ok_or_else(missing)?;
+    find_thread(tx, principal, &call.thread_id)?.ok_or_else(missing)?;
+    Ok(call)
+}
+
 /// The upload and its thread, if the caller may see the thread.
 pub fn upload(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Upload>) -> Result<(Thread, Upload)> {
     let missing = || Error::not_found("upload");
@@ -101,6 +111,18 @@ pub fn share(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Share>) -> Result<(
     let share = tx.get(id)?.ok_or_else(missing)?;
     let thread = find_thread(tx, principal, &share.thread_id)?.ok_or_else(missing)?;
     Ok((thread, share))
+}
+
+/// The rule, if it is the caller's own.
+pub fn rule(tx: &mut Tx<'_>, principal: &Principal, id: &Id<Rule>) -> Result<Rule> {
+    let rule = tx.get(id)?.filter(|rule| principal.user() == Some(&rule.user_id));
+    rule.ok_or_else(|| Error::not_found("rule"))
+}
+
+/// The browser that is told, if it is the caller's own.
+pub fn push(tx: &mut Tx<'_>, principal: &Principal, id: &Id<PushSubscription>) -> Result<PushSubscription> {
+    let row = tx.get(id)?.filter(|row| principal.user() == Some(&row.user_id));
+    row.ok_or_else(|| Error::not_found("subscription"))
 }
 
 fn may_see(principal: &Principal, thread: &Thread) -> bool {

@@ -63,6 +63,8 @@ part_kinds! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent_tool_call_id: Option<String>,
     },
+    /// What the user said while the answer was being made. The message itself follows the answer.
+    Steered { message_id: String, text: String },
     Source {
         title: String,
         url: String,

@@ -68,9 +68,13 @@ pub(crate) fn check_thread(tx: &mut Tx<'_>, ctx: &CallContext) -> Result<()> {
 
 /// Refuses `bytes` more for a user whose files and artifacts would then be too large together.
 pub fn check_storage(tx: &mut Tx<'_>, ctx: &CallContext, bytes: u64) -> Result<()> {
-    let (Some(limit), Principal::User { user }) = (ctx.settings.quotas.storage_bytes, &ctx.principal) else {
-        return Ok(());
-    };
+    let Principal::User { user } = &ctx.principal else { return Ok(()) };
+    check_storage_of(tx, ctx, user, bytes)
+}
+
+/// The same for a user for whom the server itself works.
+pub(crate) fn check_storage_of(tx: &mut Tx<'_>, ctx: &CallContext, user: &Id<User>, bytes: u64) -> Result<()> {
+    let Some(limit) = ctx.settings.quotas.storage_bytes else { return Ok(()) };
     let used = holdings_of(tx, user)?.storage_bytes;
     if used.saturating_add(bytes) <= limit {
         return Ok(());

@@ -10,17 +10,21 @@ use spool_store::Tx;
 use crate::functions::memory::{self, instructions_of, profile_of};
 use crate::limits;
 use crate::summary;
-use crate::tables::{Message, Role, Summary, Thread, User};
+use crate::tables::{Message, Role, Section, Summary, Thread, User};
 
 /// What stands in the prompt for a user who opened the conversation without a word.
 pub const OPENING: &str = "(The user has opened the conversation and said nothing yet.)";
 
-/// The sections in their order, without labels.
-pub(crate) fn sections(tx: &mut Tx<'_>, thread: &Thread) -> Result<Vec<String>> {
+/// The sections that rows know, in their order.
+pub(crate) fn sections(tx: &mut Tx<'_>, thread: &Thread) -> Result<Vec<Section>> {
     let Some(user) = tx.get(&thread.user_id)? else { return Ok(Vec::new()) };
-    let sections =
-        [profile_section(tx, thread, &user)?, memory_section(tx, thread, &user)?, summary_section(tx, thread, &user)?];
-    Ok(sections.into_iter().flatten().collect())
+    let sections = [
+        ("profile", profile_section(tx, thread, &user)?),
+        ("memory", memory_section(tx, thread, &user)?),
+        ("summary", summary_section(tx, thread, &user)?),
+    ];
+    let section = |(label, text): (&str, Option<String>)| Some(Section { label: label.to_owned(), text: text? });
+    Ok(sections.into_iter().filter_map(section).collect())
 }
 
 /// Who the user is: name, role, and the fields of the profile. Nothing without a name and without fields. The

@@ -1,4 +1,5 @@
-//! The states of generations, messages, threads, artifacts, approvals and workers, and every legal step between them. Pure.
+//! The states of generations, messages, threads, artifacts, approvals, workers and runtime sessions, and
+//! every legal step between them. Pure.
 //!
 //! Nothing else may assign a status: whoever wants another one asks for a step here.
 
@@ -6,6 +7,7 @@ pub mod approval;
 pub mod artifact;
 pub mod generation;
 pub mod message;
+pub mod session;
 pub mod thread;
 pub mod worker;
 
@@ -13,6 +15,7 @@ pub use approval::ApprovalStep;
 pub use artifact::{ArtifactStatus, ArtifactStep};
 pub use generation::{GenerationStatus, GenerationStep};
 pub use message::{MessageStatus, MessageStep};
+pub use session::{Phase, PhaseStep, SessionStatus, SessionStep};
 pub use thread::{ThreadState, ThreadStatus, ThreadStep};
 pub use worker::{WorkerApproval, WorkerStep};
 

@@ -8,19 +8,28 @@ pub mod artifact;
 pub mod audit;
 pub mod credential;
 pub mod departure;
+pub mod draft;
 pub mod generation;
 pub mod holdings;
+pub mod inbox;
 pub mod machine;
 pub mod message;
+pub mod notice;
 pub mod ownership;
 pub mod password;
 pub mod producer;
+pub mod prompt;
+pub mod push;
 pub mod remains;
+pub mod rule;
+pub mod runtime_session;
 pub mod share;
 pub mod stream;
 pub mod subscription;
 pub mod summary;
 pub mod thread;
+pub mod todos;
+pub mod tool_call;
 pub mod upload;
 pub mod usage;
 pub mod user;
@@ -28,22 +37,31 @@ pub mod user_state;
 pub mod window;
 pub mod worker;
 
-pub use approval::{Approval, ApprovalView};
+pub use approval::{Approval, ApprovalView, Decision, Vote};
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use departure::Departure;
-pub use generation::{Generation, GenerationView, Runner};
+pub use draft::ArtifactDraft;
+pub use generation::{Fallback, Generation, GenerationView, Runner, ToolChoice};
 pub use holdings::Holdings;
+pub use inbox::Inbox;
 pub use machine::{Machine, MachineView, WorkerCounts};
 pub use message::{Message, MessageView, Origin, PageContext, Role};
+pub use notice::Notice;
 pub use password::{AdminView, Password};
 pub use producer::Producer;
+pub use prompt::{Prompt, Section};
+pub use push::{PushSubscription, PushView};
 pub use remains::Remains;
+pub use rule::{Condition, Effect, Rule, RuleView};
+pub use runtime_session::{RuntimeSession, RuntimeSessionView};
 pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use summary::{Summary, SummaryView};
 pub use thread::{Thread, ThreadView, TitleSource};
+pub use todos::{Todo, TodoStatus, Todos, TodosView};
+pub use tool_call::{ToolCall, ToolCallView};
 pub use upload::{Upload, UploadView};
 pub use usage::Usage;
 pub use user::{Spent, User, UserKind, UserView};
@@ -65,7 +83,16 @@ pub static SCHEMA: Schema = Schema {
         &artifact::TABLE,
         &artifact::VERSION_TABLE,
         &artifact::CONTENT_TABLE,
+        &draft::TABLE,
+        &todos::TABLE,
+        &runtime_session::TABLE,
         &approval::TABLE,
+        &inbox::TABLE,
+        &notice::TABLE,
+        &prompt::TABLE,
+        &push::TABLE,
+        &rule::TABLE,
+        &tool_call::TABLE,
         &stream::TABLE,
         &producer::TABLE,
         &subscription::TABLE,

@@ -4,13 +4,14 @@
 //! disagree. Must never decide who may ask for it: that is the caller's.
 
 mod begin;
+pub(crate) mod calls;
 mod consent;
 mod end;
 mod role;
 
-pub(crate) use begin::{Begin, begin, busy, retry};
+pub(crate) use begin::{Begin, Wish, begin, busy, retry};
 pub(crate) use consent::{cancel_all, resolve, stop_waiting, tell};
-pub(crate) use end::{Ending, cancel_unstarted, end, failure};
+pub(crate) use end::{Ending, cancel_unstarted, end, failure, folded};
 
 use spool_protocol::{Error, Event, Result};
 use spool_store::{Chunk, Tx};
@@ -43,7 +44,7 @@ pub(crate) fn log_end(tx: &mut Tx<'_>, generation: &Generation) -> Result<u64> {
 pub(crate) fn start(tx: &mut Tx<'_>, generation: &mut Generation) -> Result<()> {
     generation.status = generation.status.step(GenerationStep::Start)?;
     generation.started_mark = true;
-    generation.started_at = Some(tx.now());
+    generation.started_at.get_or_insert(tx.now());
     tx.put(&*generation)?;
     let mut message = message_of(tx, generation)?;
     if message.status != MessageStatus::Streaming {

@@ -8,27 +8,27 @@ use spool_protocol::Code;
 use crate::stage::{Stage, text};
 use crate::users::join_all;
 
-const DAY: u64 = 24 * 3_600_000;
+pub const DAY: u64 = 24 * 3_600_000;
 
-fn page() -> Value {
+pub fn page() -> Value {
     json!({ "numItems": 10, "cursor": null })
 }
 
 /// A thread of the first user, and an answer in it that a backend makes.
-struct Asker {
-    stage: Stage,
-    service: Principal,
-    thread: String,
-    generation: Value,
-    message: Value,
+pub struct Asker {
+    pub stage: Stage,
+    pub service: Principal,
+    pub thread: String,
+    pub generation: Value,
+    pub message: Value,
 }
 
 impl Asker {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::with(Settings::default()).await
     }
 
-    async fn with(settings: Settings) -> Self {
+    pub async fn with(settings: Settings) -> Self {
         let stage = Stage::with(settings).await;
         let service = stage.service(&["*"]).await;
         let thread = stage.thread(&stage.u1).await;
@@ -37,30 +37,30 @@ impl Asker {
         Self { stage, service, thread, generation, message }
     }
 
-    fn call(&self, id: &str) -> Value {
+    pub fn call(&self, id: &str) -> Value {
         let input = json!({ "amount": 5, "to": { "b": 1, "a": [2] } });
         json!({ "generationId": self.generation, "kind": "tool_call", "toolCallId": id, "tool": "pay", "input": input })
     }
 
-    async fn ask(&self, args: Value) -> Value {
+    pub async fn ask(&self, args: Value) -> Value {
         self.stage.ok(&self.service, "approvals:request", args).await
     }
 
-    async fn decide(&self, approval: &Value, approve: bool) -> Result<Value, spool_protocol::Error> {
-        let args = json!({ "approvalId": approval["_id"], "approve": approve, "reason": "because" });
+    pub async fn decide(&self, approval: &Value, approve: bool) -> Result<Value, spool_protocol::Error> {
+        let args = json!({ "approvalId": approval["_id"], "decision": if approve { "approve" } else { "reject" }, "reason": "because" });
         self.stage.call(&self.stage.u1, "approvals:decide", args).await
     }
 
-    async fn get(&self, approval: &Value) -> Value {
+    pub async fn get(&self, approval: &Value) -> Value {
         self.stage.ok(&self.stage.u1, "approvals:get", json!({ "approvalId": approval["_id"] })).await
     }
 
-    async fn log(&self) -> Vec<Value> {
+    pub async fn log(&self) -> Vec<Value> {
         let args = json!({ "generationId": self.generation, "cursor": 0 });
         self.stage.ok(&self.stage.u1, "generations:deltas", args).await["events"].as_array().unwrap().clone()
     }
 
-    async fn finish(&self) -> Value {
+    pub async fn finish(&self) -> Value {
         let args = json!({ "generationId": self.generation, "status": "complete" });
         self.stage.ok(&self.service, "generations:finish", args).await;
         self.stage.ok(&self.stage.u1, "messages:get", json!({ "messageId": self.message })).await
@@ -76,7 +76,7 @@ async fn ap_02_the_owner_decides_once_and_is_noted() {
     let mut other = asker.call("t1");
     other["input"]["amount"] = json!(500);
     assert_eq!(stage.code(&asker.service, "approvals:request", other).await, Code::AlreadyExists);
-    let decide = json!({ "approvalId": asked["_id"], "approve": true });
+    let decide = json!({ "approvalId": asked["_id"], "decision": "approve" });
     assert_eq!(stage.code(&stage.u2, "approvals:decide", decide.clone()).await, Code::NotFound);
     assert_eq!(stage.code(&asker.service, "approvals:decide", decide.clone()).await, Code::Forbidden);
     let decided = join_all((0..8).map(|at| asker.decide(&asked, at % 2 == 0)).collect()).await;
@@ -133,7 +133,7 @@ async fn ap_03_an_edit_is_what_was_approved() {
     let plan = stage.ok(&asker.service, "artifacts:create", plan).await;
     let ask = json!({ "generationId": asker.generation, "kind": "plan", "artifactId": plan["artifactId"] });
     let asked = asker.ask(ask.clone()).await;
-    let edited = json!({ "approvalId": asked["_id"], "approve": true, "editedContent": "two" });
+    let edited = json!({ "approvalId": asked["_id"], "decision": "approve", "edited": "two" });
     let decided = stage.ok(u1, "approvals:decide", edited).await;
     assert_eq!((&decided["version"], &decided["editedVersion"]), (&json!(1), &json!(2)));
     let artifact = stage.ok(&asker.service, "artifacts:get", json!({ "artifactId": plan["artifactId"] })).await;
@@ -141,11 +141,11 @@ async fn ap_03_an_edit_is_what_was_approved() {
 
     let call = asker.ask(asker.call("t1")).await;
     let edit =
-        |approve: bool, field: &str| json!({ "approvalId": call["_id"], "approve": approve, field: { "amount": 1 } });
-    assert_eq!(stage.code(u1, "approvals:decide", edit(false, "editedInput")).await, Code::BadRequest);
-    let content = json!({ "approvalId": call["_id"], "approve": true, "editedContent": "x" });
-    assert_eq!(stage.code(u1, "approvals:decide", content).await, Code::BadRequest);
-    let decided = stage.ok(u1, "approvals:decide", edit(true, "editedInput")).await;
+        |decision: &str, edited: Value| json!({ "approvalId": call["_id"], "decision": decision, "edited": edited });
+    for wrong in [edit("reject", json!({ "amount": 1 })), edit("approve", json!("x")), edit("approve", Value::Null)] {
+        assert_eq!(stage.code(u1, "approvals:decide", wrong).await, Code::BadRequest);
+    }
+    let decided = stage.ok(u1, "approvals:decide", edit("approve", json!({ "amount": 1 }))).await;
     assert_eq!((&decided["editedInput"], &decided["input"]["amount"]), (&json!({ "amount": 1 }), &json!(5)));
     assert_eq!(decided["hash"], call["hash"]);
     stage.healthy().await;
@@ -253,7 +253,7 @@ async fn ap_02_a_claim_about_something_else_decides_nothing() {
     let elsewhere = stage.thread(u1).await;
     let claim = |thread: &str, call: &str, input: Value| {
         json!({
-            "approvalId": asked["_id"], "approve": true, "claim": { "threadId": thread, "toolCallId": call, "input": input },
+            "approvalId": asked["_id"], "decision": "approve", "claim": { "threadId": thread, "toolCallId": call, "input": input },
         })
     };
     let input = asked["input"].clone();

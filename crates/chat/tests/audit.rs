@@ -24,7 +24,7 @@ async fn op_06_decisions_and_keys_are_noted_with_who_and_never_with_what_was_sai
     let asking = stage.ok(&key, "generations:open", json!({ "threadId": thread })).await;
     let ask = json!({ "generationId": asking["generationId"], "kind": "question", "question": "a planted secret?" });
     let approval = text(&stage.ok(&key, "approvals:request", ask).await["_id"]);
-    let decide = json!({ "approvalId": approval, "approve": false, "reason": "a planted reason" });
+    let decide = json!({ "approvalId": approval, "decision": "reject", "reason": "a planted reason" });
     assert_eq!(stage.code(&stage.u2, "approvals:decide", decide.clone()).await, Code::NotFound);
     stage.ok(&stage.u1, "approvals:decide", decide.clone()).await;
     assert_eq!(stage.code(&stage.u1, "approvals:decide", decide).await, Code::AlreadyResolved);

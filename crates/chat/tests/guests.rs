@@ -256,7 +256,7 @@ async fn furnish(stage: &Stage, guest: &Principal) -> (String, Value) {
         let ask = json!({ "generationId": opened["generationId"], "kind": "question", "question": key, "key": key });
         let approval = stage.ok(&service, "approvals:request", ask).await;
         if key == "decided" {
-            let decision = json!({ "approvalId": approval["_id"], "approve": true });
+            let decision = json!({ "approvalId": approval["_id"], "decision": "approve" });
             stage.ok(guest, "approvals:decide", decision).await;
         }
     }

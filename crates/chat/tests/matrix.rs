@@ -23,6 +23,8 @@ pub struct Ids {
     pub machine: String,
     pub worker: String,
     pub user: String,
+    pub rule: String,
+    pub push: String,
 }
 
 pub enum Case {
@@ -98,6 +100,20 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         "artifacts:update" => Takes(json!({ "artifactId": ids.artifact, "baseVersion": 1, "content": "stolen" })),
         "artifacts:get" => Takes(json!({ "artifactId": ids.artifact })),
         "artifacts:versions" => Takes(json!({ "artifactId": ids.artifact, "paginationOpts": page })),
+        "artifacts:diff" => Takes(json!({ "artifactId": ids.artifact, "from": 1, "to": 1 })),
+        "artifacts:begin" => Takes(json!({ "artifactId": ids.artifact, "baseVersion": 1, "title": "Stolen" })),
+        "artifacts:append" => Takes(json!({ "artifactId": ids.artifact, "version": 2, "offset": 0, "text": "stolen" })),
+        "artifacts:finish" => Takes(json!({ "artifactId": ids.artifact, "version": 2 })),
+        "artifacts:deltas" => Takes(json!({ "artifactId": ids.artifact, "version": 1, "cursor": 0 })),
+        "todos:get" => Takes(json!({ "threadId": ids.thread })),
+        "todos:update" => {
+            let todos = json!([{ "text": "Stolen", "status": "pending" }]);
+            Takes(json!({ "threadId": ids.thread, "baseVersion": 0, "todos": todos }))
+        }
+        "sessions:getByThread" => Takes(json!({ "threadId": ids.thread })),
+        "sessions:open" => Takes(json!({ "threadId": ids.thread, "runtime": "theirs", "phases": true })),
+        "sessions:update" => Takes(json!({ "threadId": ids.thread, "runtime": "theirs", "externalId": "stolen" })),
+        "sessions:close" | "sessions:markLost" => Takes(json!({ "threadId": ids.thread, "runtime": "theirs" })),
         "artifacts:listByThread" | "approvals:listByThread" => {
             Takes(json!({ "threadId": ids.thread, "paginationOpts": page }))
         }
@@ -106,7 +122,17 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         }
         "approvals:get" => Takes(json!({ "approvalId": ids.approval })),
         "approvals:list" => NoIds(json!({ "paginationOpts": page })),
-        "approvals:decide" => Takes(json!({ "approvalId": ids.approval, "approve": true })),
+        "approvals:decide" => Takes(json!({ "approvalId": ids.approval, "decision": "approve" })),
+        // Each decision has its own outcome, so the call as a whole is answered.
+        "approvals:decideMany" => {
+            NoIds(json!({ "decisions": [{ "approvalId": ids.approval, "decision": "approve" }] }))
+        }
+        "approvals:markSeen" => NoIds(json!({ "upTo": 1 })),
+        "rules:list" | "push:list" => NoIds(json!({})),
+        "rules:create" => NoIds(json!({ "tool": "mine", "effect": "deny" })),
+        "rules:remove" => Takes(json!({ "ruleId": ids.rule })),
+        "push:subscribe" => NoIds(subscription("mine")),
+        "push:unsubscribe" => Takes(json!({ "subscriptionId": ids.push })),
         "machines:create" => NoIds(json!({ "name": "Mine" })),
         "machines:list" | "workers:list" | "workers:listPending" => NoIds(json!({})),
         "machines:remove" => Takes(json!({ "machineId": ids.machine })),
@@ -123,13 +149,23 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
     })
 }
 
+/// A browser that could be told: its keys are the right size, and nobody is behind its endpoint.
+pub fn subscription(name: &str) -> Value {
+    let p256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    json!({
+        "endpoint": format!("https://push.invalid/{name}"),
+        "keys": { "p256dh": p256dh, "auth": "BTBZMqHH6r4Tts7J_aSIgg" },
+    })
+}
+
 /// Well formed ids of rows that never existed.
 pub fn nowhere() -> Ids {
     let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
     let (artifact, approval, upload, share, session) = (id("art"), id("apr"), id("upl"), id("shr"), id("crd"));
     let (machine, worker, user) = (id("mch"), id("wkr"), id("usr"));
     let (thread, message, generation) = (id("thr"), id("msg"), id("gen"));
-    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user }
+    let (rule, push) = (id("rul"), id("psh"));
+    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user, rule, push }
 }
 
 /// The whole table, with `$thread` and the like in place of ids: what the tests over the wire and the fuzzer
@@ -139,7 +175,22 @@ pub fn cases() -> Value {
     let (artifact, approval, upload) = (id("artifact"), id("approval"), id("upload"));
     let (thread, message, generation) = (id("thread"), id("message"), id("generation"));
     let (session, share, machine, worker, user) = (id("session"), id("share"), id("machine"), id("worker"), id("user"));
-    let ids = Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user };
+    let (rule, push) = (id("rule"), id("push"));
+    let ids = Ids {
+        thread,
+        message,
+        generation,
+        artifact,
+        approval,
+        upload,
+        session,
+        share,
+        machine,
+        worker,
+        user,
+        rule,
+        push,
+    };
     let entry = |function: &Function| {
         let (takes_ids, args) = match case(function.path, &ids) {
             Some(Case::Takes(args)) => (true, args),
@@ -181,7 +232,10 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let session = stage.session(owner, "Theirs").await;
     let (machine, worker) = stage.pending_worker(owner, "Theirs").await;
     let (message, user) = (first.message, text(&json!(owner.user().unwrap())));
-    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user }
+    let made = json!({ "tool": "theirs", "effect": "allow" });
+    let rule = text(&stage.ok(owner, "rules:create", made).await["_id"]);
+    let push = text(&stage.ok(owner, "push:subscribe", subscription("theirs")).await);
+    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user, rule, push }
 }
 
 pub type Outcome = Result<Value, Error>;
@@ -232,6 +286,8 @@ async fn ia_05_foreign_ids_are_answered_like_ids_of_nothing() {
                     &theirs.artifact,
                     &theirs.approval,
                     &theirs.share,
+                    &theirs.rule,
+                    &theirs.push,
                 ] {
                     assert!(!result.contains(id.as_str()), "{path}: {result}");
                 }
@@ -252,6 +308,8 @@ async fn ia_05_removed_rows_are_answered_like_ids_of_nothing() {
     stage.ok(&stage.u1, "threads:remove", json!({ "threadId": gone.thread })).await;
     stage.ok(&stage.u1, "machines:remove", json!({ "machineId": gone.machine })).await;
     stage.system("credentials:revoke", json!({ "credentialId": gone.session })).await;
+    stage.ok(&stage.u1, "rules:remove", json!({ "ruleId": gone.rule })).await;
+    stage.ok(&stage.u1, "push:unsubscribe", json!({ "subscriptionId": gone.push })).await;
     for function in FUNCTIONS.iter().filter(|function| function.visibility == Visibility::Public) {
         if let (Some(Case::Takes(removed)), Some(Case::Takes(missing))) =
             (case(function.path, &gone), case(function.path, &nowhere()))

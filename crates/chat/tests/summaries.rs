@@ -105,7 +105,7 @@ async fn ag_11_what_the_summary_has_is_not_sent_again_and_the_last_ten_are_as_th
     let said: Vec<&str> =
         claimed["history"].as_array().unwrap().iter().map(|message| message["text"].as_str().unwrap()).collect();
     assert_eq!((said.len(), said[0], said[9], said[10]), (11, "point 3 \u{1F3E0}", "about point 7 \u{1F3E0}", "next"));
-    assert_eq!(claimed["recalled"].to_string().matches("points 0 to 2").count(), 1);
+    assert_eq!(claimed["sections"].to_string().matches("points 0 to 2").count(), 1);
 }
 
 #[tokio::test]

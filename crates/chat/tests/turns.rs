@@ -226,7 +226,7 @@ async fn st_14_tools_and_text_keep_their_order_in_the_message() {
     let turn = stage.send(&stage.u1, &thread, "hello").await;
     let epoch = stage.start(&turn.generation).await;
     let tool = Event::ToolStart { tool_call_id: "t".into(), tool: "search".into(), input: json!({ "$q": 1 }) };
-    let end = Event::ToolEnd { tool_call_id: "t".into(), output: Some(json!("found")), error: None };
+    let end = Event::ToolEnd { tool_call_id: "t".into(), output: Some(json!("found")), error: None, denied: false };
     let source = Event::Source { title: "T".into(), url: "https://example.com".into(), snippet: None };
     let activity = Event::Activity { kind: "k".into(), label: "l".into() };
     let mut at = 0;

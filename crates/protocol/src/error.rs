@@ -69,8 +69,14 @@ codes! {
     WorkerUnavailable = "worker_unavailable",
     /// The declared state machine has no such step.
     InvalidTransition = "invalid_transition",
+    /// The run in this thread is in another phase; `data.phase` says which.
+    InvalidPhase = "invalid_phase",
+    /// Nobody makes answers in the mode that was asked for; `data.mode` names it, `data.available` what there is.
+    RunnerUnavailable = "runner_unavailable",
     /// The approval was decided, has expired or was cancelled before; `data.status` says which.
     AlreadyResolved = "already_resolved",
+    /// Nobody decided in time about what an answer asked for.
+    AwaitingApprovalExpired = "awaiting_approval_expired",
     /// The default thread can be cleared but not removed.
     CannotDeleteDefault = "cannot_delete_default",
     /// A user message without text where text is needed.

@@ -89,6 +89,14 @@ pub enum Event {
         output: Option<Value>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
+        /// It never ran: the caller may not call it, or a rule forbids it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        denied: bool,
+    },
+    /// What the user said while the answer was being made; the model reads it before its next step.
+    Steered {
+        message_id: String,
+        text: String,
     },
     Source {
         title: String,
@@ -158,6 +166,7 @@ impl Event {
             Event::Text { text } | Event::Reasoning { text } => text.len() as u64,
             Event::ToolStart { .. }
             | Event::ToolEnd { .. }
+            | Event::Steered { .. }
             | Event::Source { .. }
             | Event::Artifact { .. }
             | Event::Approval { .. }
@@ -189,6 +198,7 @@ impl Event {
             Event::Reasoning { .. } => "reasoning",
             Event::ToolStart { .. } => "tool_start",
             Event::ToolEnd { .. } => "tool_end",
+            Event::Steered { .. } => "steered",
             Event::Source { .. } => "source",
             Event::Artifact { .. } => "artifact",
             Event::Approval { .. } => "approval",

@@ -19,6 +19,7 @@ use tower::Layer as _;
 use tower::util::{MapRequest, MapRequestLayer};
 
 use crate::actions::Actions;
+use crate::agents::Agents;
 use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
@@ -29,12 +30,14 @@ use crate::functions::Functions;
 use crate::limits::Limits;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
+use crate::notices::{self, Notices};
 use crate::origin::Origins;
 use crate::peers::Peers;
 use crate::providers::Providers;
 use crate::rooms::Rooms;
 use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
+use crate::tools::Toolbox;
 use crate::uploads::{self, Files};
 use crate::{account, audit, connections, driver, http, jobs, shares, streams, summaries};
 
@@ -55,6 +58,7 @@ pub struct App {
     /// Whom people sign in with elsewhere.
     pub oidc: oidc::Providers,
     pub providers: Arc<Providers>,
+    pub agents: Agents,
     pub stream_keys: StreamKeys,
     pub origins: Arc<Origins>,
     pub limits: Limits,
@@ -62,6 +66,10 @@ pub struct App {
     pub files: Files,
     /// Calls subscribers of durable streams.
     pub webhooks: reqwest::Client,
+    /// What assistants may call outside.
+    pub tools: Toolbox,
+    /// Tells browsers and the webhook what waits for people.
+    pub notices: Notices,
     /// Readers that keep up.
     pub rooms: Arc<Rooms>,
     /// One permit per open socket and stream.
@@ -102,6 +110,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let driver = tokio::spawn(driver::run(Arc::clone(&app)));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
+    let notices = tokio::spawn(notices::run(Arc::clone(&app)));
     let summaries = tokio::spawn(summaries::run(Arc::clone(&app)));
     let departures = tokio::spawn(account::watch(Arc::clone(&app)));
     tracing::info!("ready");
@@ -121,12 +130,15 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
         () = ended => {}
         () = late => tracing::warn!("connections or turns did not end in time; their state is in the store"),
     }
+    // Turns are over, or kept as interrupted: nobody waits for a tool.
+    app.tools.close().await;
     if let Err(error) = audit::flush(&app).await {
         tracing::warn!(%error, "the last refusals are not in the audit trail");
     }
     driver.abort();
     jobs.abort();
     streams.abort();
+    notices.abort();
     summaries.abort();
     revocations.abort();
     departures.abort();
@@ -151,9 +163,13 @@ impl App {
         let providers = Arc::new(Providers::new(&config)?);
         let url_key = Some(stream_keys.urls.clone());
         let share_key = Some(shares::key(&key));
-        let settings = Arc::new(Settings { url_key, share_key, ..settings(&config, &providers) });
+        let notices = Notices::new(&config, &key)?;
+        let mut settings = Settings { url_key, share_key, ..settings(&config, &providers) };
+        settings.info.push_key = notices.push_key();
+        let settings = Arc::new(settings);
         let hurry = Arc::new(Notify::new());
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
+        let tools = Toolbox::open(&config, &tokens)?;
         let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
             passwords: Passwords::default(),
@@ -163,10 +179,13 @@ impl App {
             actions: Actions::new(functions.clone(), Arc::clone(&hurry)),
             hurry,
             functions,
+            agents: Agents::new(&config),
             providers,
             room: Arc::new(Semaphore::new(config.connections)),
             webhooks: webhook::client(config.streams.dev_open)?,
             stream_keys,
+            notices,
+            tools,
             rooms,
             origins,
             limits: Limits::new(&config.limits),
@@ -192,6 +211,7 @@ impl App {
 /// What functions may know of the configuration.
 pub fn settings(config: &Config, providers: &Providers) -> Settings {
     let default = providers.default_model();
+    let agents = Agents::new(config).choices();
     Settings {
         default_title: config.default_title.clone(),
         default_model: default.id.clone(),
@@ -200,9 +220,12 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         when_busy: match config.turns.when_busy {
             crate::config::WhenBusy::Refuse => spool_chat::WhenBusy::Refuse,
             crate::config::WhenBusy::Queue => spool_chat::WhenBusy::Queue,
+            crate::config::WhenBusy::Steer => spool_chat::WhenBusy::Steer,
         },
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
+        approvals: config.approval_policy(),
         roles: config.roles.settings(),
+        agents: spool_chat::agents::Agents { known: agents.clone() },
         allow_client_roles: config.turns.allow_client_roles,
         guests: config.guests().limits,
         share_links: config.share_links(),
@@ -215,12 +238,14 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             version: env!("CARGO_PKG_VERSION").into(),
             models: providers.models(),
             roles: config.roles.settings().known,
+            agents,
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
             guests: config.guests().policy,
             sign_in: config.auth.password.enabled || !config.auth.providers.is_empty(),
             share_links: config.share_links(),
             share_max_days: config.sharing.max_days,
+            push_key: String::new(),
         },
         ..Settings::default()
     }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+pub mod agents;
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod guests;
@@ -18,6 +20,7 @@ pub mod providers;
 pub mod roles;
 pub mod sharing;
 pub mod sign_in;
+pub mod tools;
 pub mod web;
 pub mod windows;
 
@@ -41,6 +44,10 @@ pub struct Config {
     pub model: Option<String>,
     /// Instructions that stand before every conversation.
     pub instructions: Option<String>,
+    /// The assistant that answers where nobody chose. Default: `assistant`, or the first of `[agents.…]`.
+    pub agent: Option<String>,
+    /// Assistants by their ids, which stay the same for ever. Without any there is one, `assistant`.
+    pub agents: BTreeMap<String, agents::Agent>,
     pub guests: guests::Guests,
     pub auth: auth::Auth,
     /// How mails are sent. Without it none are.
@@ -50,7 +57,7 @@ pub struct Config {
     /// By application; those without a section never begin anew.
     pub windows: BTreeMap<String, windows::Window>,
     pub summaries: windows::Summaries,
-    pub approvals: Approvals,
+    pub approvals: approvals::Approvals,
     pub uploads: Uploads,
     pub sharing: sharing::Sharing,
     /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
@@ -63,6 +70,8 @@ pub struct Config {
     pub audit: audit::Audit,
     /// Model providers by name. Those of the environment are added as `openai` and `anthropic`.
     pub providers: BTreeMap<String, Provider>,
+    /// What assistants may call outside.
+    pub tools: tools::Tools,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -77,7 +86,8 @@ pub enum Synchronous {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Turns {
-    /// What a message does that arrives while an answer is being written: `refuse` or `queue`.
+    /// What a message does that arrives while an answer is being written: `refuse`, `queue`, or `steer`, which lets
+    /// the answer read it before its next step.
     pub when_busy: WhenBusy,
     /// Seconds after which a turn whose runner is silent counts as interrupted, 3 to 300.
     pub lease_seconds: u64,
@@ -107,6 +117,7 @@ pub enum WhenBusy {
     #[default]
     Refuse,
     Queue,
+    Steer,
 }
 
 impl Default for Turns {
@@ -123,20 +134,6 @@ impl Default for Turns {
             file_bytes: 16 << 20,
             allow_client_roles: false,
         }
-    }
-}
-
-/// Decisions of people.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Approvals {
-    /// Minutes that a person has for a decision, unless the asker says otherwise; 0 is for ever.
-    pub expire_minutes: u64,
-}
-
-impl Default for Approvals {
-    fn default() -> Self {
-        Self { expire_minutes: 24 * 60 }
     }
 }
 
@@ -245,6 +242,8 @@ impl Default for Config {
             default_title: "New Conversation".into(),
             model: None,
             instructions: None,
+            agent: None,
+            agents: BTreeMap::new(),
             guests: guests::Guests::default(),
             auth: auth::Auth::default(),
             mail: None,
@@ -252,7 +251,7 @@ impl Default for Config {
             turns: Turns::default(),
             windows: BTreeMap::new(),
             summaries: windows::Summaries::default(),
-            approvals: Approvals::default(),
+            approvals: approvals::Approvals::default(),
             uploads: Uploads::default(),
             sharing: sharing::Sharing::default(),
             connections: 20_000,
@@ -263,6 +262,7 @@ impl Default for Config {
             security: web::Security::default(),
             audit: audit::Audit::default(),
             providers: BTreeMap::new(),
+            tools: tools::Tools::default(),
         }
     }
 }
@@ -292,6 +292,8 @@ impl Config {
         }
         config.streams.read_environment(&set)?;
         config.auth.resolve(variable)?;
+        config.tools.resolve(variable)?;
+        config.approvals.resolve(variable)?;
         if let Some(mail) = &mut config.mail {
             mail.resolve(variable)?;
         }
@@ -311,7 +313,6 @@ impl Config {
         let turns = &self.turns;
         let checks = [
             ("turns.lease_seconds", (3..=300).contains(&turns.lease_seconds), "3 to 300"),
-            ("approvals.expire_minutes", self.approvals.expire_minutes <= 525_600, "0 to 525600"),
             ("turns.flush_ms", turns.flush_ms <= 1000, "0 to 1000"),
             ("turns.flush_bytes", (1..=1 << 20).contains(&turns.flush_bytes), "1 to 1048576"),
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
@@ -331,6 +332,8 @@ impl Config {
             }
         }
         self.roles.check()?;
+        agents::check(&self.agents, self.agent.as_deref(), |role| self.roles.known.contains_key(role))?;
+        self.approvals.check(&self.roles)?;
         if let Some((key, most)) = self.guests.out_of_range().first_key_value() {
             bail!("{key}: must be 0 to {most}");
         }
@@ -341,6 +344,7 @@ impl Config {
         self.cors.check()?;
         self.security.check()?;
         self.audit.check()?;
+        self.tools.check()?;
         self.auth.check()
     }
 

@@ -6,59 +6,20 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
 use serde_json::json;
-use spool_agent::{PromptFile, PromptMessage, Role};
-use spool_chat::functions::driver::HistoryFile;
+use spool_chat::functions::driver::Claim;
 use spool_protocol::Error;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::app::App;
 use crate::summaries;
 
+mod calls;
+mod prompt;
 mod turn;
 
 /// Queued generations looked at in one go.
 const QUEUE_LOOK: u32 = 128;
-
-/// What a claim hands over; see `driver:claim`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Claim {
-    epoch: u64,
-    model: String,
-    effective_role: Option<String>,
-    #[serde(default)]
-    recalled: Vec<String>,
-    history: Vec<HistoryMessage>,
-}
-
-#[derive(Debug, Deserialize)]
-struct HistoryMessage {
-    role: String,
-    text: String,
-    #[serde(default)]
-    files: Vec<HistoryFile>,
-}
-
-impl HistoryMessage {
-    /// Results of tools are told inside the answers that used them.
-    fn into_prompt(self) -> Option<PromptMessage> {
-        let role = match self.role.as_str() {
-            "user" => Role::User,
-            "assistant" => Role::Assistant,
-            "system" => Role::System,
-            _ => return None,
-        };
-        let files = self.files.into_iter().map(into_prompt_file).collect();
-        Some(PromptMessage { files, ..PromptMessage::new(role, self.text) })
-    }
-}
-
-fn into_prompt_file(file: HistoryFile) -> PromptFile {
-    let HistoryFile { upload_id, name, media_type, size } = file;
-    PromptFile { id: upload_id, name, media_type, size, bytes: None }
-}
 
 /// Runs until shutdown. Turns of an earlier process are ended first: this process owns the data, so
 /// whoever held their leases is gone.
@@ -122,7 +83,7 @@ async fn claim_and_run(app: &App, owner: &str, generation: &str) -> Result<(), E
     let claim: Option<Claim> =
         serde_json::from_str(&claimed).map_err(|e| Error::internal(format!("driver:claim: {e}")))?;
     match claim {
-        Some(claim) => turn::run(app, owner, generation, claim).await,
+        Some(claim) => Box::pin(turn::run(app, owner, generation, claim)).await,
         None => Ok(()), // somebody else has it, or it was stopped
     }
 }

@@ -186,9 +186,12 @@ fn status_of(code: Code) -> StatusCode {
         | Code::ThreadBusy
         | Code::HistoryConflict
         | Code::InvalidTransition
+        | Code::InvalidPhase
+        | Code::RunnerUnavailable
         | Code::StaleEpoch
         | Code::WorkerUnavailable
         | Code::AlreadyResolved
+        | Code::AwaitingApprovalExpired
         | Code::CannotDeleteDefault
         | Code::OffsetMismatch
         | Code::LogSealed

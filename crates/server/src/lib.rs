@@ -4,6 +4,7 @@
 
 mod account;
 pub mod actions;
+mod agents;
 pub mod app;
 mod aside;
 mod audit;
@@ -11,10 +12,12 @@ pub mod auth;
 pub mod config;
 mod connections;
 pub mod data_dir;
+mod egress;
 pub mod functions;
 mod mail;
 pub mod metrics;
 pub mod providers;
+pub mod tools;
 pub mod uploads;
 
 mod driver;
@@ -22,6 +25,7 @@ mod http;
 pub mod instant;
 mod jobs;
 mod limits;
+mod notices;
 mod origin;
 mod peers;
 mod rooms;

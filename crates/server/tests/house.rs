@@ -103,6 +103,7 @@ fn ia_05_ids_of_callers_are_resolved_by_the_owned_loaders() {
         "driver.rs",
         "guests/claim.rs",
         "keys.rs",
+        "notices.rs",
         "subscriptions/settle.rs",
         "subscriptions/wakes.rs",
         "uploads.rs",

@@ -111,8 +111,10 @@ pub trait Connection: Send {
     fn scan(
         &mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8], order: Order, limit: Limit,
     ) -> Result<Vec<(Vec<u8>, String)>, Error>;
-    /// How many rows have `lo <= key < hi`.
-    fn count(&mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8]) -> Result<u64, Error>;
+    /// How many rows have `lo <= key < hi`, counting no further than `most`.
+    fn count(
+        &mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8], most: usize,
+    ) -> Result<u64, Error>;
     /// Inserts or replaces. A broken unique index is `already_exists` naming it.
     fn put(&mut self, table: &'static Table, row: Row<'_>) -> Result<OldKeys, Error>;
     fn delete(&mut self, table: &'static Table, id: &str) -> Result<OldKeys, Error>;

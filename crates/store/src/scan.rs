@@ -175,7 +175,13 @@ impl<'tx, 'conn, T: Document> Scan<'tx, 'conn, T> {
     /// How many documents the range holds. Reads (and depends on) the whole range.
     pub fn count(self) -> Result<u64, Error> {
         let (lo, hi) = self.range();
-        self.tx.count_range::<T>(self.index, &lo, &hi)
+        self.tx.count_range::<T>(self.index, &lo, &hi, usize::MAX)
+    }
+
+    /// How many documents the range holds, counting no further than `most`. Depends on the whole range.
+    pub fn count_up_to(self, most: usize) -> Result<u64, Error> {
+        let (lo, hi) = self.range();
+        self.tx.count_range::<T>(self.index, &lo, &hi, most)
     }
 
     /// One page of the range. At most one per function run, because a run has one journal.

@@ -273,11 +273,11 @@ impl<'conn> Tx<'conn> {
     }
 
     pub(crate) fn count_range<T: Document>(
-        &mut self, index: &'static Index, lo: &[u8], hi: &[u8],
+        &mut self, index: &'static Index, lo: &[u8], hi: &[u8], most: usize,
     ) -> Result<u64, Error> {
         let range = KeyRange { index: (T::TABLE.name, index.name), lo: lo.to_vec(), hi: hi.to_vec() };
         self.reads.ranges.push(range);
-        self.connection.count(T::TABLE, index, lo, hi)
+        self.connection.count(T::TABLE, index, lo, hi, most)
     }
 
     fn count_rows(&mut self, rows: usize) -> Result<(), Error> {

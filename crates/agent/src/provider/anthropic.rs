@@ -4,15 +4,16 @@
 //! [`AnthropicOptions`], and never pass on a signature or an encrypted block: they mean nothing to a
 //! reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Url;
 use serde_json::{Value, json};
 use spool_protocol::Usage;
 
+use super::calls::{self, Ids, Writing, arguments};
 use super::http::{self, Decode, unreadable};
-use super::openai::arguments;
-use super::{ApiKey, EventStream, Failure, Piece, Provider, ProviderEvent, Request, Role};
+use super::{ApiKey, EventStream, Failure, Piece, PromptMessage, Provider, ProviderEvent, Request, Role};
+use crate::tools::ToolChoice;
 
 /// Where Anthropic itself is.
 pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
@@ -64,21 +65,22 @@ impl Provider for Anthropic {
                 Err(failure) => return super::checked(futures_util::stream::iter([Err(failure)])),
             }
         }
-        http::stream(call, Decoder { key: self.key.clone(), ..Decoder::default() }, self.key.clone())
+        let decoder = Decoder {
+            key: self.key.clone(),
+            ids: Ids::of(&request),
+            tells_input: request.stream_tool_input,
+            ..Decoder::default()
+        };
+        http::stream(call, decoder, self.key.clone())
     }
 }
 
 fn body(request: &Request) -> Value {
     let (system, messages): (Vec<_>, Vec<_>) =
-        request.messages.iter().partition(|message| message.role == Role::System);
-    let content = |message| Piece::content(message, block);
-    let messages: Vec<_> = messages
-        .into_iter()
-        .map(|message| json!({"role": message.role.as_str(), "content": content(message)}))
-        .collect();
+        request.messages.iter().filter(|message| !message.is_blank()).partition(|message| message.role == Role::System);
     let mut body = json!({
         "model": request.model,
-        "messages": messages,
+        "messages": conversation(&messages),
         "max_tokens": request.max_output_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
         "stream": true,
     });
@@ -91,7 +93,87 @@ fn body(request: &Request) -> Value {
     if let Some(temperature) = request.temperature {
         body["temperature"] = temperature.into();
     }
+    let (tools, choice) = tools(request);
+    if !tools.is_empty() {
+        body["tools"] = tools.into();
+        body["tool_choice"] = choice;
+    }
     body
+}
+
+/// The messages as the API has them. It knows no tool messages: neighbouring results are one message of the
+/// user, and what the user says next stands behind them in the same message.
+fn conversation(messages: &[&PromptMessage]) -> Vec<Value> {
+    let mut said: Vec<Value> = Vec::new();
+    // The blocks of results that no message of the user was put behind yet.
+    let mut results: Vec<Value> = Vec::new();
+    for message in messages {
+        if let Some(answered) = &message.answers {
+            let mut block = json!({"type": "tool_result", "tool_use_id": calls::plain_id(&answered.call_id)});
+            // An empty text is refused, no content is not.
+            if !message.text.trim().is_empty() {
+                block["content"] = message.text.clone().into();
+            }
+            if answered.failed {
+                block["is_error"] = true.into();
+            }
+            results.push(block);
+            continue;
+        }
+        if message.role == Role::User && !results.is_empty() {
+            results.extend(blocks(message));
+        }
+        if !results.is_empty() {
+            said.push(json!({"role": "user", "content": std::mem::take(&mut results)}));
+            if message.role == Role::User {
+                continue;
+            }
+        }
+        let content = if message.calls.is_empty() {
+            Piece::content(message, block)
+        } else {
+            let calls = message.calls.iter().map(|call| {
+                let (id, name) = (calls::plain_id(&call.id), calls::name(&call.tool));
+                json!({"type": "tool_use", "id": id, "name": name, "input": calls::object(&call.input)})
+            });
+            blocks(message).chain(calls).collect()
+        };
+        said.push(json!({"role": message.role.as_str(), "content": content}));
+    }
+    if !results.is_empty() {
+        said.push(json!({"role": "user", "content": results}));
+    }
+    said
+}
+
+/// The content of a message without blank texts, which the API refuses.
+fn blocks(message: &PromptMessage) -> impl Iterator<Item = Value> {
+    message.pieces().into_iter().map(block)
+}
+
+/// The tools and the choice among them. The API refuses a conversation that shows calls while no tool is
+/// declared; then those of the conversation are, and none may be chosen.
+fn tools(request: &Request) -> (Vec<Value>, Value) {
+    if request.tools.is_empty() {
+        let called = request.messages.iter().flat_map(|message| &message.calls);
+        let names: BTreeSet<_> = called.map(|call| calls::name(&call.tool)).collect();
+        let tool = |name: &String| json!({"name": name, "input_schema": {"type": "object"}});
+        return (names.iter().map(tool).collect(), json!({"type": "none"}));
+    }
+    let tools = request.tools.iter().map(|tool| {
+        let mut json = json!({"name": tool.name, "input_schema": tool.input_schema});
+        if !tool.description.is_empty() {
+            json["description"] = tool.description.clone().into();
+        }
+        json
+    });
+    let choice = match &request.tool_choice {
+        ToolChoice::Auto => json!({"type": "auto"}),
+        ToolChoice::Required => json!({"type": "any"}),
+        ToolChoice::None => json!({"type": "none"}),
+        ToolChoice::Named(name) => json!({"type": "tool", "name": name}),
+    };
+    (tools.collect(), choice)
 }
 
 fn block(piece: Piece<'_>) -> Value {
@@ -107,15 +189,18 @@ fn block(piece: Piece<'_>) -> Value {
 
 /// A tool call while its input arrives.
 struct Call {
-    id: String,
-    tool: String,
+    writing: Writing,
+    /// What the start of the block said.
     input: Value,
-    json: String,
+    by_provider: bool,
 }
 
 #[derive(Default)]
 struct Decoder {
     key: Option<ApiKey>,
+    ids: Ids,
+    /// See [`Request::stream_tool_input`].
+    tells_input: bool,
     /// Open calls by the index of their block.
     calls: BTreeMap<u64, Call>,
     tokens: Tokens,
@@ -160,9 +245,12 @@ impl Decoder {
     fn start(&mut self, index: u64, block: &Value, events: &mut Vec<ProviderEvent>) {
         let kind = block["type"].as_str().unwrap_or_default();
         if kind.ends_with("tool_use") {
-            let text = |name: &str| block[name].as_str().unwrap_or_default().to_owned();
-            let call = Call { id: text("id"), tool: text("name"), input: block["input"].clone(), json: String::new() };
-            self.calls.insert(index, call);
+            let text = |name: &str| block[name].as_str().unwrap_or_default();
+            // `server_tool_use` and `mcp_tool_use` are run by the provider, whose results name their ids.
+            let by_provider = kind != "tool_use";
+            let id = if by_provider { text("id").to_owned() } else { self.ids.fresh(text("id")) };
+            let writing = Writing::new(id, text("name").to_owned());
+            self.calls.insert(index, Call { writing, input: block["input"].clone(), by_provider });
         } else if kind.ends_with("tool_result") {
             events.push(result(block));
         } else if let Some(text) = block["text"].as_str().filter(|text| !text.is_empty()) {
@@ -177,7 +265,10 @@ impl Decoder {
             "thinking_delta" => events.push(ProviderEvent::Reasoning(text("thinking"))),
             "input_json_delta" => {
                 if let Some(call) = self.calls.get_mut(&index) {
-                    call.json.push_str(&text("partial_json"));
+                    call.writing.json.push_str(&text("partial_json"));
+                    if self.tells_input && !call.by_provider {
+                        call.writing.tell(events);
+                    }
                 }
             }
             "citations_delta" => self.cite(&delta["citation"], events),
@@ -186,10 +277,10 @@ impl Decoder {
     }
 
     fn stop(&mut self, index: u64, events: &mut Vec<ProviderEvent>) {
-        let Some(call) = self.calls.remove(&index) else { return };
+        let Some(Call { writing, input, by_provider }) = self.calls.remove(&index) else { return };
         // Calls without arguments, and some gateways, put the whole input into the start of the block.
-        let input = if call.json.is_empty() && call.input.is_object() { call.input } else { arguments(call.json) };
-        events.push(ProviderEvent::ToolCall { id: call.id, tool: call.tool, input });
+        let input = if writing.json.is_empty() && input.is_object() { input } else { arguments(writing.json) };
+        events.push(ProviderEvent::ToolCall { id: writing.id, tool: writing.tool, input, by_provider });
     }
 
     fn cite(&mut self, citation: &Value, events: &mut Vec<ProviderEvent>) {

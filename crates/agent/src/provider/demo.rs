@@ -6,8 +6,14 @@
 //! # Script mode
 //!
 //! A user message that starts with `/script ` and goes on with JSON is answered exactly as it says, each
-//! delta as it stands: `/script {"reasoning": ["hm"], "deltas": ["a", " b"], "delayMs": 20}`. See
+//! delta as it stands: `/script {"reasoning": ["hm"], "deltas": ["a", " b"], "delayMs": 20}`, or with calls:
+//! `/script {"toolCalls": [{"tool": "search", "input": {"q": "x"}}], "then": {"deltas": ["found"]}}`. See
 //! `script.rs` for every field.
+//!
+//! # Tools
+//!
+//! Offered tools it really calls (`work.rs`): those that share words with the question (`choice.rs`), with
+//! arguments made from their schemas (`input.rs`).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,7 +24,11 @@ use spool_protocol::Usage;
 use super::{EventStream, Failure, Provider, ProviderEvent, Request, Role, checked};
 
 mod answer;
+mod choice;
+mod input;
+mod quotation;
 mod script;
+mod work;
 
 /// What a script starts with.
 const SCRIPT: &str = "/script ";
@@ -75,14 +85,34 @@ fn steps(request: &Request, options: DemoOptions) -> Vec<Step> {
     let files = asked.map(|message| message.files.as_slice()).unwrap_or_default();
     let asked = asked.map(|message| message.text.as_str()).unwrap_or_default();
     let mut steps = match asked.strip_prefix(SCRIPT) {
-        Some(script) => script::steps(script),
-        None => paced(answer::pieces(asked, files, request.messages.len()), options),
+        Some(script) => script::steps(script, request),
+        None => {
+            let pieces =
+                work::pieces(request, asked).unwrap_or_else(|| match answer::greeting(asked, &request.tools) {
+                    Some(greeting) => greeting,
+                    None => answer::pieces(asked, files, request.messages.len()),
+                });
+            paced(pieces, options)
+        }
     };
+    if request.stream_tool_input {
+        steps = steps.into_iter().flat_map(told_as_it_is_written).collect();
+    }
     let usage = usage(request, &steps);
     // A script may end its answer early; then neither a count nor an end is claimed.
     if let Some(at) = steps.iter().position(|step| matches!(step.event, Ok(ProviderEvent::Finish { .. }))) {
         steps.insert(at, Step { pause: Duration::ZERO, event: Ok(ProviderEvent::Usage(usage)) });
     }
+    steps
+}
+
+/// A call with the text of its arguments before it, word by word, at the pace of the call.
+fn told_as_it_is_written(step: Step) -> Vec<Step> {
+    let Ok(ProviderEvent::ToolCall { id, tool, input, by_provider: false }) = &step.event else { return vec![step] };
+    let json = input.to_string();
+    let told = |delta: &str| ProviderEvent::ToolInput { id: id.clone(), tool: tool.clone(), delta: delta.to_owned() };
+    let mut steps: Vec<_> = words(&json).map(|word| Step { pause: step.pause, event: Ok(told(word)) }).collect();
+    steps.push(Step { pause: Duration::ZERO, ..step });
     steps
 }
 
@@ -106,7 +136,12 @@ fn paced(pieces: Vec<answer::Piece>, options: DemoOptions) -> Vec<Step> {
             answer::Piece::Other(event) => vec![event],
         };
         for event in events {
-            let spoken = matches!(event, Ok(ProviderEvent::Text(_) | ProviderEvent::Reasoning(_)));
+            let spoken = matches!(
+                event,
+                Ok(ProviderEvent::Text(_)
+                    | ProviderEvent::Reasoning(_)
+                    | ProviderEvent::ToolCall { by_provider: false, .. })
+            );
             let pause = if timed && spoken { word } else { Duration::ZERO };
             steps.push(Step { pause: pause + std::mem::take(&mut wait), event });
         }

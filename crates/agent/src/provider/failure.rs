@@ -56,6 +56,12 @@ impl Failure {
         Self::cut_because("The model provider's stream ended before the answer did.")
     }
 
+    /// Nobody decided in time about what the answer asked for.
+    pub(crate) fn expired() -> Self {
+        let message = "Nobody decided in time about what the answer asked for. Nothing of it was carried out.";
+        Self { code: Code::AwaitingApprovalExpired, ..Self::error(message, true) }
+    }
+
     pub(super) fn cut_because(message: impl Into<String>) -> Self {
         Self { code: Code::ProviderCut, ..Self::error(message, true) }
     }

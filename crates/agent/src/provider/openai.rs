@@ -5,11 +5,13 @@
 
 use reqwest::Url;
 use reqwest::header::AUTHORIZATION;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use spool_protocol::Usage;
 
+use super::calls::{self, Ids, Writing, arguments};
 use super::http::{self, Decode, unreadable};
-use super::{ApiKey, EventStream, Failure, Piece, Provider, ProviderEvent, Request};
+use super::{ApiKey, EventStream, Failure, Piece, PromptMessage, Provider, ProviderEvent, Request};
+use crate::tools::ToolChoice;
 
 /// Where OpenAI itself is.
 pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
@@ -48,9 +50,7 @@ impl OpenAi {
 
     fn body(&self, request: &Request) -> Value {
         let system = request.system.iter().map(|text| json!({"role": "system", "content": text}));
-        let content = |message| Piece::content(message, block);
-        let messages =
-            request.messages.iter().map(|message| json!({"role": message.role.as_str(), "content": content(message)}));
+        let messages = request.messages.iter().filter(|message| !message.is_blank()).map(message);
         let mut body = json!({
             "model": request.model,
             "messages": system.chain(messages).collect::<Vec<_>>(),
@@ -65,8 +65,52 @@ impl OpenAi {
         if let Some(temperature) = request.temperature {
             body["temperature"] = temperature.into();
         }
+        // Servers refuse an empty list, and a choice without a list.
+        if !request.tools.is_empty() {
+            let tools = request.tools.iter().map(|tool| {
+                let mut function = json!({"name": tool.name, "parameters": tool.input_schema});
+                // OpenAI refuses a tool without arguments that does not say so.
+                if function["parameters"].is_object() && function["parameters"]["properties"].is_null() {
+                    function["parameters"]["properties"] = json!({});
+                }
+                if !tool.description.is_empty() {
+                    function["description"] = tool.description.clone().into();
+                }
+                json!({"type": "function", "function": function})
+            });
+            body["tools"] = tools.collect();
+            // `auto` is what it is without a word, and some small servers know no other way to say it.
+            match &request.tool_choice {
+                ToolChoice::Auto => {}
+                ToolChoice::Required => body["tool_choice"] = "required".into(),
+                ToolChoice::None => body["tool_choice"] = "none".into(),
+                ToolChoice::Named(name) => {
+                    body["tool_choice"] = json!({"type": "function", "function": {"name": name}});
+                }
+            }
+        }
         body
     }
+}
+
+fn message(message: &PromptMessage) -> Value {
+    let mut json = json!({"role": message.role.as_str(), "content": Piece::content(message, block)});
+    if let Some(answered) = &message.answers {
+        json["tool_call_id"] = answered.call_id.clone().into();
+    }
+    if !message.calls.is_empty() {
+        let calls = message.calls.iter().map(|call| {
+            let arguments = calls::object(&call.input).to_string();
+            json!({"id": call.id, "type": "function",
+                "function": {"name": calls::name(&call.tool), "arguments": arguments}})
+        });
+        json["tool_calls"] = calls.collect();
+        // An answer of calls alone has no content; an empty text is refused by some servers.
+        if json["content"].as_str().is_some_and(|text| text.trim().is_empty()) {
+            json["content"] = Value::Null;
+        }
+    }
+    json
 }
 
 fn block(piece: Piece<'_>) -> Value {
@@ -91,21 +135,30 @@ impl Provider for OpenAi {
                 Err(failure) => return super::checked(futures_util::stream::iter([Err(failure)])),
             }
         }
-        http::stream(call, Decoder { key: self.key.clone(), ..Decoder::default() }, self.key.clone())
+        let decoder = Decoder {
+            key: self.key.clone(),
+            ids: Ids::of(&request),
+            tells_input: request.stream_tool_input,
+            ..Decoder::default()
+        };
+        http::stream(call, decoder, self.key.clone())
     }
 }
 
 /// A tool call while its arguments arrive.
 struct Call {
     index: Option<u64>,
-    id: String,
-    tool: String,
-    arguments: String,
+    /// As the server names it.
+    server_id: String,
+    writing: Writing,
 }
 
 #[derive(Default)]
 struct Decoder {
     key: Option<ApiKey>,
+    ids: Ids,
+    /// See [`Request::stream_tool_input`].
+    tells_input: bool,
     calls: Vec<Call>,
     usage: Usage,
     cited: Vec<String>,
@@ -141,10 +194,13 @@ impl Decode for Decoder {
     /// The usage comes after the reason, so the end is told here and not with the reason.
     fn close(&mut self, events: &mut Vec<ProviderEvent>) {
         let Some(reason) = self.reason.take() else { return };
-        for call in std::mem::take(&mut self.calls) {
-            events.push(ProviderEvent::ToolCall { id: call.id, tool: call.tool, input: arguments(call.arguments) });
+        // Some servers say `stop` behind calls, old ones `function_call`.
+        let called = !self.calls.is_empty() && matches!(reason.as_str(), "stop" | "function_call");
+        for Call { writing, .. } in std::mem::take(&mut self.calls) {
+            let input = arguments(writing.json);
+            events.push(ProviderEvent::ToolCall { id: writing.id, tool: writing.tool, input, by_provider: false });
         }
-        events.push(ProviderEvent::Finish { reason });
+        events.push(ProviderEvent::Finish { reason: if called { "tool_calls".to_owned() } else { reason } });
     }
 }
 
@@ -161,7 +217,7 @@ impl Decoder {
             }
         }
         for call in delta["tool_calls"].as_array().into_iter().flatten() {
-            self.call(call);
+            self.call(call, events);
         }
         for annotation in delta["annotations"].as_array().into_iter().flatten() {
             self.cite(&annotation["url_citation"], events);
@@ -170,38 +226,33 @@ impl Decoder {
 
     /// Adds a piece of a tool call to its call. Pieces belong together by index; a new id at the same
     /// index is a new call, because some servers number every call 0 and some number none.
-    fn call(&mut self, piece: &Value) {
+    fn call(&mut self, piece: &Value, events: &mut Vec<ProviderEvent>) {
         let index = piece["index"].as_u64();
         let id = piece["id"].as_str().filter(|id| !id.is_empty());
         let known = self.calls.iter().rposition(|call| match (index, id) {
-            (Some(_), Some(id)) => call.index == index && call.id == id,
+            (Some(_), Some(id)) => call.index == index && call.server_id == id,
             (Some(_), None) => call.index == index,
-            (None, Some(id)) => call.id == id,
+            (None, Some(id)) => call.server_id == id,
             (None, None) => true,
         });
         let at = known.unwrap_or_else(|| {
-            let id = self.fresh_id(id);
-            self.calls.push(Call { index, id, tool: String::new(), arguments: String::new() });
+            let server_id = id.unwrap_or_default().to_owned();
+            let writing = Writing::new(self.ids.fresh(&server_id), String::new());
+            self.calls.push(Call { index, server_id, writing });
             self.calls.len() - 1
         });
-        let Some(call) = self.calls.get_mut(at) else { return };
+        let Some(Call { writing: call, .. }) = self.calls.get_mut(at) else { return };
         // The name comes whole, and from some servers with every piece.
         if let Some(name) = piece["function"]["name"].as_str().filter(|_| call.tool.is_empty()) {
             call.tool = name.to_owned();
         }
         match &piece["function"]["arguments"] {
-            Value::String(text) => call.arguments.push_str(text),
+            Value::String(text) => call.json.push_str(text),
             Value::Null => {}
-            whole => call.arguments = whole.to_string(),
+            whole => call.json = whole.to_string(),
         }
-    }
-
-    fn fresh_id(&self, id: Option<&str>) -> String {
-        let number = self.calls.len();
-        match id {
-            Some(id) if self.calls.iter().all(|call| call.id != id) => id.to_owned(),
-            Some(id) => format!("{id}_{number}"),
-            None => format!("call_{number}"),
+        if self.tells_input {
+            call.tell(events);
         }
     }
 
@@ -217,14 +268,6 @@ impl Decoder {
             snippet: citation["content"].as_str().map(str::to_owned),
         });
     }
-}
-
-/// Arguments as JSON; none are an empty object, and a torn text stays a text.
-pub(super) fn arguments(text: String) -> Value {
-    if text.trim().is_empty() {
-        return Value::Object(Map::new());
-    }
-    serde_json::from_str(&text).unwrap_or(Value::String(text))
 }
 
 fn usage(usage: &Value) -> Option<Usage> {

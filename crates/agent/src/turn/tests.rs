@@ -7,10 +7,15 @@ use super::*;
 
 const POLICY: FlushPolicy = FlushPolicy { interval_ms: 25, max_bytes: 10 };
 
+fn policy() -> TurnPolicy {
+    TurnPolicy { flush: POLICY, ..TurnPolicy::default() }
+}
+
 fn started(policy: FlushPolicy) -> Turn {
-    let mut turn = Turn::new(policy);
+    let mut turn = Turn::new(TurnPolicy { flush: policy, ..TurnPolicy::default() });
     let request = Request { model: "m".into(), ..Request::default() };
-    assert_eq!(turn.handle(Input::Start { request: request.clone() }, 0), [Effect::CallProvider(request)]);
+    let start = Start { request: request.clone(), ..Start::default() };
+    assert_eq!(turn.handle(Input::Start(start), 0), [Effect::CallProvider { request, candidate: 0 }]);
     turn
 }
 
@@ -23,7 +28,12 @@ fn reasoning(text: &str) -> Input {
 }
 
 fn call(id: &str) -> Input {
-    Input::Provider(ProviderEvent::ToolCall { id: id.into(), tool: "search".into(), input: json!({"q": 1}) })
+    Input::Provider(ProviderEvent::ToolCall {
+        id: id.into(),
+        tool: "search".into(),
+        input: json!({"q": 1}),
+        by_provider: true,
+    })
 }
 
 fn result(id: &str) -> Input {
@@ -47,7 +57,7 @@ fn tool_start(id: &str) -> Event {
 }
 
 fn tool_end(id: &str, output: Option<serde_json::Value>, error: Option<&str>) -> Event {
-    Event::ToolEnd { tool_call_id: id.into(), output, error: error.map(str::to_owned) }
+    Event::ToolEnd { tool_call_id: id.into(), output, error: error.map(str::to_owned), denied: false }
 }
 
 fn appended(event: Event) -> Vec<Effect> {
@@ -245,7 +255,7 @@ fn a_stop_appends_the_pending_text_cancels_and_finishes_as_stopped() {
     let expected = [Effect::Append(vec![text("b")]), Effect::CancelProvider, stopped.clone()];
     assert_eq!(turn.handle(Input::StopRequested, 102), expected);
 
-    let mut unstarted = Turn::new(POLICY);
+    let mut unstarted = Turn::new(policy());
     assert_eq!(unstarted.handle(Input::StopRequested, 1), [stopped]);
 }
 
@@ -271,7 +281,7 @@ fn a_lost_lease_cancels_and_writes_nothing_more() {
     turn.handle(delta("b"), 101);
     assert_eq!(turn.handle(Input::LeaseLost, 102), [Effect::CancelProvider]);
     assert!(turn.is_over());
-    assert_eq!(Turn::new(POLICY).handle(Input::LeaseLost, 1), []);
+    assert_eq!(Turn::new(policy()).handle(Input::LeaseLost, 1), []);
 }
 
 #[test]
@@ -293,7 +303,7 @@ fn after_the_end_every_input_is_without_effect() {
             Input::StopRequested,
             Input::LeaseLost,
             Input::Tick,
-            Input::Start { request: Request::default() },
+            Input::Start(Start::default()),
         ];
         for input in after {
             assert_eq!(turn.handle(input.clone(), 1000), [], "{end:?} then {input:?}");
@@ -303,12 +313,12 @@ fn after_the_end_every_input_is_without_effect() {
 
 #[test]
 fn before_the_start_the_provider_is_not_heard_and_a_second_start_is_ignored() {
-    let mut turn = Turn::new(POLICY);
+    let mut turn = Turn::new(policy());
     for input in [delta("a"), Input::Tick, Input::ProviderEnded] {
         assert_eq!(turn.handle(input, 1), []);
     }
-    assert_eq!(turn.handle(Input::Start { request: Request::default() }, 1).len(), 1);
-    assert_eq!(turn.handle(Input::Start { request: Request::default() }, 1), []);
+    assert_eq!(turn.handle(Input::Start(Start::default()), 1).len(), 1);
+    assert_eq!(turn.handle(Input::Start(Start::default()), 1), []);
 }
 
 #[test]

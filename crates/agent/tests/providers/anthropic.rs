@@ -115,8 +115,14 @@ async fn server_tools_give_call_result_and_cited_sources() {
     ])
     .await;
     let output = json!([{"type": "web_search_result", "url": "https://example.org/", "title": "Example"}]);
+    let call = ProviderEvent::ToolCall {
+        id: "s1".into(),
+        tool: "web_search".into(),
+        input: json!({"query": "x"}),
+        by_provider: true,
+    };
     let expected = [
-        tool_call("s1", "web_search", json!({"query": "x"})),
+        call,
         ProviderEvent::ToolResult { id: "s1".into(), output: Some(output), error: None },
         ProviderEvent::ToolResult { id: "s2".into(), output: None, error: Some("max_uses_exceeded".into()) },
         ProviderEvent::Source {

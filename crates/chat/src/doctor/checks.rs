@@ -1,14 +1,14 @@
 //! The invariants themselves, one row and its neighbours at a time.
 
-use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
+use spool_protocol::{Event, Result};
 use spool_store::{Order, Tx};
 
 use super::Findings;
-use crate::states::{GenerationStatus, MessageStatus, WorkerApproval};
+use crate::states::{MessageStatus, WorkerApproval};
 use crate::tables::{
-    Approval, Artifact, ArtifactVersion, Credential, CredentialKind, Generation, Message, Password, Role, Runner,
-    Stream, Subscription, Thread, Upload, User, UserKind, approval, artifact, credential, generation, message,
-    password, stream, subscription, thread,
+    Approval, Credential, CredentialKind, Generation, Message, Password, PushSubscription, Role, Rule, Runner, Stream,
+    Subscription, Thread, Upload, User, UserKind, approval, credential, generation, message, password, push, rule,
+    stream, subscription, thread,
 };
 use crate::turn;
 
@@ -48,7 +48,7 @@ pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findi
     findings.expect(row.active_thread_id.as_ref() == active, "one_running", || {
         "activeThreadId does not match the status".to_owned()
     });
-    let leased = matches!(row.status, GenerationStatus::Claimed | GenerationStatus::Streaming);
+    let leased = row.status.is_held();
     findings.expect(row.lease_expires_at.is_some() == leased, "lease", || {
         format!("a lease does not go with {}", row.status.as_str())
     });
@@ -64,7 +64,7 @@ pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findi
     findings.expect(message.is_some(), "message_exists", || format!("{} is missing", row.message_id));
     // An earlier attempt is over; its message belongs to a later one.
     if let Some(message) = message.filter(|message| message.generation_id.as_ref() == Some(&row.id)) {
-        let follows = message.status == MessageStatus::following(row.status);
+        let follows = message.status == MessageStatus::following(row.status, row.started_mark);
         findings.expect(follows, "message_follows", || {
             format!("the message is {}, not {}", message.status.as_str(), row.status.as_str())
         });
@@ -107,43 +107,6 @@ pub(super) fn message(tx: &mut Tx<'_>, row: &Message, findings: &mut Findings<'_
     Ok(())
 }
 
-pub(super) fn artifact(tx: &mut Tx<'_>, row: &Artifact, findings: &mut Findings<'_>) -> Result<()> {
-    let thread = tx.get(&row.thread_id)?;
-    findings.expect(thread.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
-    // The purge of a removed thread takes the versions first.
-    if thread.is_none_or(|thread| thread.deleted_at.is_some()) {
-        return Ok(());
-    }
-    let count = tx.query::<ArtifactVersion>(artifact::VERSION_BY_ARTIFACT).eq(&row.id).count()?;
-    findings.expect(count == row.version, "versions", || format!("version is {}, there are {count}", row.version));
-    let newest = tx
-        .query::<ArtifactVersion>(artifact::VERSION_BY_ARTIFACT)
-        .eq(&row.id)
-        .order(Order::Desc)
-        .first()?
-        .filter(|newest| newest.version == row.version && newest.status == row.status);
-    findings.expect(newest.is_some(), "newest_version", || "the newest version is in another state".to_owned());
-    Ok(())
-}
-
-pub(super) fn approval(tx: &mut Tx<'_>, row: &Approval, findings: &mut Findings<'_>) -> Result<()> {
-    findings.expect(tx.get(&row.thread_id)?.is_some(), "thread_exists", || format!("{} is missing", row.thread_id));
-    let pending = row.status == ApprovalStatus::Pending;
-    let marked = row.pending == pending && row.due_at == row.expires_at.filter(|_| pending);
-    findings.expect(marked, "pending_marks", || "pending and dueAt do not match the status".to_owned());
-    let decided = matches!(row.status, ApprovalStatus::Approved | ApprovalStatus::Rejected);
-    findings.expect(row.resolved_by.is_some() == decided, "decided_by", || {
-        "somebody decided exactly what is approved or rejected".to_owned()
-    });
-    let asker = tx.get(&row.generation_id)?;
-    let waits = asker.is_some_and(|generation| !generation.status.is_terminal());
-    let may_wait = !pending || row.kind == ApprovalKind::Plan || waits;
-    findings.expect(may_wait, "somebody_waits", || "it is pending, and nobody waits for it".to_owned());
-    let frozen = row.input.as_ref().is_none_or(|input| approval::hash(&approval::canonical(input)) == row.hash);
-    findings.expect(frozen, "frozen_input", || "the arguments are not those of the hash".to_owned());
-    Ok(())
-}
-
 /// Whether the bytes are there, only the server can see.
 pub(super) fn upload(tx: &mut Tx<'_>, row: &Upload, findings: &mut Findings<'_>) -> Result<()> {
     if row.deleted_at.is_none() {
@@ -166,6 +129,8 @@ pub(super) fn user(tx: &mut Tx<'_>, row: &User, findings: &mut Findings<'_>) -> 
         let left = tx.query::<Thread>(thread::BY_ACTIVITY).eq(&row.id).count()?
             + tx.query::<Generation>(generation::BY_USER).eq(&row.id).count()?
             + tx.query::<Approval>(approval::BY_USER).eq(&row.id).count()?
+            + tx.query::<Rule>(rule::BY_USER).eq(&row.id).count()?
+            + tx.query::<PushSubscription>(push::BY_USER).eq(&row.id).count()?
             + tx.query::<Stream>(stream::BY_PATH).eq(row.id.as_str()).count()?
             + tx.query::<Subscription>(subscription::BY_NAME).eq(row.id.as_str()).count()?;
         findings.expect(left == 0, "claimed_whole", || format!("{left} rows are still of the claimed guest"));

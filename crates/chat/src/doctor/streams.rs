@@ -5,7 +5,7 @@ use spool_store::{Id, Tx};
 
 use super::Findings;
 use crate::functions::subscriptions::links;
-use crate::tables::{Generation, Link, Producer, Remains, Stream, Subscription, Wakes, remains, stream};
+use crate::tables::{ArtifactDraft, Generation, Link, Producer, Remains, Stream, Subscription, Wakes, remains, stream};
 
 /// What JavaScript clients can say exactly.
 const SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -116,7 +116,8 @@ pub(super) fn remains(tx: &mut Tx<'_>, row: &Remains, findings: &mut Findings<'_
     let stream = Id::<Stream>::parse(&row.of).ok().map(|id| tx.get(&id)).transpose()?.flatten();
     let generation = Id::<Generation>::parse(&row.of).ok().map(|id| tx.get(&id)).transpose()?.flatten();
     let subscription = Id::<Subscription>::parse(&row.of).ok().map(|id| tx.get(&id)).transpose()?.flatten();
-    let lives = stream.is_some() || generation.is_some() || subscription.is_some();
+    let draft = Id::<ArtifactDraft>::parse(&row.of).ok().map(|id| tx.get(&id)).transpose()?.flatten();
+    let lives = stream.is_some() || generation.is_some() || subscription.is_some() || draft.is_some();
     findings.expect(!lives, "remains_dead", || format!("{} lives, and would be swept", row.of));
     Ok(())
 }

@@ -1,13 +1,20 @@
 //! Approvals: a runner asks, the owner of the thread decides, once.
 //!
 //! What is asked about is frozen when it is asked. The decision and its time are checked in the deciding
-//! transaction; nobody but the person whose thread it is can decide, whatever key they hold.
+//! transaction; nobody but the person whose thread it is can decide, whatever key they hold, and those whom
+//! [`crate::owned::voting`] lets in where several people decide.
 
+mod batch;
 mod decide;
 mod expire;
+mod inbox;
 
-pub use decide::{Claim, Decide, decide};
+pub use batch::{DecideMany, Decided, decide_many};
+pub use decide::{Claim, Decide, Remember, Scope, decide};
 pub use expire::{expire, next_expiry};
+pub use inbox::{ApprovalInbox, List, MarkSeen, list, mark_seen};
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,13 +22,16 @@ use serde_json::Value;
 use spool_protocol::{ApprovalKind, ApprovalStatus, Code, Error, Event, Result};
 use spool_store::{Id, Order, Page, PaginationOpts, Tx};
 
-use super::{artifacts, external};
+use super::{artifacts, external, notices, runtime};
 use crate::args::present;
 use crate::context::CallContext;
 use crate::limits::{self, check_bytes, check_count};
-use crate::owned;
+use crate::owned::{self, voting};
 use crate::parts;
-use crate::tables::{Approval, ApprovalView, Artifact, Generation, Thread, approval};
+use crate::principal::Principal;
+use crate::rules;
+use crate::states::ApprovalStep;
+use crate::tables::{Approval, ApprovalView, Artifact, ArtifactContent, Effect, Generation, Thread, approval};
 use crate::turn;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -38,32 +48,46 @@ pub struct Request {
     pub version: Option<u64>,
     /// With kind `question`: what is asked.
     pub question: Option<String>,
+    /// With kind `question`: answers to choose from. The person may give another.
+    #[serde(default)]
+    pub options: Vec<String>,
     /// With kind `question`: repeating it for the same answer gives the same approval.
     pub key: Option<String>,
     /// When it is too late, in milliseconds since the Unix epoch; null is never, absent the server's setting.
     #[serde(default, deserialize_with = "present")]
     #[schemars(with = "Option<u64>")]
     pub expires_at: Option<Option<u64>>,
+    /// With kind `tool_call` or `plan`: how many people have to approve, 1 to 20; at least as many as the
+    /// configuration wants for the tool.
+    pub approvers_needed: Option<u32>,
 }
 
 /// What is asked about, checked and frozen.
 #[derive(Default)]
-struct Subject {
-    key: String,
-    hash: String,
-    tool_call: Option<(String, String, Value)>,
-    plan: Option<(Id<Artifact>, u64)>,
-    question: Option<String>,
+pub(crate) struct Subject {
+    /// What the asker calls it within the answer.
+    pub key: String,
+    pub hash: String,
+    /// The id of the call, its tool and its arguments.
+    pub tool_call: Option<(String, String, Value)>,
+    pub plan: Option<(Id<Artifact>, u64)>,
+    pub question: Option<String>,
+    pub options: Vec<String>,
+    pub agent_id: Option<String>,
+    pub high_risk: bool,
+    /// 0 counts as 1.
+    pub approvers_needed: u32,
 }
 
-/// `approvals:request`: asking again for the same gives the same approval, whatever became of it.
+/// `approvals:request`: asking again for the same gives the same approval, whatever became of it. A rule of the
+/// owner may have the answer already; then nobody is asked.
 pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<ApprovalView> {
     let (thread, mut generation) = external::held(tx, ctx, &args.generation_id, None)?;
     let (kind, expires_at) = (args.kind, args.expires_at);
     let subject = subject(tx, ctx, &thread, args)?;
     if let Some(earlier) = tx.query::<Approval>(approval::BY_KEY).eq(&generation.id).eq(subject.key.as_str()).first()? {
         if earlier.kind == kind && earlier.hash == subject.hash {
-            return Ok(ApprovalView::from(earlier));
+            return shown(tx, earlier);
         }
         let message = "This was asked before with other content. Ask with a name of its own.";
         return Err(Error::new(Code::AlreadyExists, message).with("approvalId", earlier.id.as_str()));
@@ -72,19 +96,70 @@ pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<Appr
         let message = format!("The answer is over: {}. Nobody waits for a decision.", generation.status.as_str());
         return Err(Error::new(Code::LogSealed, message));
     }
-    let waiting = tx.query::<Approval>(approval::BY_THREAD).eq(&thread.id).eq(true).take(limits::PENDING_APPROVALS)?;
-    check_count("approvals", waiting.len() + 1, limits::PENDING_APPROVALS)?;
+    let call = subject.tool_call.clone();
+    let expires_at = expires_at.unwrap_or_else(|| usual_expiry(tx, ctx));
+    let mut asked = open(tx, ctx, &generation, kind, subject, expires_at)?;
+    let mut events = call.map(|call| missing_call(tx, &generation, call)).transpose()?.flatten().into_iter();
+    let ruled = match (&asked.tool, &asked.input) {
+        (Some(tool), Some(input)) => {
+            let high_risk = asked.high_risk || asked.approvers_needed > 1;
+            rules::verdict_of(tx, &asked.user_id, asked.agent_id.as_deref(), tool, input, high_risk)?
+        }
+        _ => None,
+    };
+    if let Some(verdict) = ruled.filter(|verdict| verdict.effect != Effect::Ask) {
+        let events: Vec<Event> = events.by_ref().collect();
+        if !events.is_empty() {
+            turn::tell(tx, generation, &events)?;
+        }
+        let step = if verdict.effect == Effect::Allow { ApprovalStep::Approve } else { ApprovalStep::Reject };
+        if step == ApprovalStep::Reject {
+            asked.reason = Some("A rule of the owner refuses it.".to_owned());
+        }
+        asked.rule_id = Some(verdict.rule);
+        asked.resolved_by = Some(asked.user_id.clone());
+        turn::resolve(tx, &mut asked, step)?;
+        return shown(tx, asked);
+    }
+    let events: Vec<Event> = events.by_ref().chain([asked.event()]).collect();
+    // A person may take longer than a runner may be silent: until the decision nobody misses the runner.
+    let wait = expires_at.unwrap_or(tx.now() + limits::LONGEST_WAIT_MS) + ctx.settings.external_lease_ms;
+    generation.lease_expires_at = generation.lease_expires_at.max(Some(wait));
+    tx.put(&generation)?;
+    asked.asked_at_offset = turn::tell(tx, generation, &events)?;
+    tx.put(&asked)?;
+    runtime::asked(tx, &asked)?;
+    notices::announce(tx, ctx, &asked)?;
+    shown(tx, asked)
+}
+
+/// When an approval is over of which nobody says it, in milliseconds since the Unix epoch; nothing is never.
+pub(crate) fn usual_expiry(tx: &Tx<'_>, ctx: &CallContext) -> Option<u64> {
+    ctx.settings.approval_ms.map(|ms| tx.now() + ms)
+}
+
+/// Stores a new pending approval of this answer. The caller has looked for an earlier one of the same key, asks
+/// the rules before or after, tells the log, and calls [`notices::announce`] if somebody really waits.
+pub(crate) fn open(
+    tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation, kind: ApprovalKind, subject: Subject,
+    expires_at: Option<u64>,
+) -> Result<Approval> {
+    let waiting = tx.query::<Approval>(approval::BY_THREAD).eq(&generation.thread_id).eq(true);
+    let waiting = waiting.count_up_to(limits::PENDING_APPROVALS)?;
+    check_count("approvals", waiting as usize + 1, limits::PENDING_APPROVALS)?;
     let now = tx.now();
-    let expires_at = expires_at.unwrap_or_else(|| ctx.settings.approval_ms.map(|ms| now + ms));
     if expires_at.is_some_and(|at| at <= now || at > now + limits::LONGEST_WAIT_MS) {
         let message = "expiresAt: expected a moment within a year from now, or null for never";
         return Err(Error::bad_request(message).with("path", "expiresAt"));
     }
-    let call = subject.tool_call.clone();
+    let thread = tx.get(&generation.thread_id)?.ok_or_else(|| Error::not_found("thread"))?;
     let (tool_call_id, tool, input) =
         subject.tool_call.map_or((None, None, None), |(id, tool, input)| (Some(id), Some(tool), Some(input)));
     let (artifact_id, version) = subject.plan.map_or((None, None), |(id, version)| (Some(id), Some(version)));
-    let mut asked = Approval {
+    let policy = &ctx.settings.approvals;
+    let high_risk = subject.high_risk || tool.as_ref().is_some_and(|tool| policy.is_high_risk(tool));
+    let wanted = if high_risk { policy.approvers } else { 1 };
+    let asked = Approval {
         id: tx.new_id(),
         creation_time: now as f64,
         user_id: thread.user_id,
@@ -99,6 +174,11 @@ pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<Appr
         artifact_id,
         version,
         question: subject.question,
+        options: subject.options,
+        agent_id: subject.agent_id,
+        high_risk,
+        approvers_needed: subject.approvers_needed.max(wanted).max(1),
+        votes: Vec::new(),
         hash: subject.hash,
         status: ApprovalStatus::Pending,
         pending: true,
@@ -108,19 +188,35 @@ pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<Appr
         reason: None,
         edited_input: None,
         edited_version: None,
+        answer: None,
+        rule_id: None,
         resolved_at: None,
         resolved_by: None,
         created_at: now,
     };
-    let mut events = call.map(|call| missing_call(tx, &generation, call)).transpose()?.flatten().into_iter();
-    let events: Vec<Event> = events.by_ref().chain([asked.event()]).collect();
-    // A person may take longer than a runner may be silent: until the decision nobody misses the runner.
-    let wait = expires_at.unwrap_or(now + limits::LONGEST_WAIT_MS) + ctx.settings.external_lease_ms;
-    generation.lease_expires_at = generation.lease_expires_at.max(Some(wait));
-    tx.put(&generation)?;
-    asked.asked_at_offset = turn::tell(tx, generation, &events)?;
     tx.put(&asked)?;
-    Ok(ApprovalView::from(asked))
+    Ok(asked)
+}
+
+/// The view of an approval, with the names of those who decided as they are now.
+pub(crate) fn shown(tx: &mut Tx<'_>, approval: Approval) -> Result<ApprovalView> {
+    named(tx, vec![ApprovalView::from(approval)]).map(|mut views| views.remove(0))
+}
+
+/// Adds the names of those who decided; each person is looked up once.
+fn named(tx: &mut Tx<'_>, mut views: Vec<ApprovalView>) -> Result<Vec<ApprovalView>> {
+    let mut names: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for vote in views.iter_mut().flat_map(|view| &mut view.votes) {
+        vote.name = match names.get(vote.user_id.as_str()) {
+            Some(name) => name.clone(),
+            None => {
+                let name = tx.get(&vote.user_id)?.and_then(|person| person.name);
+                names.insert(vote.user_id.as_str().to_owned(), name.clone());
+                name
+            }
+        };
+    }
+    Ok(views)
 }
 
 fn wants(kind: &str, field: &str) -> Error {
@@ -133,12 +229,14 @@ fn subject(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, args: Request) -
             ("artifactId", args.artifact_id.is_some()),
             ("version", args.version.is_some()),
             ("question", args.question.is_some()),
+            ("options", !args.options.is_empty()),
             ("key", args.key.is_some()),
         ],
         ApprovalKind::Plan => [
             ("toolCallId", args.tool_call_id.is_some()),
             ("tool", args.tool.is_some() || args.input.is_some()),
             ("question", args.question.is_some()),
+            ("options", !args.options.is_empty()),
             ("key", args.key.is_some()),
         ],
         ApprovalKind::Question => [
@@ -146,10 +244,16 @@ fn subject(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, args: Request) -
             ("tool", args.tool.is_some() || args.input.is_some()),
             ("artifactId", args.artifact_id.is_some()),
             ("version", args.version.is_some()),
+            ("approversNeeded", args.approvers_needed.is_some()),
         ],
     };
     if let Some((field, _)) = foreign.into_iter().find(|(_, given)| *given) {
         return Err(Error::bad_request(format!("{field}: not with this kind of approval")).with("path", field));
+    }
+    let approvers_needed = args.approvers_needed.unwrap_or(1);
+    if !(1..=limits::APPROVERS).contains(&approvers_needed) {
+        let message = format!("approversNeeded: expected 1 to {}", limits::APPROVERS);
+        return Err(Error::bad_request(message).with("path", "approversNeeded"));
     }
     match args.kind {
         ApprovalKind::ToolCall => {
@@ -162,7 +266,9 @@ fn subject(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, args: Request) -
             let canonical = approval::canonical(&input);
             check_bytes("input", &canonical, limits::APPROVAL_BYTES)?;
             let hash = approval::hash(&canonical);
-            Ok(Subject { key: format!("call:{id}"), hash, tool_call: Some((id, tool, input)), ..Subject::default() })
+            let key = format!("call:{id}");
+            let tool_call = Some((id, tool, input));
+            Ok(Subject { key, hash, tool_call, approvers_needed, ..Subject::default() })
         }
         ApprovalKind::Plan => {
             let id = args.artifact_id.ok_or_else(|| wants("plan", "artifactId"))?;
@@ -173,17 +279,32 @@ fn subject(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, args: Request) -
             let version = artifacts::version_of(tx, &artifact, args.version.unwrap_or(artifact.version))?;
             let key = format!("plan:{id}:{}", version.version);
             let plan = Some((id, version.version));
-            Ok(Subject { key, hash: version.content_hash, plan, ..Subject::default() })
+            Ok(Subject { key, hash: version.content_hash, plan, approvers_needed, ..Subject::default() })
         }
         ApprovalKind::Question => {
             let question = args.question.ok_or_else(|| wants("question", "question"))?;
             check_bytes("question", &question, limits::REASON_BYTES)?;
             check_bytes("key", args.key.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
-            let hash = approval::hash(&question);
+            check_options(&args.options)?;
+            // Without options as ever: repeated requests of before find their approval.
+            let asked = std::iter::once(&question).chain(&args.options).cloned().collect::<Vec<_>>().join("\n");
+            let hash = approval::hash(&asked);
             let key = format!("ask:{}", args.key.as_deref().unwrap_or(&hash));
-            Ok(Subject { key, hash, question: Some(question), ..Subject::default() })
+            Ok(Subject { key, hash, question: Some(question), options: args.options, ..Subject::default() })
         }
     }
+}
+
+fn check_options(options: &[String]) -> Result<()> {
+    check_count("options", options.len(), limits::OPTIONS)?;
+    for (at, option) in options.iter().enumerate() {
+        let field = format!("options[{at}]");
+        if option.trim().is_empty() {
+            return Err(Error::bad_request(format!("{field}: it is empty")).with("path", field));
+        }
+        check_bytes(&field, option, limits::TITLE_BYTES)?;
+    }
+    Ok(())
 }
 
 /// The event of a call that the log does not have. One that it has must be the same call: what readers of
@@ -213,15 +334,22 @@ pub struct One {
     pub approval_id: Id<Approval>,
 }
 
-/// `approvals:get`
+/// `approvals:get`: to people who decide about a plan and do not see the thread, with the text that they decide
+/// about.
 pub fn get(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<ApprovalView> {
-    Ok(ApprovalView::from(owned::approval(tx, &ctx.principal, &args.approval_id)?.1))
+    let (thread, found) = voting::approval(tx, ctx, &args.approval_id)?;
+    let closed = matches!(&ctx.principal, Principal::User { user } if *user != thread.user_id);
+    let content = if closed { frozen_plan(tx, &found)? } else { None };
+    let view = shown(tx, found)?;
+    Ok(ApprovalView { content, ..view })
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ListPage {
-    pub pagination_opts: PaginationOpts,
+fn frozen_plan(tx: &mut Tx<'_>, asked: &Approval) -> Result<Option<String>> {
+    let (Some(artifact), Some(version)) = (&asked.artifact_id, asked.version) else { return Ok(None) };
+    let Some(artifact) = tx.get(artifact)? else { return Ok(None) };
+    let version = artifacts::version_of(tx, &artifact, version)?;
+    let content: Option<ArtifactContent> = tx.get(&version.content_id)?;
+    Ok(content.map(|content| content.content))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -231,37 +359,25 @@ pub struct ListByThread {
     pub pagination_opts: PaginationOpts,
 }
 
-/// A page of approvals, and how many wait for a decision.
+/// A page of the approvals of a thread, and how many of them wait for a decision.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Inbox {
+pub struct ThreadApprovals {
     #[serde(flatten)]
     pub approvals: Page<ApprovalView>,
     pub pending_count: u64,
 }
 
-/// `approvals:list`: those of the caller, across threads, the pending first, then the newest.
-pub fn list(tx: &mut Tx<'_>, ctx: &CallContext, args: ListPage) -> Result<Inbox> {
-    let user = ctx.user()?.clone();
-    let pending_count = tx.query::<Approval>(approval::BY_USER).eq(&user).eq(true).count()?;
-    let scan = tx.query::<Approval>(approval::BY_USER).eq(&user).order(Order::Desc);
-    let mut found = scan.paginate(&args.pagination_opts)?;
-    let mut shown = Vec::with_capacity(found.page.len());
-    for row in std::mem::take(&mut found.page) {
-        // What was decided in a thread that was removed since is nobody's any more.
-        if owned::find_thread(tx, &ctx.principal, &row.thread_id)?.is_some() {
-            shown.push(row);
-        }
-    }
-    found.page = shown;
-    Ok(Inbox { approvals: found.map(ApprovalView::from), pending_count })
-}
-
 /// `approvals:listByThread`: the pending first, then the newest.
-pub fn list_by_thread(tx: &mut Tx<'_>, ctx: &CallContext, args: ListByThread) -> Result<Inbox> {
+pub fn list_by_thread(tx: &mut Tx<'_>, ctx: &CallContext, args: ListByThread) -> Result<ThreadApprovals> {
     let thread = owned::thread(tx, &ctx.principal, &args.thread_id)?;
     let pending_count = tx.query::<Approval>(approval::BY_THREAD).eq(&thread.id).eq(true).count()?;
     let scan = tx.query::<Approval>(approval::BY_THREAD).eq(&thread.id).order(Order::Desc);
-    let approvals = scan.paginate(&args.pagination_opts)?.map(ApprovalView::from);
-    Ok(Inbox { approvals, pending_count })
+    let found = scan.paginate(&args.pagination_opts)?.map(ApprovalView::from);
+    Ok(ThreadApprovals { approvals: named_page(tx, found)?, pending_count })
+}
+
+fn named_page(tx: &mut Tx<'_>, mut page: Page<ApprovalView>) -> Result<Page<ApprovalView>> {
+    page.page = named(tx, std::mem::take(&mut page.page))?;
+    Ok(page)
 }

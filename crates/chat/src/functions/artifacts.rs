@@ -1,7 +1,14 @@
 //! Artifacts: made once, changed in versions, read by version.
 //!
 //! A row exists before any event mentions it, because both are of one transaction. An event is told only
-//! in the log of an answer that a runner outside makes and that is not over.
+//! in the log of an answer that a runner outside makes and that is not over; the server's own answers are
+//! told by whoever writes their logs.
+
+mod diff;
+pub(crate) mod draft;
+
+pub use diff::{Diff, Difference, diff};
+pub use draft::{Append, Begin, Begun, Deltas, Finish, TextPage, Written, append, begin, deltas, finish};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,10 +23,13 @@ use crate::principal::Principal;
 use crate::quota;
 use crate::states::{ArtifactStatus, ArtifactStep};
 use crate::tables::{
-    Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, Generation, Message, Thread, VersionView,
-    approval, artifact,
+    Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, Generation, Message, Thread, User,
+    VersionView, approval, artifact,
 };
 use crate::turn;
+
+/// The kind of an artifact that says what a run will do.
+pub(crate) const PLAN: &str = "plan";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -55,10 +65,30 @@ impl From<&Artifact> for Saved {
 
 /// What a version is pinned to.
 #[derive(Default)]
-struct Pins {
-    generation: Option<Generation>,
-    message: Option<Id<Message>>,
-    tool_call: Option<String>,
+pub(crate) struct Pins {
+    pub generation: Option<Generation>,
+    pub message: Option<Id<Message>>,
+    pub tool_call: Option<String>,
+}
+
+/// Who writes a version.
+pub(crate) struct Writer {
+    pub author: Author,
+    pub user: Id<User>,
+}
+
+impl Writer {
+    pub(super) fn of(ctx: &CallContext) -> Result<Self> {
+        let author = if matches!(ctx.principal, Principal::User { .. }) { Author::User } else { Author::Agent };
+        Ok(Self { author, user: ctx.user()?.clone() })
+    }
+}
+
+/// A document that is about to be made.
+pub(crate) struct Naming {
+    pub kind: String,
+    pub title: String,
+    pub key: Option<String>,
 }
 
 /// `artifacts:create`
@@ -70,29 +100,44 @@ pub fn create(tx: &mut Tx<'_>, ctx: &CallContext, args: Create) -> Result<Saved>
     {
         return Ok(Saved::from(&earlier));
     }
-    check_name("kind", &args.kind, limits::NAME_BYTES)?;
-    check_name("title", &args.title, limits::TITLE_BYTES)?;
+    let naming = Naming { kind: args.kind, title: args.title, key: args.key };
+    naming.check()?;
     check_bytes("content", &args.content, limits::ARTIFACT_BYTES)?;
     let pins = pins(tx, ctx, &thread, args.generation_id, args.message_id, args.tool_call_id)?;
+    let mut made = named(tx, &thread, naming, &pins);
+    let writer = Writer::of(ctx)?;
+    quota::check_storage(tx, ctx, args.content.len() as u64)?;
+    write_version(tx, &mut made, args.content, writer, pins)?;
+    Ok(Saved::from(&made))
+}
+
+impl Naming {
+    pub(crate) fn check(&self) -> Result<()> {
+        check_name("kind", &self.kind, limits::NAME_BYTES)?;
+        check_name("title", &self.title, limits::TITLE_BYTES)
+    }
+}
+
+/// An artifact without a version, which is not stored yet.
+pub(crate) fn named(tx: &mut Tx<'_>, thread: &Thread, naming: Naming, pins: &Pins) -> Artifact {
     let now = tx.now();
-    let mut made = Artifact {
+    Artifact {
         id: tx.new_id(),
         creation_time: now as f64,
-        thread_id: thread.id,
-        kind: args.kind,
-        title: args.title,
+        thread_id: thread.id.clone(),
+        kind: naming.kind,
+        title: naming.title,
         status: ArtifactStatus::Draft,
         version: 0,
-        key: args.key,
+        writing: None,
+        key: naming.key,
         generation_id: pins.generation.as_ref().map(|generation| generation.id.clone()),
         message_id: pins.message.clone(),
         tool_call_id: pins.tool_call.clone(),
         content_bytes: 0,
         created_at: now,
         updated_at: now,
-    };
-    write_version(tx, ctx, &mut made, args.content, pins)?;
-    Ok(Saved::from(&made))
+    }
 }
 
 fn check_name(field: &str, name: &str, limit: usize) -> Result<()> {
@@ -123,16 +168,21 @@ fn pins(
     Ok(Pins { generation: None, message, tool_call })
 }
 
-/// Stores `content` as the next version, and tells of it.
-fn write_version(
-    tx: &mut Tx<'_>, ctx: &CallContext, artifact: &mut Artifact, content: String, pins: Pins,
+/// Stores `content` as the next version, and tells of it. The caller has checked the quota.
+pub(crate) fn write_version(
+    tx: &mut Tx<'_>, artifact: &mut Artifact, content: String, writer: Writer, pins: Pins,
 ) -> Result<()> {
-    quota::check_storage(tx, ctx, content.len() as u64)?;
+    store_version(tx, artifact, content, writer, &pins, false)?;
+    tell(tx, artifact, artifact.version, pins.generation)
+}
+
+fn store_version(
+    tx: &mut Tx<'_>, artifact: &mut Artifact, content: String, writer: Writer, pins: &Pins, cut: bool,
+) -> Result<()> {
     let now = tx.now();
     artifact.version += 1;
     artifact.content_bytes = content.len() as u64;
     artifact.updated_at = now;
-    let author = if matches!(ctx.principal, Principal::User { .. }) { Author::User } else { Author::Agent };
     let hash = approval::hash(&content);
     let content = ArtifactContent { id: tx.new_id(), creation_time: now as f64, content };
     let version = ArtifactVersion {
@@ -143,39 +193,43 @@ fn write_version(
         version: artifact.version,
         title: artifact.title.clone(),
         status: artifact.status,
-        author,
-        user_id: ctx.user()?.clone(),
+        author: writer.author,
+        user_id: writer.user,
         content_id: content.id.clone(),
         content_bytes: artifact.content_bytes,
         content_hash: hash,
         generation_id: pins.generation.as_ref().map(|generation| generation.id.clone()),
-        message_id: pins.message,
-        tool_call_id: pins.tool_call,
+        message_id: pins.message.clone(),
+        tool_call_id: pins.tool_call.clone(),
+        cut,
         created_at: now,
     };
     tx.put(&content)?;
     tx.put(&version)?;
     tx.put(&*artifact)?;
     let thread = tx.get(&artifact.thread_id)?.ok_or_else(|| Error::not_found("thread"))?;
-    quota::add_storage(tx, &thread.user_id, version.content_bytes)?;
-    tell(tx, artifact, pins.generation)
+    quota::add_storage(tx, &thread.user_id, version.content_bytes)
+}
+
+/// The artifact as the log of an answer tells it.
+pub(crate) fn event(artifact: &Artifact, version: u64) -> Event {
+    Event::Artifact {
+        artifact_id: artifact.id.as_str().to_owned(),
+        version,
+        kind: artifact.kind.clone(),
+        title: artifact.title.clone(),
+        status: Some(artifact.status.as_str().to_owned()),
+    }
 }
 
 /// The event goes to the answer that works on the artifact now, else to the one that made it.
-fn tell(tx: &mut Tx<'_>, artifact: &Artifact, at_work: Option<Generation>) -> Result<()> {
+fn tell(tx: &mut Tx<'_>, artifact: &Artifact, version: u64, at_work: Option<Generation>) -> Result<()> {
     let maker = match at_work {
         Some(generation) => Some(generation),
         None => artifact.generation_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten(),
     };
     let Some(generation) = maker else { return Ok(()) };
-    let event = Event::Artifact {
-        artifact_id: artifact.id.as_str().to_owned(),
-        version: artifact.version,
-        kind: artifact.kind.clone(),
-        title: artifact.title.clone(),
-        status: Some(artifact.status.as_str().to_owned()),
-    };
-    turn::tell(tx, generation, &[event]).map(drop)
+    turn::tell(tx, generation, &[event(artifact, version)]).map(drop)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -212,14 +266,39 @@ pub fn update(tx: &mut Tx<'_>, ctx: &CallContext, args: Update) -> Result<Saved>
     match args.content {
         Some(content) => {
             check_bytes("content", &content, limits::ARTIFACT_BYTES)?;
-            write_version(tx, ctx, &mut artifact, content, pins)?;
+            quota::check_storage(tx, ctx, content.len() as u64)?;
+            write_version(tx, &mut artifact, content, Writer::of(ctx)?, pins)?;
         }
         None => rewrite(tx, &mut artifact, pins.generation)?,
     }
+    supersede(tx, &artifact)?;
     Ok(Saved::from(&artifact))
 }
 
-fn check_base(artifact: &Artifact, base: u64) -> Result<()> {
+/// A thread has one approved plan: the one that was approved before is superseded. One that is being written
+/// anew is a draft soon, and stays.
+fn supersede(tx: &mut Tx<'_>, artifact: &Artifact) -> Result<()> {
+    if artifact.kind != PLAN || artifact.status != ArtifactStatus::Approved {
+        return Ok(());
+    }
+    let approved = ArtifactStatus::Approved.as_str();
+    let scan = tx.query::<Artifact>(artifact::BY_STATUS).eq(&artifact.thread_id).eq(PLAN).eq(approved);
+    for mut old in scan.take(limits::LISTED)? {
+        if old.id != artifact.id && old.writing.is_none() {
+            old.status = old.status.step(ArtifactStep::Set(ArtifactStatus::Superseded))?;
+            rewrite(tx, &mut old, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whoever changes an artifact has seen its newest version, and waits while another is being written.
+pub(crate) fn check_base(artifact: &Artifact, base: u64) -> Result<()> {
+    if let Some(writing) = artifact.writing {
+        let message = format!("Version {writing} of the artifact is being written: change it when it is whole.");
+        let error = Error::new(Code::HistoryConflict, message).with("writing", writing);
+        return Err(error.with("current", artifact.version).with("path", "baseVersion"));
+    }
     if artifact.version == base {
         return Ok(());
     }
@@ -235,27 +314,37 @@ fn rewrite(tx: &mut Tx<'_>, artifact: &mut Artifact, at_work: Option<Generation>
     artifact.updated_at = tx.now();
     tx.put(&version)?;
     tx.put(&*artifact)?;
-    tell(tx, artifact, at_work)
+    tell(tx, artifact, artifact.version, at_work)
+}
+
+/// Whether [`judge`] can be carried out from the state that the artifact is in.
+pub(super) fn check_judged(artifact: &Artifact, to: ArtifactStatus, edited: bool) -> Result<()> {
+    let from = if edited { artifact.status.step(ArtifactStep::Edit)? } else { artifact.status };
+    if from != to {
+        from.step(ArtifactStep::Set(to))?;
+    }
+    Ok(())
 }
 
 /// What a person decided about exactly this version: with new content, that is what was approved.
 pub(super) fn judge(
     tx: &mut Tx<'_>, ctx: &CallContext, artifact: &mut Artifact, to: ArtifactStatus, edited: Option<String>,
 ) -> Result<()> {
+    check_base(artifact, artifact.version)?;
     if let Some(content) = edited {
-        check_bytes("editedContent", &content, limits::ARTIFACT_BYTES)?;
+        check_bytes("edited", &content, limits::ARTIFACT_BYTES)?;
         artifact.status = artifact.status.step(ArtifactStep::Edit)?.step(ArtifactStep::Set(to))?;
-        return write_version(tx, ctx, artifact, content, Pins::default());
-    }
-    if artifact.status != to {
+        quota::check_storage(tx, ctx, content.len() as u64)?;
+        write_version(tx, artifact, content, Writer::of(ctx)?, Pins::default())?;
+    } else if artifact.status != to {
         artifact.status = artifact.status.step(ArtifactStep::Set(to))?;
         rewrite(tx, artifact, None)?;
     }
-    Ok(())
+    supersede(tx, artifact)
 }
 
 /// A version that exists; `not_found` otherwise.
-pub(super) fn version_of(tx: &mut Tx<'_>, artifact: &Artifact, version: u64) -> Result<ArtifactVersion> {
+pub(crate) fn version_of(tx: &mut Tx<'_>, artifact: &Artifact, version: u64) -> Result<ArtifactVersion> {
     let found = tx.query(artifact::VERSION_BY_ARTIFACT).eq(&artifact.id).eq(version).first()?;
     found.ok_or_else(|| Error::not_found("version").with("current", artifact.version))
 }
@@ -276,21 +365,41 @@ pub struct ArtifactView {
     pub id: Id<Artifact>,
     pub thread_id: Id<Thread>,
     pub kind: String,
-    /// The newest version: what to send as `baseVersion`.
+    /// The newest version that is whole: what to send as `baseVersion`.
     pub current: u64,
+    /// The version that is being written now: `artifacts:deltas` follows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writing: Option<u64>,
     #[serde(flatten)]
     pub version: VersionView,
     pub content: String,
 }
 
-/// `artifacts:get`
+/// `artifacts:get`: of a version that is being written, the text so far.
 pub fn get(tx: &mut Tx<'_>, ctx: &CallContext, args: Get) -> Result<ArtifactView> {
     let (_, artifact) = owned::artifact(tx, &ctx.principal, &args.artifact_id)?;
-    let version = version_of(tx, &artifact, args.version.unwrap_or(artifact.version))?;
+    read(tx, artifact, args.version)
+}
+
+/// The newest version that is whole, or the one that is asked for.
+pub(crate) fn read(tx: &mut Tx<'_>, artifact: Artifact, version: Option<u64>) -> Result<ArtifactView> {
+    let wanted = version.unwrap_or(artifact.version.max(1));
+    let (version, content) = match draft::find(tx, &artifact, wanted)? {
+        Some(draft) => draft::so_far(tx, draft)?,
+        None => {
+            let version = version_of(tx, &artifact, wanted)?;
+            let content = content_of(tx, &version)?;
+            (VersionView::from(version), content)
+        }
+    };
+    let Artifact { id, thread_id, kind, version: current, writing, .. } = artifact;
+    Ok(ArtifactView { id, thread_id, kind, current, writing, version, content })
+}
+
+/// The text of a version.
+pub(crate) fn content_of(tx: &mut Tx<'_>, version: &ArtifactVersion) -> Result<String> {
     let lost = || Error::internal(format!("{} has no content", version.id));
-    let content = tx.get(&version.content_id)?.ok_or_else(lost)?.content;
-    let Artifact { id, thread_id, kind, version: current, .. } = artifact;
-    Ok(ArtifactView { id, thread_id, kind, current, version: VersionView::from(version), content })
+    Ok(tx.get(&version.content_id)?.ok_or_else(lost)?.content)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -4,9 +4,16 @@
 //! A claim is a lease with an epoch. Whoever has an older epoch has lost the generation, whatever it
 //! still believes: every function that changes something checks both.
 
+mod calls;
 mod history;
+mod prompts;
 
+pub use calls::{
+    CallState, EndCall, Lease, NewCall, OneCall, Segment, Settle, Standing, Steered, Submit, ToldCall, Verdict,
+    end_call, run_built_in, run_call, settle, steer, submit,
+};
 pub use history::{HistoryFile, HistoryMessage};
+pub use prompts::{FallBack, PromptView, ShowPrompt, fall_back, show_prompt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,13 +22,14 @@ use spool_store::{Id, Tx};
 
 use super::Nothing;
 use super::external::{Finished, finish_once};
+use super::runtime::{self, PhaseChange};
 use crate::context::CallContext;
 use crate::limits;
 use crate::owned;
 use crate::principal::Principal;
 use crate::recall;
-use crate::states::{GenerationStatus, GenerationStep};
-use crate::tables::{Generation, Message, Runner, Thread, User, generation};
+use crate::states::{GenerationStatus, GenerationStep, Phase};
+use crate::tables::{Generation, Message, PageContext, Runner, Section, Thread, ToolChoice, User, generation};
 use crate::turn::{self, Ending};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -63,11 +71,42 @@ pub struct Claim {
     /// In which role the user is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_role: Option<String>,
-    /// What is known of the user and of earlier conversation, for the prompt.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub recalled: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
     /// What came before the answer, oldest first.
     pub history: Vec<HistoryMessage>,
+    /// Of an assistant that plans first: where its run is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// What the user looked at when they asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageContext>,
+    /// Decisions about its calls that are told already; see [`Watched`].
+    pub decisions: u32,
+    /// What is known of the user and the conversation, for the prompt.
+    pub sections: Vec<Section>,
+    /// Of an answer that goes on: how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
+}
+
+/// An answer that another runner began, or that waited for a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resumed {
+    pub steps: u32,
+    pub log_end: u64,
+    /// What it has said and called, oldest first.
+    pub so_far: Vec<Segment>,
+    /// The calls of the newest step.
+    pub calls: Vec<CallState>,
+    /// The prompt that it began with.
+    pub sections: Vec<Section>,
+    /// The tokens that it has cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// `driver:claim`: null if somebody else was faster or nobody wants the answer any more.
@@ -100,10 +139,18 @@ pub(super) fn take(
     generation.lease_expires_at = Some(lease_expires_at);
     tx.put(&generation)?;
     let answer = turn::message_of(tx, &generation)?;
+    let phase = phase_of(tx, ctx, &generation)?;
+    let resumed = resumed(tx, &generation)?;
     Ok(Some(Claim {
+        resumed,
+        phase,
+        sections: recall::sections(tx, &thread)?,
+        page: history::page_before(tx, &thread.id, answer.seq)?,
+        decisions: generation.decisions,
+        agent_id: generation.agent_id,
+        tool_choice: generation.tool_choice,
         epoch: generation.lease_epoch,
         lease_expires_at,
-        recalled: recall::sections(tx, &thread)?,
         history: history::before(tx, &thread, answer.seq)?,
         thread_id: thread.id,
         message_id: generation.message_id,
@@ -112,6 +159,32 @@ pub(super) fn take(
         provider: generation.provider,
         attempt: generation.attempt,
         effective_role: generation.effective_role,
+    }))
+}
+
+/// Where the run of an assistant is that plans first. A message after a run that is done begins another.
+fn phase_of(tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation) -> Result<Option<Phase>> {
+    let agent = ctx.settings.agents.find(generation.agent_id.as_deref());
+    if generation.runner != Runner::Hosted || !agent.is_some_and(|agent| agent.phases) {
+        return Ok(None);
+    }
+    if generation.steps == 0 {
+        return runtime::advance(tx, &generation.thread_id, PhaseChange::Begin).map(Some);
+    }
+    Ok(runtime::hosted(tx, &generation.thread_id)?.and_then(|session| session.phase))
+}
+
+fn resumed(tx: &mut Tx<'_>, generation: &Generation) -> Result<Option<Resumed>> {
+    if generation.steps == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Resumed {
+        steps: generation.steps,
+        log_end: turn::log_end(tx, generation)?,
+        so_far: calls::so_far(tx, generation)?,
+        calls: calls::states(tx, generation)?,
+        sections: prompts::stored(tx, generation)?.map(|prompt| prompt.sections).unwrap_or_default(),
+        usage: generation.usage,
     }))
 }
 
@@ -131,8 +204,28 @@ fn lost() -> Error {
     Error::new(Code::Forbidden, "Another runner holds this generation.").with("reason", "lease_lost")
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Started {
+    pub generation_id: Id<Generation>,
+    pub owner: String,
+    pub epoch: u64,
+    /// What the model was told.
+    pub prompt: Option<Told>,
+}
+
+/// What a model is told before an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Told {
+    pub model: String,
+    pub sections: Vec<Section>,
+    pub tools: Vec<String>,
+    pub messages: u32,
+}
+
 /// `driver:started`: before the first append. Repeating it changes nothing.
-pub fn started(tx: &mut Tx<'_>, ctx: &CallContext, args: Held) -> Result<()> {
+pub fn started(tx: &mut Tx<'_>, ctx: &CallContext, args: Started) -> Result<()> {
     let (_, mut generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
     if !holds(&generation, &args.owner, args.epoch) {
         return Err(lost());
@@ -140,13 +233,16 @@ pub fn started(tx: &mut Tx<'_>, ctx: &CallContext, args: Held) -> Result<()> {
     if generation.status == GenerationStatus::Streaming {
         return Ok(());
     }
+    if let Some(told) = args.prompt {
+        prompts::keep(tx, &generation, told)?;
+    }
     turn::start(tx, &mut generation)
 }
 
 /// `driver:renew`: false if the generation is over or another's.
 pub fn renew(tx: &mut Tx<'_>, ctx: &CallContext, args: Held) -> Result<bool> {
     let Some(mut generation) = tx.get(&args.generation_id)? else { return Ok(false) };
-    let running = matches!(generation.status, GenerationStatus::Claimed | GenerationStatus::Streaming);
+    let running = generation.status.is_held();
     if !running || !holds(&generation, &args.owner, args.epoch) {
         return Ok(false);
     }
@@ -171,6 +267,8 @@ pub struct Watched {
     pub lease_epoch: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_owner: Option<String>,
+    /// Grows with every decision about a call of the answer.
+    pub decisions: u32,
 }
 
 /// `driver:watch`: null if the generation was removed.
@@ -180,6 +278,7 @@ pub fn watch(tx: &mut Tx<'_>, _ctx: &CallContext, args: Watch) -> Result<Option<
         stop_requested_at: generation.stop_requested_at,
         lease_epoch: generation.lease_epoch,
         lease_owner: generation.lease_owner,
+        decisions: generation.decisions,
     }))
 }
 
@@ -242,7 +341,7 @@ pub fn expire(tx: &mut Tx<'_>, ctx: &CallContext, args: Expire) -> Result<Expire
     let limit = limits::EXPIRED_GENERATIONS;
     let mut gone = tx.query::<Generation>(generation::BY_LEASE).ge(0_u64).le(now).take(limit)?;
     if args.only_owner {
-        for status in [GenerationStatus::Claimed, GenerationStatus::Streaming] {
+        for status in GenerationStatus::HELD {
             let scan = tx.query::<Generation>(generation::BY_RUNNER).eq(Runner::Hosted.as_str()).eq(status.as_str());
             let others = |held: &Generation| held.lease_owner != args.owner;
             gone.extend(scan.take(limits::LISTED)?.into_iter().filter(others).take(limit));
@@ -261,8 +360,11 @@ pub(super) fn expire_one(
     tx: &mut Tx<'_>, ctx: &CallContext, mut generation: Generation, expired: &mut Expired,
 ) -> Result<()> {
     let thread = owned::thread(tx, &Principal::System, &generation.thread_id)?;
-    // A log that is not empty tells of a start that its row does not know yet.
-    let began = generation.started_mark || tx.log_end(generation.id.as_str())?.end > 0;
+    // Between two steps nothing is lost: whoever comes next reads how far the answer is. A log that is not empty
+    // tells of a start that its row does not know yet.
+    let end = tx.log_end(generation.id.as_str())?.end;
+    let between_steps = generation.steps > 0 && end == generation.boundary;
+    let began = (generation.started_mark || end > 0) && !between_steps;
     let unwanted = generation.stop_requested_at.is_some() || thread.deleted_at.is_some();
     if unwanted {
         expired.stopped += 1;

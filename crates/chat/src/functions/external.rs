@@ -19,7 +19,7 @@ use crate::owned;
 use crate::parts::{self, Part};
 use crate::states::GenerationStatus;
 use crate::tables::{Generation, Message, Runner, Thread};
-use crate::turn::{self, Begin, Ending};
+use crate::turn::{self, Begin, Ending, Wish};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -72,7 +72,7 @@ pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<Opened> {
     }
     let mut question =
         args.text.map(|text| user_message(tx, ctx, &mut thread, vec![Part::Text { text }])).transpose()?;
-    let mut choice = Begin::of(tx, ctx, &thread, args.model, None)?;
+    let mut choice = Begin::of(tx, ctx, &thread, Wish { model: args.model, ..Wish::default() })?;
     choice.provider = args.provider.or(choice.provider);
     choice.external = Some(ctx.principal.key());
     let (mut answer, generation) = turn::begin(tx, ctx, &mut thread, choice)?;
@@ -150,6 +150,17 @@ pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Re
     if generation.status == GenerationStatus::Claimed {
         turn::start(tx, &mut generation)?;
     }
+    renew(tx, ctx, &mut generation)?;
+    uploads::describe_events(tx, &thread, &mut args.events)?;
+    let mut events = Vec::new();
+    args.events.into_iter().for_each(|event| Event::push_coalesced(&mut events, event));
+    let cursor = if events.is_empty() { end } else { turn::append(tx, &generation, &events)? };
+    let producer_seq = args.producer.map(|producer| producer.seq);
+    Ok(Appended { appended: true, cursor, reason: None, producer_seq, duplicate: false })
+}
+
+/// The runner of an answer that is not over has said something: it is missed later.
+pub(super) fn renew(tx: &mut Tx<'_>, ctx: &CallContext, generation: &mut Generation) -> Result<()> {
     let lease_ms = match generation.runner {
         Runner::Worker => ctx.settings.worker_lease_ms,
         Runner::Hosted | Runner::External => ctx.settings.external_lease_ms,
@@ -158,14 +169,9 @@ pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Re
     // Not with every append: a row that changes makes live queries run, tokens must not.
     if generation.lease_expires_at.is_none_or(|old| old < expiry - lease_ms / 2) {
         generation.lease_expires_at = Some(expiry);
-        tx.put(&generation)?;
+        tx.put(&*generation)?;
     }
-    uploads::describe_events(tx, &thread, &mut args.events)?;
-    let mut events = Vec::new();
-    args.events.into_iter().for_each(|event| Event::push_coalesced(&mut events, event));
-    let cursor = if events.is_empty() { end } else { turn::append(tx, &generation, &events)? };
-    let producer_seq = args.producer.map(|producer| producer.seq);
-    Ok(Appended { appended: true, cursor, reason: None, producer_seq, duplicate: false })
+    Ok(())
 }
 
 /// Why an event is not a runner's to append: it tells of a row, and comes with the change of that row.

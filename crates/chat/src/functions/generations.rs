@@ -8,7 +8,7 @@ use spool_store::{Id, Tx};
 use crate::context::CallContext;
 use crate::limits;
 use crate::owned;
-use crate::parts::Part;
+use crate::parts::{Part, ToolState};
 use crate::states::GenerationStatus;
 use crate::tables::{Generation, GenerationView, Message, generation};
 use crate::turn::{self, Ending};
@@ -164,12 +164,14 @@ fn events_of_part(part: Part) -> Vec<Event> {
     match part {
         Part::Text { text } => vec![Event::Text { text }],
         Part::Reasoning { text } => vec![Event::Reasoning { text }],
-        Part::ToolCall { tool_call_id, tool, input, output, error, .. } => {
+        Part::ToolCall { tool_call_id, tool, state, input, output, error, .. } => {
             let start = Event::ToolStart { tool_call_id: tool_call_id.clone(), tool, input };
             let over = output.is_some() || error.is_some();
-            let end = over.then_some(Event::ToolEnd { tool_call_id, output, error });
+            let denied = state == ToolState::Denied;
+            let end = over.then_some(Event::ToolEnd { tool_call_id, output, error, denied });
             std::iter::once(start).chain(end).collect()
         }
+        Part::Steered { message_id, text } => vec![Event::Steered { message_id, text }],
         Part::Source { title, url, snippet } => vec![Event::Source { title, url, snippet }],
         Part::File { upload_id, media_type, name, size } => {
             vec![Event::File { upload_id, media_type, name, size }]
@@ -200,7 +202,7 @@ pub fn stop(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<Stopped> {
         return refused("The answer is being stopped.".to_owned());
     }
     generation.stop_requested_at = Some(tx.now());
-    let unreachable = generation.status == GenerationStatus::Queued || generation.runner.is_outside();
+    let unreachable = !generation.status.is_held() || generation.runner.is_outside();
     if unreachable {
         turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped))?;
     } else {

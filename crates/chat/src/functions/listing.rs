@@ -285,7 +285,7 @@ fn ui_part(at: usize, part: Part) -> Option<Value> {
             }
             value
         }
-        Part::Activity { .. } | Part::Data { .. } => {
+        Part::Steered { .. } | Part::Activity { .. } | Part::Data { .. } => {
             return None;
         }
     })

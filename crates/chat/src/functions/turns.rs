@@ -14,8 +14,8 @@ use crate::parts::{self, Part};
 use crate::principal::Principal;
 use crate::quota;
 use crate::states::{MessageStatus, MessageStep};
-use crate::tables::{Generation, Message, Origin, PageContext, Role, Thread, Upload, message};
-use crate::turn::{self, Begin};
+use crate::tables::{Generation, Message, Origin, PageContext, Role, Thread, ToolChoice, Upload, message};
+use crate::turn::{self, Begin, Wish};
 
 /// What to do if an answer is being made in the thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -23,6 +23,30 @@ use crate::turn::{self, Begin};
 pub enum IfBusy {
     Refuse,
     Queue,
+    /// The running answer reads it before its next step; if it has none, the message waits for its turn.
+    Steer,
+}
+
+/// Who is to make an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The server itself.
+    Hosted,
+    /// The worker of the thread.
+    Worker,
+    /// A machine made for the answer.
+    Sandbox,
+}
+
+impl Mode {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Hosted => "hosted",
+            Self::Worker => "worker",
+            Self::Sandbox => "sandbox",
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,10 +63,16 @@ pub struct Send {
     pub model: Option<String>,
     /// In which of the roles that the user has it is answered; one that the user lacks is not followed.
     pub role: Option<String>,
+    /// Which of the server's assistants answers, instead of the thread's.
+    pub agent: Option<String>,
+    /// Whether the answer has to begin with a call of a tool.
+    pub tool_choice: Option<ToolChoice>,
     /// The thread's `historyVersion` that the writer saw; `history_conflict` if it moved on.
     pub history_version: Option<u64>,
     /// Absent means the server's setting.
     pub if_busy: Option<IfBusy>,
+    /// Who is to answer; `runner_unavailable` if it is not who answers in this thread. Absent takes whoever does.
+    pub mode: Option<Mode>,
     /// What the writer is looking at; kept with the message.
     pub page: Option<PageContext>,
 }
@@ -60,6 +90,9 @@ impl Send {
             history_version: None,
             if_busy: None,
             page: None,
+            agent: None,
+            tool_choice: None,
+            mode: None,
         }
     }
 }
@@ -93,20 +126,25 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     check_bytes("model", args.model.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
     check_version(&thread, args.history_version)?;
     check_bytes("role", args.role.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
+    ctx.settings.agents.check(args.agent.as_deref())?;
+    check_mode(&thread, args.mode)?;
     workers::check_ready(tx, &thread)?;
     quota::check_tokens(tx, ctx)?;
-    let queued = must_wait(tx, ctx, &thread, args.if_busy)?;
+    let waits = must_wait(tx, ctx, &thread, args.if_busy)?;
     quota::check_message(tx, ctx)?;
 
     let mut user_message = user_message(tx, ctx, &mut thread, said)?;
     user_message.request_id = args.request_id;
     user_message.model.clone_from(&args.model);
     user_message.role_hint.clone_from(&args.role);
+    user_message.agent_id.clone_from(&args.agent);
+    user_message.tool_choice.clone_from(&args.tool_choice);
     user_message.opening = opening;
     user_message.page = args.page;
     thread.history_version += 1;
     thread.touch(tx.now());
-    if queued {
+    if let Some(wait) = waits {
+        user_message.steers = wait == Wait::ForStep;
         user_message.status = MessageStatus::Pending;
         user_message.completed_at = None;
         user_message.queued_in = Some(thread.id.clone());
@@ -119,13 +157,27 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
             queued: Some(true),
         });
     }
-    let choice = Begin::of(tx, ctx, &thread, args.model, args.role.as_deref())?;
+    let Send { model, role, agent, tool_choice, .. } = args;
+    let choice = Begin::of(tx, ctx, &thread, Wish { model, role, agent, tool_choice })?;
     let (answer, generation) = turn::begin(tx, ctx, &mut thread, choice)?;
     user_message.answered_by = Some(generation.id.clone());
     tx.put(&user_message)?;
     tx.put(&thread)?;
     let user_message_id = user_message.id;
     Ok(Sent { user_message_id, message_id: Some(answer.id), generation_id: Some(generation.id), queued: None })
+}
+
+/// Refuses a mode in which nobody answers in this thread.
+fn check_mode(thread: &Thread, wanted: Option<Mode>) -> Result<()> {
+    let available = if thread.worker_id.is_some() { Mode::Worker } else { Mode::Hosted };
+    match wanted {
+        Some(mode) if mode != available => {
+            let (mode, available) = (mode.as_str(), available.as_str());
+            let message = format!("Nobody answers in this thread in the mode {mode}: it is {available}.");
+            Err(Error::new(Code::RunnerUnavailable, message).with("mode", mode).with("available", available))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_page(page: Option<&PageContext>) -> Result<()> {
@@ -168,22 +220,30 @@ pub(super) fn sent_before(tx: &mut Tx<'_>, user_message: Message) -> Result<Sent
     Ok(Sent { user_message_id: user_message.id, message_id, generation_id: Some(generation_id), queued: None })
 }
 
+/// What a message waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// The end of the running answer, and of those that wait before it.
+    ForTurn,
+    /// The next step of the running answer.
+    ForStep,
+}
+
 /// Whether the turn has to wait; fails where waiting is not wanted or too many wait already.
-fn must_wait(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, if_busy: Option<IfBusy>) -> Result<bool> {
-    let Some(running) = &thread.active_generation_id else { return Ok(false) };
-    let queue = match if_busy {
-        Some(wish) => wish == IfBusy::Queue,
-        None => ctx.settings.when_busy == WhenBusy::Queue,
+fn must_wait(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, if_busy: Option<IfBusy>) -> Result<Option<Wait>> {
+    let Some(running) = &thread.active_generation_id else { return Ok(None) };
+    let wait = match (if_busy, ctx.settings.when_busy) {
+        (Some(IfBusy::Queue), _) | (None, WhenBusy::Queue) => Some(Wait::ForTurn),
+        (Some(IfBusy::Steer), _) | (None, WhenBusy::Steer) => Some(Wait::ForStep),
+        (Some(IfBusy::Refuse), _) | (None, WhenBusy::Refuse) => None,
     };
     let refusal = turn::busy(running.as_str());
-    if !queue {
-        return Err(refusal);
-    }
+    let Some(wait) = wait else { return Err(refusal) };
     let waiting = tx.query::<Message>(message::BY_QUEUE).eq(&thread.id).take(limits::QUEUED_TURNS)?;
     if waiting.len() >= limits::QUEUED_TURNS {
         return Err(refusal.with("limit", limits::QUEUED_TURNS));
     }
-    Ok(true)
+    Ok(Some(wait))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -238,7 +298,10 @@ fn again(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry, step: MessageStep) -> 
     quota::check_tokens(tx, ctx)?;
     let model = args.model.or_else(|| message.model.clone());
     workers::check_ready(tx, &thread)?;
-    let choice = Begin::of(tx, ctx, &thread, model, args.role.as_deref())?;
+    // The assistant of the answer, unless it was taken out of the configuration since.
+    let agent = message.agent_id.clone().filter(|id| ctx.settings.agents.check(Some(id)).is_ok());
+    let wish = Wish { model, role: args.role, agent, tool_choice: None };
+    let choice = Begin::of(tx, ctx, &thread, wish)?;
     let generation = turn::retry(tx, ctx, &mut thread, &mut message, step, choice)?;
     thread.history_version += 1;
     thread.touch(tx.now());

@@ -188,7 +188,7 @@ fn fence(tx: &mut Tx<'_>, ctx: &CallContext, worker: &mut Worker) -> Result<()> 
     worker.online_until = None;
     tx.put(&*worker)?;
     let mut expired = Expired::default();
-    for status in [GenerationStatus::Claimed, GenerationStatus::Streaming] {
+    for status in GenerationStatus::HELD {
         for held in of_worker(tx, &worker.id, status, limits::WORKER_RUNNING)? {
             driver::expire_one(tx, ctx, held, &mut expired)?;
         }

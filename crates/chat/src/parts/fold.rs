@@ -37,7 +37,10 @@ impl Fold {
                 ended_at: None,
                 parent_tool_call_id: None,
             }),
-            Event::ToolEnd { tool_call_id, output, error } => self.end_tool(&tool_call_id, output, error),
+            Event::ToolEnd { tool_call_id, output, error, denied } => {
+                self.end_tool(&tool_call_id, output, error, denied);
+            }
+            Event::Steered { message_id, text } => self.parts.push(Part::Steered { message_id, text }),
             Event::Source { title, url, snippet } => self.parts.push(Part::Source { title, url, snippet }),
             Event::Artifact { artifact_id, version, kind, title, .. } => {
                 self.show_artifact(artifact_id, version, kind, title);
@@ -104,7 +107,7 @@ impl Fold {
     }
 
     /// The newest running call of that id ends; an end without a start is nothing to show.
-    fn end_tool(&mut self, id: &str, result: Option<serde_json::Value>, failure: Option<String>) {
+    fn end_tool(&mut self, id: &str, result: Option<serde_json::Value>, failure: Option<String>, denied: bool) {
         let running = self.parts.iter_mut().rev().find_map(|part| match part {
             Part::ToolCall { tool_call_id, state, output, error, .. } if tool_call_id == id && is_open(*state) => {
                 Some((state, output, error))
@@ -112,7 +115,11 @@ impl Fold {
             _ => None,
         });
         if let Some((state, output, error)) = running {
-            *state = if failure.is_some() { ToolState::Error } else { ToolState::Completed };
+            *state = match (denied, &failure) {
+                (true, _) => ToolState::Denied,
+                (false, Some(_)) => ToolState::Error,
+                (false, None) => ToolState::Completed,
+            };
             *output = result.map(safe_json);
             *error = failure;
         }
@@ -174,7 +181,7 @@ mod tests {
 
     #[test]
     fn st_14_text_tools_and_reasoning_keep_their_order() {
-        let end = Event::ToolEnd { tool_call_id: "1".into(), output: Some(json!(2)), error: None };
+        let end = Event::ToolEnd { tool_call_id: "1".into(), output: Some(json!(2)), error: None, denied: false };
         let activity = Event::Activity { kind: "wait".into(), label: "waiting".into() };
         let events = [
             Event::Reasoning { text: "r".into() },
@@ -201,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_still_runs_at_the_end_was_cancelled() {
-        let failed = Event::ToolEnd { tool_call_id: "2".into(), output: None, error: Some("no".into()) };
+        let failed = Event::ToolEnd { tool_call_id: "2".into(), output: None, error: Some("no".into()), denied: false };
         let parts = fold([tool("1"), tool("2"), failed]);
         let states: Vec<ToolState> = parts
             .iter()
@@ -241,7 +248,7 @@ mod tests {
             };
             assert_eq!((*state, *shown), (expected, Some(status)));
         }
-        let end = Event::ToolEnd { tool_call_id: "1".into(), output: Some(json!(1)), error: None };
+        let end = Event::ToolEnd { tool_call_id: "1".into(), output: Some(json!(1)), error: None, denied: false };
         let denied = [tool("1"), approval(ApprovalStatus::Pending), approval(ApprovalStatus::Rejected), end];
         assert!(matches!(fold(denied)[0], Part::ToolCall { state: ToolState::Denied, output: None, .. }));
     }

@@ -50,6 +50,7 @@ pub fn check_parts(parts: &[Part]) -> Result<()> {
             Part::Data { json, .. } => check_json(json, &format!("parts[{at}].json"))?,
             Part::Text { .. }
             | Part::Reasoning { .. }
+            | Part::Steered { .. }
             | Part::Source { .. }
             | Part::Artifact { .. }
             | Part::Approval { .. }
@@ -69,6 +70,7 @@ pub fn check_events(events: &[Event]) -> Result<()> {
             Event::Text { .. }
             | Event::Reasoning { .. }
             | Event::ToolEnd { .. }
+            | Event::Steered { .. }
             | Event::Source { .. }
             | Event::Artifact { .. }
             | Event::Approval { .. }

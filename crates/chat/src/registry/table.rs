@@ -7,8 +7,8 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, account, approvals, artifacts, audit, credentials, driver, external, generations, guests, keys, listing,
-    machines, memory, messages, passwords, remains, roles, server, sessions, shares, streams, subscriptions, summaries,
-    threads, turns, uploads, usage, users, windows, workers,
+    machines, memory, messages, notices, passwords, push, remains, roles, rules, runtime, server, sessions, shares,
+    streams, subscriptions, summaries, threads, todos, tool_calls, turns, uploads, usage, users, windows, workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -167,17 +167,64 @@ pub static FUNCTIONS: &[Function] = functions![
         "The versions of an artifact without their contents, newest first.";
     "artifacts:listByThread": Query User artifacts::list_by_thread, artifacts::ListPage => spool_store::Page<crate::tables::ArtifactSummary>,
         "The artifacts of a thread without their contents, newest first.";
+    "artifacts:diff": Query User artifacts::diff, artifacts::Diff => artifacts::Difference,
+        "What changed between two versions of an artifact, by lines.";
+    "artifacts:begin": Mutation User artifacts::begin, artifacts::Begin => artifacts::Begun,
+        "Begins a version that is written piece by piece, of a new artifact or of one that is there.";
+    "artifacts:append": Mutation User artifacts::append, artifacts::Append => artifacts::Written,
+        "Adds text to a version that is being written. Repeating it changes nothing.";
+    "artifacts:finish": Mutation User artifacts::finish, artifacts::Finish => artifacts::Saved,
+        "Ends the writing of a version: its text is its content from now on.";
+    "artifacts:deltas": Query User artifacts::deltas, artifacts::Deltas => artifacts::TextPage,
+        "The text of a version from a cursor on, while it is written and afterwards.";
+
+    "todos:get": Query User todos::get, todos::One => crate::tables::TodosView,
+        "What is to be done in a thread.";
+    "todos:update": Mutation User todos::update, todos::Update => todos::Saved,
+        "Replaces the list of what is to be done in a thread.";
 
     "approvals:request": Mutation Service approvals::request, approvals::Request => crate::tables::ApprovalView,
         "Asks the owner of the thread, for an answer that the caller makes. Asking again gives the same approval.";
     "approvals:get": Query User approvals::get, approvals::One => crate::tables::ApprovalView,
         "One approval: what is asked about, and what became of it.";
-    "approvals:list": Query User approvals::list, approvals::ListPage => approvals::Inbox,
-        "The caller's approvals across threads, the pending first, and how many are pending.";
-    "approvals:listByThread": Query User approvals::list_by_thread, approvals::ListByThread => approvals::Inbox,
+    "approvals:list": Query User approvals::list, approvals::List => approvals::ApprovalInbox,
+        "The caller's inbox across threads, the pending first, and how many are pending and unread.";
+    "approvals:markSeen": Mutation User approvals::mark_seen, approvals::MarkSeen => (),
+        "Notes up to when the caller has seen the inbox.";
+    "approvals:listByThread": Query User approvals::list_by_thread, approvals::ListByThread => approvals::ThreadApprovals,
         "The approvals of a thread, the pending first, and how many are pending.";
     "approvals:decide": Mutation User approvals::decide, approvals::Decide => crate::tables::ApprovalView,
-        "Approves or rejects, once. Only the owner of the thread can.";
+        "Approves or rejects, once. Only the owner of the thread can, and where several decide, each once.";
+    "toolCalls:listByThread": Query User tool_calls::list_by_thread, tool_calls::ListByThread => spool_store::Page<crate::tables::ToolCallView>,
+        "The calls of tools of a thread, newest first.";
+    "toolCalls:get": Query User tool_calls::get, tool_calls::One => crate::tables::ToolCallView,
+        "One call of a tool: for whom it ran, in which role, when, and what became of it.";
+    "toolCalls:output": Query User tool_calls::output, tool_calls::Output => tool_calls::OutputPage,
+        "A result that is too large for its row, piece by piece.";
+    "debug:prompt": Query User driver::show_prompt, driver::ShowPrompt => Option<driver::PromptView>,
+        "What a model was told before it answered, section by section.";
+    "approvals:decideMany": Mutation User approvals::decide_many, approvals::DecideMany => Vec<approvals::Decided>,
+        "Up to 100 decisions in one transaction, each with its own outcome.";
+    "rules:list": Query User rules::list, Nothing => Vec<crate::tables::RuleView>,
+        "The caller's rules about calls of tools, the oldest first.";
+    "rules:create": Mutation User rules::create, rules::Create => crate::tables::RuleView,
+        "Makes a rule about calls of tools in the caller's threads: allow, deny or ask.";
+    "rules:remove": Mutation User rules::remove, rules::One => (),
+        "Takes a rule back.";
+    "push:subscribe": Mutation User push::subscribe, push::Subscribe => spool_store::Id<crate::tables::PushSubscription>,
+        "Tells this browser when something waits for the caller.";
+    "push:list": Query User push::list, Nothing => Vec<crate::tables::PushView>,
+        "The caller's browsers that are told.";
+    "push:unsubscribe": Mutation User push::unsubscribe, push::One => (),
+        "Tells a browser nothing any more.";
+    "notices:nextDue": Query System notices::next_due, Nothing => Option<u64>,
+        "When the next notice is to be sent.";
+    "notices:take": Mutation System notices::take, Nothing => Vec<spool_store::Id<crate::tables::Notice>>,
+        "Takes notices that are due, to send them.";
+    "notices:content": Query System notices::content, notices::One => Option<notices::Content>,
+        "What a notice says, and to whom.";
+    "notices:settle": Mutation System notices::settle, notices::Settle => (),
+        "Notes what became of sending a notice.";
     "approvals:nextExpiry": Query System approvals::next_expiry, Nothing => Option<u64>,
         "When the next approval is over.";
     "approvals:expire": Mutation System approvals::expire, Nothing => crate::functions::Deleted,
@@ -317,6 +364,16 @@ pub static FUNCTIONS: &[Function] = functions![
         "Signs one device of the caller out.";
     "sessions:revokeOthers": Mutation User sessions::revoke_others, sessions::One => (),
         "Signs every device of the caller out but one.";
+    "sessions:getByThread": Query User runtime::get_by_thread, runtime::Find => Option<crate::tables::RuntimeSessionView>,
+        "The open session of a runtime that works on a thread, with the phase of its run, or null.";
+    "sessions:open": Mutation Service runtime::open, runtime::Open => crate::tables::RuntimeSessionView,
+        "Opens the session of a runtime in a thread, or takes the open one up again.";
+    "sessions:update": Mutation Service runtime::update, runtime::Update => crate::tables::RuntimeSessionView,
+        "Says what a runtime calls its session, whether it rests, and the next phase of its run.";
+    "sessions:close": Mutation Service runtime::close, runtime::Close => crate::tables::RuntimeSessionView,
+        "Ends the session of a runtime in a thread.";
+    "sessions:markLost": Mutation Service runtime::mark_lost, runtime::MarkLost => crate::tables::RuntimeSessionView,
+        "Notes that a runtime forgot its session: the next answer is made from the transcript.";
 
     "machines:create": Mutation User machines::create, machines::Create => spool_store::Id<crate::tables::Machine>,
         "Makes a machine of the caller, on which workers can run.";
@@ -363,12 +420,26 @@ pub static FUNCTIONS: &[Function] = functions![
         "Generations that wait for a driver, oldest first.";
     "driver:claim": Mutation System driver::claim, driver::ClaimOne => Option<driver::Claim>,
         "Takes a waiting generation with a lease, or null.";
-    "driver:started": Mutation System driver::started, driver::Held => (),
+    "driver:started": Mutation System driver::started, driver::Started => (),
         "The driver begins: nobody else may begin again.";
     "driver:renew": Mutation System driver::renew, driver::Held => bool,
         "Makes the lease longer; false if it is lost.";
     "driver:watch": Query System driver::watch, driver::Watch => Option<driver::Watched>,
         "What a driver must know while it works.";
+    "driver:submit": Mutation System driver::submit, driver::Submit => driver::Standing,
+        "A step of the model ended with calls of tools: they are rows now.";
+    "driver:runCall": Mutation System driver::run_call, driver::OneCall => bool,
+        "A call begins; false if it is not to run.";
+    "driver:runBuiltIn": Mutation System driver::run_built_in, driver::OneCall => driver::Standing,
+        "Runs a tool of the server itself, and ends its call.";
+    "driver:endCall": Mutation System driver::end_call, driver::EndCall => driver::Standing,
+        "A call ended. The first end counts.";
+    "driver:settle": Mutation System driver::settle, driver::Settle => driver::Standing,
+        "Tells of decisions, and lets an answer go that can only wait for people.";
+    "driver:steer": Mutation System driver::steer, driver::Lease => driver::Steered,
+        "Takes the messages that the answer is to read before its next step.";
+    "driver:fallBack": Mutation System driver::fall_back, driver::FallBack => (),
+        "Notes that a model failed and another is asked.";
     "driver:finish": Mutation System driver::finish, driver::Finish => external::Finished,
         "The log becomes the message, is sealed, and the thread is free.";
     "driver:expire": Mutation System driver::expire, driver::Expire => driver::Expired,

@@ -1,4 +1,4 @@
-//! A generation: queued, claimed by a runner, streaming, over. Pure.
+//! A generation: queued, claimed by a runner, streaming, waiting for a person, over. Pure.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ pub enum GenerationStatus {
     /// A runner holds the lease and has not begun: if it is lost, another may begin.
     Claimed,
     Streaming,
+    /// All that is left to do waits for decisions of people. Nobody holds it; a decision queues it again.
+    AwaitingApproval,
     Complete,
     Error,
     Stopped,
@@ -25,22 +27,37 @@ pub enum GenerationStatus {
 pub enum GenerationStep {
     Claim,
     Start,
-    /// The lease was lost before the start.
+    /// The lease was lost where another runner can go on: before the start, or between two steps.
     Requeue,
+    /// Nothing can be done before somebody decides.
+    Park,
+    /// Somebody has decided.
+    Resume,
     Finish(FinalStatus),
 }
 
 impl GenerationStatus {
-    pub const ALL: [Self; 7] =
-        [Self::Queued, Self::Claimed, Self::Streaming, Self::Complete, Self::Error, Self::Stopped, Self::Interrupted];
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Claimed,
+        Self::Streaming,
+        Self::AwaitingApproval,
+        Self::Complete,
+        Self::Error,
+        Self::Stopped,
+        Self::Interrupted,
+    ];
     /// The states in which a generation occupies its thread.
-    pub const RUNNING: [Self; 3] = [Self::Queued, Self::Claimed, Self::Streaming];
+    pub const RUNNING: [Self; 4] = [Self::Queued, Self::Claimed, Self::Streaming, Self::AwaitingApproval];
+    /// The states in which a runner holds the lease, and so alone writes the log.
+    pub const HELD: [Self; 2] = [Self::Claimed, Self::Streaming];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Claimed => "claimed",
             Self::Streaming => "streaming",
+            Self::AwaitingApproval => "awaiting_approval",
             Self::Complete => "complete",
             Self::Error => "error",
             Self::Stopped => "stopped",
@@ -52,10 +69,14 @@ impl GenerationStatus {
         !Self::RUNNING.contains(&self)
     }
 
+    pub fn is_held(self) -> bool {
+        Self::HELD.contains(&self)
+    }
+
     /// The public form of a terminal state.
     pub fn final_status(self) -> Option<FinalStatus> {
         match self {
-            Self::Queued | Self::Claimed | Self::Streaming => None,
+            Self::Queued | Self::Claimed | Self::Streaming | Self::AwaitingApproval => None,
             Self::Complete => Some(FinalStatus::Complete),
             Self::Error => Some(FinalStatus::Error),
             Self::Stopped => Some(FinalStatus::Stopped),
@@ -66,13 +87,14 @@ impl GenerationStatus {
     /// The state after `step`, or `invalid_transition`.
     pub fn step(self, step: GenerationStep) -> Result<Self> {
         use FinalStatus::{Complete, Error, Interrupted, Stopped};
-        use GenerationStep::{Claim, Finish, Requeue, Start};
+        use GenerationStep::{Claim, Finish, Park, Requeue, Resume, Start};
         match (self, step) {
             (Self::Queued, Claim) => Ok(Self::Claimed),
             (Self::Claimed, Start) => Ok(Self::Streaming),
-            (Self::Claimed, Requeue) => Ok(Self::Queued),
-            (Self::Queued | Self::Claimed | Self::Streaming, Finish(Stopped)) => Ok(Self::Stopped),
-            (Self::Queued | Self::Claimed | Self::Streaming, Finish(Error)) => Ok(Self::Error),
+            (Self::Claimed | Self::Streaming, Requeue) | (Self::AwaitingApproval, Resume) => Ok(Self::Queued),
+            (Self::Streaming, Park) => Ok(Self::AwaitingApproval),
+            (running, Finish(Stopped)) if !running.is_terminal() => Ok(Self::Stopped),
+            (running, Finish(Error)) if !running.is_terminal() => Ok(Self::Error),
             (Self::Streaming, Finish(Complete)) => Ok(Self::Complete),
             (Self::Streaming, Finish(Interrupted)) => Ok(Self::Interrupted),
             _ => Err(illegal("generation", self.as_str(), step.name())),
@@ -86,6 +108,8 @@ impl GenerationStep {
             Self::Claim => "be claimed",
             Self::Start => "start",
             Self::Requeue => "be queued again",
+            Self::Park => "wait for a decision",
+            Self::Resume => "go on",
             Self::Finish(FinalStatus::Complete) => "complete",
             Self::Finish(FinalStatus::Error) => "fail",
             Self::Finish(FinalStatus::Stopped) => "be stopped",
@@ -105,6 +129,8 @@ mod tests {
             Just(GenerationStep::Claim),
             Just(GenerationStep::Start),
             Just(GenerationStep::Requeue),
+            Just(GenerationStep::Park),
+            Just(GenerationStep::Resume),
             prop_oneof![
                 Just(FinalStatus::Complete),
                 Just(FinalStatus::Error),
@@ -117,12 +143,13 @@ mod tests {
 
     /// The diagram of the requirements, written down a second time as pairs.
     fn drawn(from: GenerationStatus, to: GenerationStatus) -> bool {
-        use GenerationStatus::{Claimed, Complete, Error, Interrupted, Queued, Stopped, Streaming};
+        use GenerationStatus::{AwaitingApproval, Claimed, Complete, Error, Interrupted, Queued, Stopped, Streaming};
         matches!(
             (from, to),
             (Queued, Claimed | Stopped | Error)
                 | (Claimed, Streaming | Queued | Stopped | Error)
-                | (Streaming, Complete | Error | Stopped | Interrupted)
+                | (Streaming, Queued | AwaitingApproval | Complete | Error | Stopped | Interrupted)
+                | (AwaitingApproval, Queued | Stopped | Error)
         )
     }
 
@@ -131,11 +158,13 @@ mod tests {
         fn ty_04_no_illegal_transition_is_reachable_and_the_message_follows(steps in prop::collection::vec(any_step(), 0..12)) {
             let mut generation = GenerationStatus::Queued;
             let mut message = MessageStatus::Pending;
+            let mut started = false;
             for step in steps {
                 match generation.step(step) {
                     Ok(next) => {
                         prop_assert!(drawn(generation, next), "{generation:?} -> {next:?}");
-                        let following = MessageStatus::following(next);
+                        started |= next == GenerationStatus::Streaming;
+                        let following = MessageStatus::following(next, started);
                         if following != message {
                             let step = MessageStep::toward(following);
                             prop_assert_eq!(message.step(step).unwrap(), following);

@@ -48,11 +48,15 @@ impl MessageStatus {
         !matches!(self, Self::Pending | Self::Streaming)
     }
 
-    /// The state of the message whose generation is in `status`.
-    pub fn following(status: GenerationStatus) -> Self {
+    /// The state of the message whose generation is in `status`, and has `started` at some time: between its
+    /// steps an answer is queued again, and its message stays as it was.
+    pub fn following(status: GenerationStatus, started: bool) -> Self {
         match status {
-            GenerationStatus::Queued | GenerationStatus::Claimed => Self::Pending,
-            GenerationStatus::Streaming => Self::Streaming,
+            GenerationStatus::Queued | GenerationStatus::Claimed if !started => Self::Pending,
+            GenerationStatus::Queued
+            | GenerationStatus::Claimed
+            | GenerationStatus::Streaming
+            | GenerationStatus::AwaitingApproval => Self::Streaming,
             GenerationStatus::Complete => Self::Complete,
             GenerationStatus::Error => Self::Error,
             GenerationStatus::Stopped => Self::Stopped,

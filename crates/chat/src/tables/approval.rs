@@ -8,7 +8,33 @@ use sha2::{Digest as _, Sha256};
 use spool_protocol::{ApprovalKind, ApprovalStatus, Event};
 use spool_store::{Document, Id, Index, Table};
 
-use super::{Artifact, Generation, Message, Thread, User};
+use super::{Artifact, Generation, Message, Rule, Thread, User};
+
+/// What a person says to what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    Approve,
+    Reject,
+}
+
+/// The decision of one person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Vote {
+    pub user_id: Id<User>,
+    /// What the person is called now. Not stored: it goes with the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub decision: Decision,
+    pub at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+fn one() -> u32 {
+    1
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,6 +63,21 @@ pub struct Approval {
     pub version: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// Answers to the question that the asker proposes. The person may give another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// The agent whose call it is; only its rules and those of no agent judge it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// The configuration marks it so: no rule that somebody remembered ever allows it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub high_risk: bool,
+    /// How many people have to approve.
+    #[serde(default = "one")]
+    pub approvers_needed: u32,
+    /// What people decided, one of each, in the order in which they did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<Vote>,
     /// SHA-256 of what is asked about: the canonical arguments, the plan's content, or the question.
     pub hash: String,
     pub status: ApprovalStatus,
@@ -59,20 +100,30 @@ pub struct Approval {
     /// The version that the person approved instead of `version`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_version: Option<u64>,
+    /// What the person answered to the question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The rule of the owner that decided, if no person had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_id: Option<Id<Rule>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<u64>,
-    /// Who decided, as the token says. Nobody did if it expired or was cancelled.
+    /// Who decided, as the token says: of several the last, of a rule whose it is. Nobody did if it expired or was
+    /// cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_by: Option<Id<User>>,
     pub created_at: u64,
 }
 
-static INDEXES: [Index; 5] = [
+static INDEXES: [Index; 8] = [
     Index::new("by_user", &["userId", "pending", "createdAt"]),
     Index::new("by_thread", &["threadId", "pending", "createdAt"]),
     Index::new("by_generation", &["generationId", "pending"]),
     Index::unique("by_key", &["generationId", "key"]),
     Index::new("by_due", &["dueAt"]),
+    Index::new("by_user_status", &["userId", "status", "createdAt"]),
+    Index::new("by_user_kind", &["userId", "kind", "pending", "createdAt"]),
+    Index::new("by_votes", &["pending", "approversNeeded", "createdAt"]),
 ];
 pub static TABLE: Table = Table { name: "approvals", prefix: "apr", indexes: &INDEXES };
 pub static BY_USER: &Index = &INDEXES[0];
@@ -80,6 +131,10 @@ pub static BY_THREAD: &Index = &INDEXES[1];
 pub static BY_GENERATION: &Index = &INDEXES[2];
 pub static BY_KEY: &Index = &INDEXES[3];
 pub static BY_DUE: &Index = &INDEXES[4];
+pub static BY_USER_STATUS: &Index = &INDEXES[5];
+pub static BY_USER_KIND: &Index = &INDEXES[6];
+/// What several people have to decide.
+pub static BY_VOTES: &Index = &INDEXES[7];
 
 impl Document for Approval {
     const TABLE: &'static Table = &TABLE;
@@ -144,6 +199,20 @@ pub struct ApprovalView {
     pub version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// Answers that the asker proposes; the person may give another.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// The text of the plan, in `approvals:get` for people who decide about it and do not see the thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub high_risk: bool,
+    /// How many people have to approve. One rejection rejects.
+    pub approvers_needed: u32,
+    /// Who decided what, in the order in which they did.
+    pub votes: Vec<Vote>,
     /// SHA-256 of what was asked about.
     pub hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +225,12 @@ pub struct ApprovalView {
     /// If it is there, exactly this version was approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edited_version: Option<u64>,
+    /// What the person answered to the question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The rule that decided, if no person had to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule_id: Option<Id<Rule>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,11 +257,19 @@ impl From<Approval> for ApprovalView {
             artifact_id: approval.artifact_id,
             version: approval.version,
             question: approval.question,
+            options: approval.options,
+            content: None,
+            agent_id: approval.agent_id,
+            high_risk: approval.high_risk,
+            approvers_needed: approval.approvers_needed,
+            votes: approval.votes,
             hash: approval.hash,
             expires_at: approval.expires_at,
             reason: approval.reason,
             edited_input: approval.edited_input,
             edited_version: approval.edited_version,
+            answer: approval.answer,
+            rule_id: approval.rule_id,
             resolved_at: approval.resolved_at,
             resolved_by: approval.resolved_by,
             asked_at_offset: approval.asked_at_offset,

@@ -21,8 +21,11 @@ pub struct Artifact {
     pub title: String,
     /// That of the newest version.
     pub status: ArtifactStatus,
-    /// The newest version; the first is 1.
+    /// The newest version that is whole; the first is 1, and 0 says that the first is being written.
     pub version: u64,
+    /// The version that is being written now, by a draft ([`super::ArtifactDraft`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writing: Option<u64>,
     /// What its maker calls it. Making it again gives the same artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -39,11 +42,15 @@ pub struct Artifact {
     pub updated_at: u64,
 }
 
-static INDEXES: [Index; 2] =
-    [Index::new("by_thread", &["threadId", "createdAt"]), Index::unique("by_key", &["threadId", "key"])];
+static INDEXES: [Index; 3] = [
+    Index::new("by_thread", &["threadId", "createdAt"]),
+    Index::unique("by_key", &["threadId", "key"]),
+    Index::new("by_status", &["threadId", "kind", "status"]),
+];
 pub static TABLE: Table = Table { name: "artifacts", prefix: "art", indexes: &INDEXES };
 pub static BY_THREAD: &Index = &INDEXES[0];
 pub static BY_KEY: &Index = &INDEXES[1];
+pub static BY_STATUS: &Index = &INDEXES[2];
 
 impl Document for Artifact {
     const TABLE: &'static Table = &TABLE;
@@ -86,6 +93,9 @@ pub struct ArtifactVersion {
     pub message_id: Option<Id<Message>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
+    /// Whether the answer that wrote it was over before the text was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
     pub created_at: u64,
 }
 
@@ -134,8 +144,11 @@ pub struct ArtifactSummary {
     pub kind: String,
     pub title: String,
     pub status: ArtifactStatus,
-    /// The newest version: what to send as `baseVersion`.
+    /// The newest version that is whole: what to send as `baseVersion`. 0 says that the first is being written.
     pub version: u64,
+    /// The version that is being written now: `artifacts:deltas` follows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writing: Option<u64>,
     pub content_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -159,6 +172,7 @@ impl From<Artifact> for ArtifactSummary {
             title: artifact.title,
             status: artifact.status,
             version: artifact.version,
+            writing: artifact.writing,
             content_bytes: artifact.content_bytes,
             key: artifact.key,
             generation_id: artifact.generation_id,
@@ -187,6 +201,9 @@ pub struct VersionView {
     pub message_id: Option<Id<Message>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
+    /// Whether the answer that wrote it was over before the text was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
     pub created_at: u64,
 }
 
@@ -203,6 +220,7 @@ impl From<ArtifactVersion> for VersionView {
             generation_id: row.generation_id,
             message_id: row.message_id,
             tool_call_id: row.tool_call_id,
+            cut: row.cut,
             created_at: row.created_at,
         }
     }

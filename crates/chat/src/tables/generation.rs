@@ -37,6 +37,27 @@ impl Runner {
     }
 }
 
+/// Whether the first step has to call a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoice {
+    Auto,
+    Required,
+    None,
+    /// This one.
+    Named(String),
+}
+
+/// A model that failed, and why, before another try in the same answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fallback {
+    pub model: String,
+    pub provider: String,
+    pub error: Failure,
+    pub at: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Generation {
@@ -57,6 +78,9 @@ pub struct Generation {
     /// The role in which the answer is given, as the server worked it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_role: Option<String>,
+    /// Which of the configured assistants answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
     pub status: GenerationStatus,
     /// 1 for the first try of a message.
     pub attempt: u32,
@@ -68,6 +92,22 @@ pub struct Generation {
     pub lease_owner: Option<String>,
     /// Grows with every claim: a runner with an older one has lost the generation.
     pub lease_epoch: u64,
+    /// Calls of the model in this attempt that have ended with calls of tools.
+    #[serde(default)]
+    pub steps: u32,
+    /// The offset of the log at which the newest step was whole: what is behind it is a draft of the next. A
+    /// runner that is lost with nothing behind it can be replaced.
+    #[serde(default)]
+    pub boundary: u64,
+    /// Grows with every decision that is made while a runner holds the answer: the runner tells of it.
+    #[serde(default)]
+    pub decisions: u32,
+    /// How a call of a tool is chosen in the first step, where the sender said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
+    /// Calls of models that failed before another was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Fallback>,
     /// Set exactly while somebody holds the lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<u64>,
@@ -134,8 +174,15 @@ pub struct GenerationView {
     pub worker_id: Option<Id<Worker>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective_role: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
     pub status: GenerationStatus,
     pub attempt: u32,
+    /// Calls of the model that have ended with calls of tools.
+    pub steps: u32,
+    /// Models that failed before this one answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Fallback>,
     /// Where the log ended when this was read. New tokens alone do not make a live result new.
     pub cursor: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,8 +214,11 @@ impl GenerationView {
             runner: generation.runner,
             worker_id: generation.worker_id,
             effective_role: generation.effective_role,
+            agent_id: generation.agent_id,
             status: generation.status,
             attempt: generation.attempt,
+            steps: generation.steps,
+            fallbacks: generation.fallbacks,
             stop_requested_at: generation.stop_requested_at,
             usage: generation.usage,
             error: generation.error,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Failure, Usage};
 use spool_store::{Document, Id, Index, Table, Tx};
 
-use super::{Generation, Thread};
+use super::{Generation, Thread, ToolChoice};
 use crate::parts::{self, Part};
 use crate::states::MessageStatus;
 
@@ -54,6 +54,14 @@ pub struct Message {
     /// The thread while this user message waits for its turn, else nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued_in: Option<Id<Thread>>,
+    /// With `queuedIn`: the running answer is to read it before its next step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub steers: bool,
+    /// The answer that read this user message while it was being made, and shows it among its parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steered: Option<Id<Generation>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Of a user message: the role that the writer asked for.
@@ -129,6 +137,9 @@ impl Message {
             generation_id: None,
             answered_by: None,
             queued_in: None,
+            steers: false,
+            steered: None,
+            tool_choice: None,
             model: None,
             role_hint: None,
             provider: None,

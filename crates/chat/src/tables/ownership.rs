@@ -6,8 +6,9 @@
 use spool_store::{Index, Table};
 
 use super::{
-    approval, artifact, audit, credential, departure, generation, holdings, machine, message, password, producer,
-    remains, share, stream, subscription, summary, thread, upload, usage, user, user_state, window, worker,
+    approval, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine, message, notice,
+    password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, summary, thread,
+    todos, tool_call, upload, usage, user, user_state, window, worker,
 };
 
 /// What a row belongs to. It may belong to more than one thing, and goes with the first that goes.
@@ -61,9 +62,18 @@ pub static OWNERSHIP: &[Ownership] = &[
     rows(&user::TABLE, &[Owner::Nothing]),
     rows(&thread::TABLE, &[Owner::User(thread::BY_ACTIVITY)]),
     rows(&share::TABLE, &[Owner::Row(&thread::TABLE, share::BY_THREAD), Owner::User(share::BY_VIEWER)]),
+    rows(
+        &notice::TABLE,
+        &[Owner::Row(&thread::TABLE, notice::BY_THREAD), Owner::Row(&push::TABLE, notice::BY_SUBSCRIPTION)],
+    ),
     rows(&approval::TABLE, &[Owner::Row(&thread::TABLE, approval::BY_THREAD)]),
+    logs(&tool_call::TABLE, &[Owner::Row(&thread::TABLE, tool_call::BY_THREAD)]),
+    rows(&prompt::TABLE, &[Owner::Row(&thread::TABLE, prompt::BY_THREAD)]),
     logs(&generation::TABLE, &[Owner::Row(&thread::TABLE, generation::BY_THREAD)]),
     rows(&message::TABLE, &[Owner::Row(&thread::TABLE, message::BY_THREAD)]),
+    logs(&draft::TABLE, &[Owner::Row(&thread::TABLE, draft::BY_THREAD)]),
+    rows(&todos::TABLE, &[Owner::Row(&thread::TABLE, todos::BY_THREAD)]),
+    rows(&runtime_session::TABLE, &[Owner::Row(&thread::TABLE, runtime_session::BY_THREAD)]),
     rows(&artifact::TABLE, &[Owner::Row(&thread::TABLE, artifact::BY_THREAD)]),
     rows(&artifact::VERSION_TABLE, &[Owner::Row(&artifact::TABLE, artifact::VERSION_BY_ARTIFACT)]),
     rows(&artifact::CONTENT_TABLE, &[Owner::Holder(&artifact::VERSION_TABLE, "contentId")]),
@@ -72,6 +82,9 @@ pub static OWNERSHIP: &[Ownership] = &[
     rows(&subscription::LINK_TABLE, &[Owner::Log]),
     logs(&stream::TABLE, &[Owner::User(stream::BY_PATH), Owner::Row(&stream::TABLE, stream::BY_SOURCE)]),
     rows(&producer::TABLE, &[Owner::Log]),
+    rows(&rule::TABLE, &[Owner::User(rule::BY_USER)]),
+    rows(&inbox::TABLE, &[Owner::User(inbox::BY_USER)]),
+    rows(&push::TABLE, &[Owner::User(push::BY_USER)]),
     rows(&credential::TABLE, &[Owner::User(credential::BY_USER)]),
     rows(&password::TABLE, &[Owner::User(password::BY_USER)]),
     rows(&worker::TABLE, &[Owner::Row(&machine::TABLE, worker::BY_MACHINE)]),

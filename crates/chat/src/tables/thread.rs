@@ -36,6 +36,9 @@ pub struct Thread {
     pub context: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Which of the configured assistants answers, where it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
     /// The worker that answers here; without one the server does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<Id<Worker>>,
@@ -110,6 +113,7 @@ impl Thread {
             tags: Vec::new(),
             context: None,
             model: None,
+            agent_id: None,
             worker_id: None,
             last_role: None,
             is_default: false,
@@ -169,6 +173,8 @@ pub struct ThreadView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<Id<Worker>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_role: Option<String>,
@@ -205,6 +211,7 @@ impl From<&Thread> for ThreadView {
             tags: thread.tags.clone(),
             context: thread.context.clone(),
             model: thread.model.clone(),
+            agent_id: thread.agent_id.clone(),
             worker_id: thread.worker_id.clone(),
             last_role: thread.last_role.clone(),
             is_default: thread.is_default,

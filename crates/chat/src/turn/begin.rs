@@ -8,7 +8,16 @@ use super::role::role_of;
 use crate::context::CallContext;
 use crate::limits;
 use crate::states::{GenerationStatus, MessageStatus, MessageStep};
-use crate::tables::{Generation, Message, Origin, Role, Runner, Thread, Worker, message};
+use crate::tables::{Generation, Message, Origin, Role, Runner, Thread, ToolChoice, Worker, message};
+
+/// What the sender of a message asks for. Everything may be left to the thread and the server.
+#[derive(Default)]
+pub(crate) struct Wish {
+    pub model: Option<String>,
+    pub role: Option<String>,
+    pub agent: Option<String>,
+    pub tool_choice: Option<ToolChoice>,
+}
 
 /// Who is to answer.
 pub(crate) struct Begin {
@@ -19,19 +28,26 @@ pub(crate) struct Begin {
     /// The worker that waits for it, if nobody holds it from the start; `None` is the server's own driver.
     pub worker: Option<Id<Worker>>,
     pub role: Option<String>,
+    pub agent: Option<String>,
+    pub tool_choice: Option<ToolChoice>,
 }
 
 impl Begin {
-    /// The model that was asked for, else the thread's, else the server's; run by the thread's worker, else
-    /// by the server; in the role that the hint selects, if the user has it.
-    pub fn of(
-        tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, model: Option<String>, role_hint: Option<&str>,
-    ) -> Result<Self> {
-        let model = model.or_else(|| thread.model.clone()).unwrap_or_else(|| ctx.settings.default_model.clone());
+    /// The model that was asked for, else the thread's, else the assistant's, else the server's; run by the
+    /// thread's worker, else by the server; in the role that the hint selects, if the user has it.
+    pub fn of(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, wish: Wish) -> Result<Self> {
+        let agent = ctx.settings.agents.find(wish.agent.as_deref().or(thread.agent_id.as_deref()));
+        let model = wish
+            .model
+            .or_else(|| thread.model.clone())
+            .or_else(|| agent?.model.clone())
+            .unwrap_or_else(|| ctx.settings.default_model.clone());
         let worker = thread.worker_id.clone();
         // What a worker asks for its answers, only the worker knows.
         let provider = if worker.is_some() { None } else { ctx.settings.provider_of(&model) };
-        Ok(Self { provider, model, external: None, worker, role: role_of(tx, ctx, thread, role_hint)? })
+        let role = role_of(tx, ctx, thread, wish.role.as_deref())?;
+        let agent = agent.map(|agent| agent.id.clone());
+        Ok(Self { provider, model, external: None, worker, role, agent, tool_choice: wish.tool_choice })
     }
 
     fn runner(&self) -> Runner {
@@ -61,6 +77,7 @@ fn begin_at(
     message.model = Some(begin.model.clone());
     message.provider = begin.provider.clone();
     message.attempt = Some(1);
+    message.agent_id.clone_from(&begin.agent);
     let generation = occupy(tx, ctx, thread, &mut message, begin)?;
     Ok((message, generation))
 }
@@ -89,6 +106,12 @@ fn occupy(
         runner,
         worker_id: begin.worker.filter(|_| runner == Runner::Worker),
         effective_role: begin.role,
+        agent_id: begin.agent,
+        tool_choice: begin.tool_choice,
+        steps: 0,
+        boundary: 0,
+        decisions: 0,
+        fallbacks: Vec::new(),
         status,
         attempt: message.attempt.unwrap_or(1),
         active_thread_id: Some(thread.id.clone()),
@@ -128,6 +151,7 @@ pub(crate) fn retry(
     message.attempt = Some(message.attempt.unwrap_or(1) + 1);
     message.parts.clear();
     message.model = Some(begin.model.clone());
+    message.agent_id.clone_from(&begin.agent);
     message.provider = begin.provider.clone();
     message.completed_at = None;
     message.error = None;
@@ -142,9 +166,16 @@ pub(super) fn begin_next(tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread
     let Some(mut user_message) = waiting else { return Ok(None) };
     user_message.status = user_message.status.step(MessageStep::Finish(spool_protocol::FinalStatus::Complete))?;
     user_message.queued_in = None;
+    user_message.steers = false;
     user_message.completed_at = Some(tx.now());
     let seq = make_room_behind(tx, thread, user_message.seq)?;
-    let choice = Begin::of(tx, ctx, thread, user_message.model.clone(), user_message.role_hint.as_deref())?;
+    let wish = Wish {
+        model: user_message.model.clone(),
+        role: user_message.role_hint.clone(),
+        agent: user_message.agent_id.clone(),
+        tool_choice: user_message.tool_choice.clone(),
+    };
+    let choice = Begin::of(tx, ctx, thread, wish)?;
     let (_, generation) = begin_at(tx, ctx, thread, choice, seq)?;
     user_message.answered_by = Some(generation.id.clone());
     tx.put(&user_message)?;

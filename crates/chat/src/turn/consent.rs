@@ -3,8 +3,9 @@
 use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
 use spool_store::{Id, Tx};
 
-use super::{append, start};
+use super::{append, calls, start};
 use crate::context::CallContext;
+use crate::functions::runtime;
 use crate::limits;
 use crate::parts::Part;
 use crate::states::{ApprovalStep, GenerationStatus, approval};
@@ -29,8 +30,15 @@ pub(crate) fn resolve(tx: &mut Tx<'_>, row: &mut Approval, step: ApprovalStep) -
     row.due_at = None;
     row.resolved_at = Some(tx.now());
     tx.put(&*row)?;
+    runtime::resolved(tx, row)?;
     let Some(generation) = tx.get(&row.generation_id)? else { return Ok(()) };
-    if generation.status.is_terminal() { reflect(tx, row) } else { tell(tx, generation, &[row.event()]).map(drop) }
+    if generation.status.is_terminal() {
+        reflect(tx, row)
+    } else if generation.runner == Runner::Hosted {
+        calls::decided(tx, generation, row)
+    } else {
+        tell(tx, generation, &[row.event()]).map(drop)
+    }
 }
 
 /// The message of an answer that is over shows what became of the approval.
@@ -57,11 +65,12 @@ pub(crate) fn stop_waiting(tx: &mut Tx<'_>, ctx: &CallContext, row: &Approval) -
 }
 
 /// The answer is about to be over: nobody waits for its decisions any more. A plan may be decided later,
-/// too; it is carried out by another answer.
+/// too, if a runner outside asked; it is carried out by another answer.
 pub(super) fn cancel_pending(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
+    let hosted = generation.runner == Runner::Hosted;
     let scan = tx.query::<Approval>(table::BY_GENERATION).eq(&generation.id).eq(true);
     for mut row in scan.take(limits::PENDING_APPROVALS)? {
-        if row.kind != ApprovalKind::Plan {
+        if hosted || row.kind != ApprovalKind::Plan {
             resolve(tx, &mut row, ApprovalStep::Cancel)?;
         }
     }

@@ -4,8 +4,9 @@ use spool_protocol::{Code, Event, Failure, FinalStatus, Result, Usage};
 use spool_store::Tx;
 
 use super::begin::begin_next;
-use super::{append, consent, events_of, message_of, start};
+use super::{append, calls, consent, events_of, message_of, start};
 use crate::context::CallContext;
+use crate::functions::{artifacts, runtime};
 use crate::limits;
 use crate::parts::{self, Fold, Part};
 use crate::quota;
@@ -89,6 +90,15 @@ fn end_one(
         start(tx, &mut generation)?; // an answer without a single event
     }
     consent::cancel_pending(tx, &generation)?;
+    if generation.steps > 0 {
+        let decisions = calls::tell_decisions(tx, &generation)?;
+        calls::append_step(tx, &mut generation, &decisions)?;
+        calls::cancel_open(tx, &generation)?;
+    }
+    artifacts::draft::abandon(tx, &generation)?;
+    if ending.status == FinalStatus::Complete {
+        runtime::carried_out(tx, &generation)?;
+    }
     let mut answer = folded(tx, &generation)?;
     if let Some(full) = ending.text.take() {
         answer = with_full_text(tx, &generation, answer, &full)?;
@@ -128,7 +138,7 @@ fn end_one(
 
     let mut message = message_of(tx, &generation)?;
     message.status = message.status.step(MessageStep::Finish(ending.status))?;
-    debug_assert_eq!(message.status, MessageStatus::following(generation.status));
+    debug_assert_eq!(message.status, MessageStatus::following(generation.status, generation.started_mark));
     message.parts = answer;
     message.model = Some(generation.model.clone());
     message.provider.clone_from(&generation.provider);
@@ -150,7 +160,7 @@ pub(crate) fn cancel_unstarted(
     tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread, mut generation: Generation,
 ) -> Result<bool> {
     generation.stop_requested_at.get_or_insert(tx.now());
-    let reachable = generation.runner == crate::tables::Runner::Hosted && generation.started_mark;
+    let reachable = generation.runner == crate::tables::Runner::Hosted && generation.status.is_held();
     if reachable {
         tx.put(&generation)?;
         return Ok(false);
@@ -160,7 +170,7 @@ pub(crate) fn cancel_unstarted(
 }
 
 /// The parts that the log of a generation holds now.
-fn folded(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Part>> {
+pub(crate) fn folded(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Part>> {
     let mut fold = Fold::default();
     for chunk in tx.log_read_all(generation.id.as_str())? {
         events_of(&chunk)?.into_iter().for_each(|event| fold.push(event));

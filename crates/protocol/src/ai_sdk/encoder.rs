@@ -135,7 +135,7 @@ impl Encoder {
                     self.open_calls.push(call);
                 }
             }
-            Event::ToolEnd { tool_call_id, output, error } => {
+            Event::ToolEnd { tool_call_id, output, error, .. } => {
                 let open = self.open_calls.iter().position(|call| call.id == tool_call_id);
                 if open.is_some() || self.resumed {
                     if let Some(at) = open {
@@ -171,6 +171,8 @@ impl Encoder {
                 let media_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
                 chunks.push(Chunk::File { url: format!("/api/uploads/{upload_id}"), media_type });
             }
+            // The message follows the answer in the list of messages, where clients of this protocol show it.
+            Event::Steered { .. } => self.close_part(&mut chunks),
             // Progress interrupts nothing: the text around it is one part of the stored message, too.
             Event::Activity { kind, label } => chunks.push(Chunk::activity(&kind, &label)),
             Event::Status { status, error, finish_reason, .. } => {

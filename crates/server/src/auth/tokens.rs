@@ -21,7 +21,8 @@ use crate::config::auth::{ClaimNames, LEEWAY_SECONDS};
 /// Milliseconds that the token of a session lives. The session itself lives on; this is how long a token is
 /// of use to somebody else who gets hold of it.
 pub const SESSION_TOKEN_MS: u64 = 10 * 60_000;
-const AUDIENCE: &str = "spool";
+/// The audience of tokens that are taken here.
+pub const AUDIENCE: &str = "spool";
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -36,6 +37,7 @@ struct Claims<'a> {
     sid: Option<&'a str>,
 }
 
+#[derive(Clone)]
 pub struct Tokens {
     issuer: String,
     key_id: String,
@@ -100,7 +102,8 @@ impl Tokens {
         Ok((token, exp * 1000))
     }
 
-    fn sign(&self, claims: &Claims<'_>) -> Result<String, Error> {
+    /// A token of ours with any claims. Its audience must be another than [`AUDIENCE`], or it would be a user's.
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, Error> {
         let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.encoding)
             .map_err(|e| Error::internal(format!("signing a token: {e}")))

@@ -4,29 +4,54 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use spool_agent::{
-    Effect, EventStream, FlushPolicy, Input, Outcome, PromptLimits, PromptMessage, Provider, Request, Role, Turn,
-    assemble, wanted,
+    Effect, EventStream, Failure, FlushPolicy, Input, MadeCall, Outcome, Provider, ProviderEvent, Request, Turn,
 };
-use spool_protocol::{Code, Error, Event};
-use spool_store::{Appending, Id};
+use spool_chat::functions::driver::{CallState, Claim, Standing, Steered, Told};
+use spool_chat::tables::Section;
+use spool_protocol::{Code, Error, Event, Usage};
+use spool_store::Appending;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Claim, HistoryMessage};
+use super::calls::{self, Offer};
+use super::prompt;
+use crate::agents;
 use crate::app::App;
+use crate::config::agents::Agent;
+use crate::tools::{Caller, Invocation, ToolFailure};
+
+/// A model that can be asked.
+struct Candidate {
+    provider_name: String,
+    provider: Arc<dyn Provider>,
+    model: String,
+}
+
+/// A call that ran, by the id of its row, and what came of it.
+type Ran = (String, Result<Value, ToolFailure>);
 
 struct Run<'app> {
     app: &'app App,
     owner: &'app str,
     generation: &'app str,
     epoch: u64,
-    provider: Arc<dyn Provider>,
-    provider_name: String,
-    model: String,
+    agent: &'app Agent,
+    caller: Caller,
+    offer: Offer,
+    candidates: Vec<Candidate>,
+    candidate: usize,
     stream: Option<EventStream>,
+    /// The calls of the step as the rows last had them, and those that run.
+    calls: Vec<CallState>,
+    running: FuturesUnordered<BoxFuture<'app, Ran>>,
+    /// What the model is told, until it is stored with the start.
+    told: Option<Told>,
     /// Where the log ends once `appending` is over.
     offset: u64,
     /// The append that was last sent on its way. Nobody waits for it while the model is silent: a wake-up for
@@ -39,39 +64,12 @@ struct Run<'app> {
 }
 
 pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Result<(), Error> {
-    let (provider_name, provider, model) = app.providers.find(&claim.model);
-    let turns = &app.config.turns;
-    let limits = PromptLimits { max_messages: turns.history_messages, max_bytes: turns.history_bytes };
-    let history: Vec<_> = claim.history.into_iter().filter_map(HistoryMessage::into_prompt).collect();
-    let instructions =
-        app.config.roles.instructions(app.config.instructions.as_deref(), claim.effective_role.as_deref());
-    let sections: Vec<&str> =
-        instructions.as_deref().into_iter().chain(claim.recalled.iter().map(String::as_str)).collect();
-    let (system, mut messages) = assemble(Some(&sections.join("\n\n")), &history, limits);
-    // The user opened the conversation without a word, and providers refuse a prompt without one.
-    if messages.is_empty() {
-        messages.push(PromptMessage::new(Role::User, spool_chat::recall::OPENING));
-    }
-    hand_in_files(app, &mut messages).await;
-    let request = Request { model: model.clone(), system, messages, ..Request::default() };
-    let mut turn = Turn::new(FlushPolicy { interval_ms: turns.flush_ms, max_bytes: turns.flush_bytes });
-    let mut run = Run {
-        app,
-        owner,
-        generation,
-        epoch: claim.epoch,
-        provider,
-        provider_name,
-        model,
-        stream: None,
-        offset: 0,
-        appending: None,
-        started: false,
-        outcome: None,
-        begun: Instant::now(),
-        tick: None,
-    };
-    run.perform(turn.handle(Input::Start { request }, 0)).await?;
+    let mut decisions = claim.decisions;
+    let (mut run, request) = Run::new(app, owner, generation, claim).await;
+    let (agent, turns) = (run.agent, &app.config.turns);
+    let flush = FlushPolicy { interval_ms: turns.flush_ms, max_bytes: turns.flush_bytes };
+    let mut turn = Turn::new(agents::policy(agent, flush));
+    run.take(&mut turn, Input::Start(request)).await?;
 
     let wake = Arc::new(Notify::new());
     let system = Arc::new(spool_chat::Principal::System);
@@ -85,13 +83,20 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     tokio::pin!(drained);
 
     let mut watched = Box::pin(app.functions.store().changed(&watch, &wake, None));
-    while run.outcome.is_none() {
+    while !turn.is_over() {
         let input = tokio::select! {
             event = next_event(&mut run.stream) => match event {
                 Some(Ok(event)) => Input::Provider(event),
                 Some(Err(failure)) => Input::ProviderFailed(failure),
                 None => Input::ProviderEnded,
             },
+            Some((row, result)) = run.running.next(), if !run.running.is_empty() => {
+                match run.ended(&row, result).await {
+                    Ok(input) => input,
+                    Err(error) if is_lost(&error) => Input::LeaseLost,
+                    Err(error) => return Err(error),
+                }
+            }
             output = &mut watched => {
                 let output = output?;
                 let row: Value = serde_json::from_str(output.value.as_deref().unwrap_or("null")).unwrap_or_default();
@@ -100,6 +105,9 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
                     Input::LeaseLost
                 } else if !row["stopRequestedAt"].is_null() {
                     Input::StopRequested
+                } else if row["decisions"].as_u64().is_some_and(|made| made > u64::from(decisions)) {
+                    decisions = row["decisions"].as_u64().and_then(|made| u32::try_from(made).ok()).unwrap_or(u32::MAX);
+                    Input::Decided
                 } else {
                     continue;
                 }
@@ -115,35 +123,23 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
                 Input::Interrupted
             }
         };
-        if matches!(input, Input::LeaseLost) {
-            turn.handle(input, run.now());
-            return Ok(());
-        }
         match run.take(&mut turn, input).await {
             Ok(()) => {}
             // The log was sealed by somebody else (a stop, an expiry): the rows say how it ended.
             Err(error) if matches!(error.code, Code::LogSealed | Code::OffsetMismatch) => return Ok(()),
+            Err(error) if is_lost(&error) => return Ok(()),
             Err(error) => return Err(error),
         }
     }
     run.finish().await
 }
 
-/// Reads the files that the model is to see. One that was removed meanwhile is named and nothing more.
-async fn hand_in_files(app: &App, messages: &mut [PromptMessage]) {
-    for (message, place) in wanted(messages, app.config.turns.file_bytes) {
-        let file = &mut messages[message].files[place];
-        let Ok(id) = Id::parse(&file.id) else { continue };
-        match app.files.read(&id).await {
-            Ok(bytes) => file.bytes = Some(bytes.into()),
-            Err(error) => tracing::warn!(upload = file.id, %error, "a file is missing from a prompt"),
-        }
-    }
+/// Whether somebody else holds the answer now, or nobody does any more.
+fn is_lost(error: &Error) -> bool {
+    error.code == Code::Forbidden
 }
 
-async fn next_event(
-    stream: &mut Option<EventStream>,
-) -> Option<Result<spool_agent::ProviderEvent, spool_agent::Failure>> {
+async fn next_event(stream: &mut Option<EventStream>) -> Option<Result<ProviderEvent, Failure>> {
     match stream {
         Some(stream) => stream.next().await,
         None => std::future::pending().await,
@@ -161,7 +157,52 @@ fn is_terminal(status: &str) -> bool {
     matches!(status, "complete" | "error" | "stopped" | "interrupted")
 }
 
-impl Run<'_> {
+impl<'app> Run<'app> {
+    async fn new(
+        app: &'app App, owner: &'app str, generation: &'app str, claim: Claim,
+    ) -> (Run<'app>, spool_agent::Start) {
+        let (agent_id, agent) = app.agents.find(claim.agent_id.as_deref());
+        let caller = Caller {
+            user_id: claim.user_id.as_str().to_owned(),
+            role: claim.effective_role.clone(),
+            thread_id: claim.thread_id.as_str().to_owned(),
+            generation_id: generation.to_owned(),
+            agent_id: Some(agent_id.to_owned()),
+        };
+        let models = std::iter::once(claim.model.as_str()).chain(agent.fallback.iter().map(String::as_str));
+        let candidates: Vec<Candidate> = models
+            .map(|model| {
+                let (provider_name, provider, model) = app.providers.find(model);
+                Candidate { provider_name, provider, model }
+            })
+            .collect();
+        let offer = Offer::of(app, agent, &claim).await;
+        let (start, sections) = prompt::start(app, &claim, agent, &caller, offer.tools.clone()).await;
+        let told = told(&candidates[0].model, sections, &start);
+        let run = Run {
+            app,
+            owner,
+            generation,
+            epoch: claim.epoch,
+            agent,
+            caller,
+            offer,
+            candidates,
+            candidate: 0,
+            stream: None,
+            offset: claim.resumed.as_ref().map_or(0, |resumed| resumed.log_end),
+            calls: claim.resumed.map(|resumed| resumed.calls).unwrap_or_default(),
+            running: FuturesUnordered::new(),
+            told: Some(told),
+            appending: None,
+            started: false,
+            outcome: None,
+            begun: Instant::now(),
+            tick: None,
+        };
+        (run, start)
+    }
+
     /// Milliseconds since the turn began: the machine's only clock.
     fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -174,8 +215,14 @@ impl Run<'_> {
             self.appended().await?;
             turn.handle(Input::Appended, self.now());
         }
-        let now = self.now();
-        self.perform(turn.handle(input, now)).await?;
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let now = self.now();
+            for effect in turn.handle(input, now) {
+                // An effect that is answered is the last of its list, or the only one that is.
+                next = self.perform(effect).await?.or(next);
+            }
+        }
         if self.outcome.is_some() { self.appended().await } else { Ok(()) }
     }
 
@@ -188,35 +235,145 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn perform(&mut self, effects: Vec<Effect>) -> Result<(), Error> {
-        for effect in effects {
-            match effect {
-                Effect::CallProvider(request) => self.stream = Some(self.provider.stream(request)),
-                Effect::CancelProvider => self.stream = None,
-                Effect::Append(events) => self.append(&events).await?,
-                Effect::WakeAt(at) => {
-                    self.tick = Some(Box::pin(sleep_until(self.begun + Duration::from_millis(at))));
-                }
-                Effect::Finish(outcome) => self.outcome = Some(outcome),
+    /// Carries out one effect; returns its answer, if it has one.
+    async fn perform(&mut self, effect: Effect) -> Result<Option<Input>, Error> {
+        match effect {
+            Effect::CallProvider { request, candidate } => self.ask(request, candidate),
+            Effect::CancelProvider => self.stream = None,
+            Effect::Append(events) => self.append(&events).await?,
+            Effect::Submit { calls, usage } => return self.submit(calls, usage).await.map(Some),
+            Effect::Run { row, again } => return self.begin(&row, again).await,
+            Effect::CancelCalls => self.running.clear(),
+            Effect::Settle { park } => return self.settle(park).await.map(Some),
+            Effect::Steer => return self.steer().await.map(Some),
+            Effect::FallBack { candidate, failure } => self.fall_back(candidate, failure).await?,
+            Effect::WakeAt(at) => {
+                self.tick = Some(Box::pin(sleep_until(self.begun + Duration::from_millis(at))));
             }
+            Effect::Finish(outcome) => self.outcome = Some(outcome),
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Durable before anybody sees it. The first append is preceded by the mark that work has begun:
-    /// from then on the turn is never silently run again.
+    fn ask(&mut self, request: Request, candidate: usize) {
+        self.candidate = candidate;
+        let asked = &self.candidates[candidate];
+        self.stream = Some(asked.provider.stream(Request { model: asked.model.clone(), ..request }));
+    }
+
+    /// Durable before anybody sees it.
     async fn append(&mut self, events: &[Event]) -> Result<(), Error> {
         self.appended().await?;
-        if !self.started {
-            self.app.functions.mutate_as_system("driver:started", self.lease()).await?;
-            self.started = true;
-        }
+        self.start().await?;
         let units: u64 = events.iter().map(Event::units).sum();
         let data = serde_json::to_string(events).map_err(|e| Error::internal(format!("encoding events: {e}")))?;
         let store = self.app.functions.store();
         self.appending = Some(store.submit_append(self.generation, self.offset, units, data).await?);
         self.offset += units;
         Ok(())
+    }
+
+    /// The first write is preceded by the mark that work has begun: from then on the turn is never silently run
+    /// again.
+    async fn start(&mut self) -> Result<(), Error> {
+        if !self.started {
+            let mut args = self.lease();
+            args["prompt"] = json!(self.told.take());
+            self.app.functions.mutate_as_system("driver:started", args).await?;
+            self.started = true;
+        }
+        Ok(())
+    }
+
+    /// Calls a function of the driver that may write the log. Whatever was appended is in it by then.
+    async fn tell<T: DeserializeOwned>(&mut self, function: &str, mut args: Value) -> Result<T, Error> {
+        self.appended().await?;
+        self.start().await?;
+        args["lease"] = self.lease();
+        let answer = self.app.functions.mutate_as_system(function, args).await?;
+        serde_json::from_str(&answer).map_err(|e| Error::internal(format!("{function}: {e}")))
+    }
+
+    fn stand(&mut self, standing: Standing) -> Input {
+        self.offset = standing.log_end;
+        self.calls = standing.calls;
+        if standing.parked { Input::Parked } else { Input::Calls(self.calls.iter().map(calls::staged).collect()) }
+    }
+
+    async fn submit(&mut self, made: Vec<MadeCall>, usage: Option<Usage>) -> Result<Input, Error> {
+        let calls: Vec<_> = made.into_iter().map(|call| self.offer.judge(self.agent, call)).collect();
+        let standing = self.tell("driver:submit", json!({ "calls": calls, "usage": usage })).await?;
+        Ok(self.stand(standing))
+    }
+
+    async fn settle(&mut self, park: bool) -> Result<Input, Error> {
+        let standing = self.tell("driver:settle", json!({ "park": park })).await?;
+        Ok(self.stand(standing))
+    }
+
+    async fn steer(&mut self) -> Result<Input, Error> {
+        let steered: Steered = self.tell("driver:steer", json!({})).await?;
+        self.offset = steered.log_end;
+        Ok(Input::Steered(steered.texts))
+    }
+
+    async fn fall_back(&mut self, candidate: usize, failure: Failure) -> Result<(), Error> {
+        let failed = &self.candidates[candidate];
+        tracing::warn!(model = failed.model, error = %failure, "a model failed; the answer falls back");
+        let error = spool_protocol::Failure::from(failure);
+        let args =
+            json!({ "model": failed.model, "provider": failed.provider_name, "error": error, "lease": self.lease() });
+        self.app.functions.mutate_as_system("driver:fallBack", args).await.map(drop)
+    }
+
+    /// Begins a call. One that somebody else began may have had its effect: only where a repetition is harmless
+    /// it runs again.
+    async fn begin(&mut self, row: &str, again: bool) -> Result<Option<Input>, Error> {
+        let Some(call) = self.calls.iter().find(|call| call.id.as_str() == row).cloned() else { return Ok(None) };
+        if spool_chat::builtin::find(&call.tool).is_some() {
+            return match self.tell("driver:runBuiltIn", json!({ "callId": row })).await {
+                Ok(standing) => Ok(Some(self.stand(standing))),
+                Err(error) if error.data.as_ref().is_some_and(|data| data["call"] == row) => {
+                    self.end(row, json!({ "error": error.message })).await.map(Some)
+                }
+                Err(error) => Err(error),
+            };
+        }
+        let harmless = self.offer.find(&call.tool).is_some_and(|tool| tool.idempotent || !tool.writes);
+        if again && !harmless {
+            let error = "The server was interrupted while this ran. Whether it had its effect is not known.";
+            return self.end(row, json!({ "error": error })).await.map(Some);
+        }
+        if !again && !self.tell::<bool>("driver:runCall", json!({ "callId": row })).await? {
+            return Ok(None);
+        }
+        let invocation =
+            Invocation { call_id: row.to_owned(), tool: call.tool, input: call.input, caller: self.caller.clone() };
+        let (app, time, row) = (self.app, Duration::from_secs(self.agent.tool_timeout_seconds), row.to_owned());
+        let call = async move {
+            let result = tokio::time::timeout(time, app.tools.call(invocation)).await;
+            (row, result.unwrap_or_else(|_| Err(ToolFailure::timed_out(time))))
+        };
+        self.running.push(call.boxed());
+        Ok(None)
+    }
+
+    /// A call ran: its row and the log say what came of it.
+    async fn ended(&mut self, row: &str, result: Result<Value, ToolFailure>) -> Result<Input, Error> {
+        let args = match result {
+            Ok(output) => {
+                let (output, whole) = calls::bounded(output, row, self.agent.max_result_bytes);
+                json!({ "output": output, "whole": whole })
+            }
+            Err(failure) => json!({ "error": failure.message }),
+        };
+        self.end(row, args).await
+    }
+
+    async fn end(&mut self, row: &str, mut args: Value) -> Result<Input, Error> {
+        args["callId"] = json!(row);
+        let standing = self.tell("driver:endCall", args).await?;
+        Ok(self.stand(standing))
     }
 
     fn lease(&self) -> Value {
@@ -227,13 +384,15 @@ impl Run<'_> {
         Ok(self.app.functions.mutate_as_system("driver:renew", self.lease()).await? == "true")
     }
 
+    /// Stores how the answer ended. One that was let go, or lost, has nothing to store.
     async fn finish(&mut self) -> Result<(), Error> {
         self.stream = None;
         let Some(outcome) = self.outcome.take() else { return Ok(()) };
+        let answered = &self.candidates[self.candidate];
         let mut args = self.lease();
         args["status"] = json!(outcome.status);
-        args["provider"] = json!(self.provider_name);
-        args["model"] = json!(self.model);
+        args["provider"] = json!(answered.provider_name);
+        args["model"] = json!(answered.model);
         let optional = [
             ("error", outcome.error.map(|error| json!(error))),
             ("usage", outcome.usage.map(|usage| json!(usage))),
@@ -247,5 +406,15 @@ impl Run<'_> {
         self.app.functions.mutate_as_system("driver:finish", args).await?;
         self.app.functions.metrics().turns_finished.inc();
         Ok(())
+    }
+}
+
+fn told(model: &str, sections: Vec<Section>, start: &spool_agent::Start) -> Told {
+    let request = &start.request;
+    Told {
+        model: model.to_owned(),
+        sections,
+        tools: request.tools.iter().map(|tool| tool.name.clone()).collect(),
+        messages: u32::try_from(request.messages.len()).unwrap_or(u32::MAX),
     }
 }

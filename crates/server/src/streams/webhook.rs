@@ -3,16 +3,14 @@
 //! An address is checked when the subscription is made and again when it is called, after the name was
 //! resolved: a name can be pointed elsewhere in between.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use spool_chat::functions::subscriptions::wakes::Held;
 
 use crate::app::App;
+use crate::egress::{self, Reach};
 use crate::http::durable_links;
 
 /// How long a receiver may take.
@@ -23,11 +21,8 @@ const ANSWER_BYTES: usize = 64 << 10;
 /// Whether subscribers may be called at `url`. `loopback` is for development.
 pub fn check(url: &str, loopback: bool) -> Result<(), &'static str> {
     let url = Url::parse(url).map_err(|_| "webhook.url is not a URL")?;
-    let host = url.host_str().ok_or("webhook.url has no host")?;
-    let literal: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
-    // A final dot names the same host.
-    let host = host.trim_end_matches('.');
-    let is_loopback = host == "localhost" || host.ends_with(".localhost") || literal.is_some_and(|ip| ip.is_loopback());
+    url.host_str().ok_or("webhook.url has no host")?;
+    let is_loopback = egress::is_local_name(&url) || egress::literal(&url).is_some_and(|ip| ip.is_loopback());
     if !url.username().is_empty() || url.password().is_some() {
         return Err("webhook.url must not carry credentials");
     }
@@ -35,7 +30,7 @@ pub fn check(url: &str, loopback: bool) -> Result<(), &'static str> {
         "http" if is_loopback && loopback => Ok(()),
         "http" => Err("webhook.url must use https"),
         "https" if is_loopback && !loopback => Err("webhook.url must not target this machine"),
-        "https" if literal.is_some_and(|ip| !(is_public(ip) || loopback && ip.is_loopback())) => {
+        "https" if !reach(loopback).admits_host(&url) => {
             Err("webhook.url must not target a private or link-local address")
         }
         "https" => Ok(()),
@@ -43,66 +38,13 @@ pub fn check(url: &str, loopback: bool) -> Result<(), &'static str> {
     }
 }
 
-/// Whether an address is one of the public internet.
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => is_public_v6(ip),
-    }
+fn reach(loopback: bool) -> Reach {
+    if loopback { Reach::InternetAndLoopback } else { Reach::Internet }
 }
 
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, ..] = ip.octets();
-    let shared = a == 100 && (64..128).contains(&b); // RFC 6598
-    let benchmarks = a == 198 && (18..20).contains(&b); // RFC 2544
-    let special = a == 0 || a >= 224 || (a == 192 && b == 0 && ip.octets()[2] == 0);
-    !(ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_documentation()
-        || shared
-        || benchmarks
-        || special)
-}
-
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    // An IPv4 address in disguise is judged as what it is.
-    if let Some(inner) = ip.to_ipv4_mapped() {
-        return is_public_v4(inner);
-    }
-    let segments = ip.segments();
-    // Global unicast is 2000::/3; of it, 6to4 and Teredo carry IPv4 addresses, 2001:db8 is documentation.
-    let global = segments[0] & 0xE000 == 0x2000;
-    let tunnel = segments[0] == 0x2002 || (segments[0] == 0x2001 && segments[1] < 0x0200);
-    global && !tunnel && !(segments[0] == 0x2001 && segments[1] == 0x0db8)
-}
-
-/// Resolves names to public addresses only.
-struct Public {
-    loopback: bool,
-}
-
-impl Resolve for Public {
-    fn resolve(&self, name: Name) -> Resolving {
-        let loopback = self.loopback;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed = |address: &SocketAddr| is_public(address.ip()) || (loopback && address.ip().is_loopback());
-            let addresses: Vec<SocketAddr> = found.filter(allowed).collect();
-            if addresses.is_empty() {
-                return Err("the name leads to no public address".into());
-            }
-            let addresses: Addrs = Box::new(addresses.into_iter());
-            Ok(addresses)
-        })
-    }
-}
-
-/// A client that follows no redirects: they would lead around the check.
+/// The client that subscribers are called with.
 pub fn client(loopback: bool) -> anyhow::Result<Client> {
-    let resolver = Arc::new(Public { loopback });
-    let builder = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().dns_resolver(resolver);
-    Ok(builder.timeout(PATIENCE).build()?)
+    Ok(egress::client(reach(loopback)).timeout(PATIENCE).build()?)
 }
 
 /// Calls the subscriber. `true` if it says that it is done with everything it was told.
@@ -212,16 +154,6 @@ mod tests {
         {
             assert!(check(url, true).is_err(), "{url}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_name_that_leads_here_is_refused_when_it_is_resolved() {
-        let resolve = |loopback| Public { loopback }.resolve("localhost".parse().unwrap());
-        assert!(resolve(false).await.is_err());
-        assert!(resolve(true).await.unwrap().all(|address| address.ip().is_loopback()));
-        // A name that no URL check can know, through the client that calls subscribers.
-        let refused = client(false).unwrap().post("http://localhost:9/").send().await.unwrap_err();
-        assert!(format!("{refused:?}").contains("no public address"), "{refused:?}");
     }
 
     #[tokio::test]

@@ -171,7 +171,10 @@ impl TableSql {
             )
         };
         let scans = table.indexes.iter().map(|i| {
-            let count = format!("SELECT count(*) FROM \"{name}\" WHERE \"{0}\" >= ?1 AND \"{0}\" < ?2", i.name);
+            let count = format!(
+                "SELECT count(*) FROM (SELECT 1 FROM \"{name}\" WHERE \"{0}\" >= ?1 AND \"{0}\" < ?2 LIMIT ?3)",
+                i.name
+            );
             (i.name, [scan(i.name, "ASC"), scan(i.name, "DESC"), count])
         });
         Self {
@@ -339,10 +342,14 @@ impl Connection for SqliteConnection {
         Ok(rows)
     }
 
-    fn count(&mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8]) -> Result<u64, Error> {
+    fn count(
+        &mut self, table: &'static Table, index: &'static Index, lo: &[u8], hi: &[u8], most: usize,
+    ) -> Result<u64, Error> {
         let [.., sql] = &self.table(table)?.scans[index.name];
         let mut statement = self.sqlite.prepare_cached(sql).map_err(|e| map(&e))?;
-        let count: i64 = statement.query_row(params![lo, hi], |row| row.get(0)).map_err(|e| map(&e))?;
+        let count: i64 = statement
+            .query_row(params![lo, hi, i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0))
+            .map_err(|e| map(&e))?;
         Ok(count.cast_unsigned())
     }
 

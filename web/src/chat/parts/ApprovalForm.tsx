@@ -39,7 +39,7 @@ export function ApprovalForm({ approval, onDecided }: ApprovalFormProps) {
     setFailure(null);
     const said = reason.trim() === "" ? {} : { reason: reason.trim() };
     try {
-      await decide({ approvalId: approval._id, approve, ...said, ...(approve ? edit : {}) });
+      await decide({ approvalId: approval._id, decision: approve ? "approve" : "reject", ...said, ...(approve ? edit : {}) });
       onDecided();
     } catch (error) {
       setFailure(readFailure(error));
@@ -124,10 +124,10 @@ export function ApprovalForm({ approval, onDecided }: ApprovalFormProps) {
 }
 
 /** What the decision carries; `null` if the text is none. */
-function readEdit(text: string, isPlan: boolean): { editedContent: string } | { editedInput: unknown } | null {
-  if (isPlan) return { editedContent: text };
+function readEdit(text: string, isPlan: boolean): { edited: unknown } | null {
+  if (isPlan) return { edited: text };
   try {
-    return { editedInput: JSON.parse(text) as unknown };
+    return { edited: JSON.parse(text) as unknown };
   } catch {
     return null;
   }

@@ -33,6 +33,8 @@ const asked = (fields: Partial<ApprovalView> = {}): ApprovalView => ({
   tool: "pay",
   toolCallId: "t1",
   input: { amount: 5 },
+  approversNeeded: 1,
+  votes: [],
   hash: "",
   createdAt: 0,
   ...fields,
@@ -79,7 +81,7 @@ describe("an approval", () => {
     fireEvent.change(screen.getByLabelText("Reason"), { target: { value: " too much " } });
     fireEvent.click(button("Reject"));
     expect(button("Approve").disabled).toBe(true);
-    await waitFor(() => expect(server.decide).toHaveBeenCalledWith({ approvalId: "apr_1", approve: false, reason: "too much" }));
+    await waitFor(() => expect(server.decide).toHaveBeenCalledWith({ approvalId: "apr_1", decision: "reject", reason: "too much" }));
   });
 
   it("sends changed input with the approval only, and only if it is JSON", async () => {
@@ -91,7 +93,7 @@ describe("an approval", () => {
     expect(button("Approve with changes").disabled).toBe(true);
     fireEvent.change(input, { target: { value: '{"amount":4}' } });
     fireEvent.click(button("Approve with changes"));
-    await waitFor(() => expect(server.decide).toHaveBeenCalledWith({ approvalId: "apr_1", approve: true, editedInput: { amount: 4 } }));
+    await waitFor(() => expect(server.decide).toHaveBeenCalledWith({ approvalId: "apr_1", decision: "approve", edited: { amount: 4 } }));
   });
 
   it.each([
@@ -130,7 +132,7 @@ describe("an approval", () => {
     fireEvent.click(button("Edit"));
     fireEvent.change(screen.getByLabelText("Your version of the plan"), { target: { value: "mine" } });
     fireEvent.click(button("Approve with changes"));
-    await waitFor(() => expect(server.decide).toHaveBeenCalledWith({ approvalId: "apr_1", approve: true, editedContent: "mine" }));
+    await waitFor(() => expect(server.decide).toHaveBeenCalledWith({ approvalId: "apr_1", decision: "approve", edited: "mine" }));
   });
 });
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::super::{Failure, ProviderEvent};
 use crate::files::PromptFile;
+use crate::tools::ToolSpec;
 
 const LONG: &str = include_str!("prose/long.md");
 const MARKDOWN: &str = include_str!("prose/markdown.md");
@@ -70,6 +71,24 @@ pub(super) fn pieces(asked: &str, files: &[PromptFile], messages: usize) -> Vec<
     pieces
 }
 
+/// The answer to a stage direction, as `(The user has opened the conversation.)`: nobody said it, so nothing is
+/// quoted. `None` for everything else.
+pub(super) fn greeting(asked: &str, tools: &[ToolSpec]) -> Option<Vec<Piece>> {
+    asked.trim().strip_prefix('(')?.strip_suffix(')')?;
+    let line = |tool: &ToolSpec| {
+        let what = tool.description.split_inclusive(['.', ':']).next().unwrap_or_default();
+        format!("- `{}`: {}\n", tool.name, what.trim_end_matches([':', '.']))
+    };
+    let tools: String = tools.iter().map(line).collect();
+    let can = match tools.is_empty() {
+        true => "Say something, and I will quote it.\n".to_owned(),
+        false => format!("Use a word of what these tools are about, and I will call them:\n\n{tools}"),
+    };
+    let text =
+        format!("Hello. I am the **demo model**; a real one would greet you in the words of this assistant. {can}");
+    Some(vec![Piece::Text(text), Piece::Other(Ok(ProviderEvent::Finish { reason: "stop".to_owned() }))])
+}
+
 const ERROR: &str = "You asked for an error, so this answer breaks off in the middle. Watch what stays: these words \
                      are kept, the message";
 
@@ -102,7 +121,7 @@ fn attached(files: &[PromptFile]) -> Option<String> {
 }
 
 /// The first line of what was said, verbatim, cut at a space where it is long.
-fn quote(asked: &str) -> Option<String> {
+pub(super) fn quote(asked: &str) -> Option<String> {
     let line = asked.lines().map(str::trim).find(|line| !line.is_empty())?;
     let cut = match line.char_indices().nth(QUOTE_CHARS) {
         None => line,
@@ -157,6 +176,7 @@ fn tool(asked: &str) -> Vec<Piece> {
             id: id.clone(),
             tool: "count_words".to_owned(),
             input: json!({"message": "latest"}),
+            by_provider: true,
         })),
         Piece::Wait(TOOL_TIME),
         Piece::Other(Ok(ProviderEvent::ToolResult { id, output: Some(output), error: None })),

@@ -8,6 +8,8 @@ use super::super::PromptMessage;
 use super::*;
 use crate::files::PromptFile;
 
+mod tools;
+
 fn request(text: &str) -> Request {
     Request { messages: vec![PromptMessage::new(Role::User, text)], ..Request::default() }
 }

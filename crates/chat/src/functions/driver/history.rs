@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::Result;
 use spool_store::{Id, Order, Tx};
 
+use super::calls::{Segment, segments};
 use crate::limits;
 use crate::parts::Part;
 use crate::recall;
 use crate::states::MessageStatus;
-use crate::tables::{Message, Role, Thread, message};
+use crate::tables::{Message, PageContext, Role, Thread, message};
 
 /// A complete message of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +21,9 @@ pub struct HistoryMessage {
     pub text: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<HistoryFile>,
+    /// The answer step by step, if it called tools; `text` is then the whole text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<Segment>,
 }
 
 /// A file that a message shows. Its bytes are where the server keeps them.
@@ -41,7 +45,8 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Thread, seq: u64) -> Result<Vec<H
     let mut history: Vec<HistoryMessage> = Vec::new();
     let mut bytes = 0;
     for message in scan.take(limits::HISTORY_ROWS)? {
-        if message.status != MessageStatus::Complete {
+        // What was said to a running answer stands among its steps.
+        if message.status != MessageStatus::Complete || message.steered.is_some() {
             continue;
         }
         // Without a word of the user before it, a greeting would not be part of the conversation.
@@ -51,11 +56,21 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Thread, seq: u64) -> Result<Vec<H
         if history.len() == limits::HISTORY_MESSAGES || (bytes > limits::HISTORY_BYTES && !history.is_empty()) {
             break;
         }
-        let files = message.parts.into_iter().filter_map(file).collect();
-        history.push(HistoryMessage { message_id: message.id, role: message.role, text, files });
+        let files = message.parts.iter().cloned().filter_map(file).collect();
+        let called = message.parts.iter().any(|part| matches!(part, Part::ToolCall { .. } | Part::Steered { .. }));
+        let segments = if called { segments(message.parts) } else { Vec::new() };
+        history.push(HistoryMessage { message_id: message.id, role: message.role, text, files, segments });
     }
     history.reverse();
     Ok(history)
+}
+
+/// What the user looked at when they said the newest of their messages before the place `seq`.
+pub(super) fn page_before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<Option<PageContext>> {
+    let scan = tx.query::<Message>(message::BY_THREAD).eq(thread).lt(seq).order(Order::Desc);
+    // An answer stands right behind its question, unless others came between while it waited.
+    let said = scan.take(limits::QUEUED_TURNS)?.into_iter().find(|said| said.role == Role::User);
+    Ok(said.and_then(|said| said.page))
 }
 
 fn file(part: Part) -> Option<HistoryFile> {

@@ -17,9 +17,9 @@ use crate::functions::Nothing;
 use crate::limits;
 use crate::quota;
 use crate::tables::{
-    Approval, Credential, Generation, Link, Machine, Share, Stream, Subscription, Thread, Upload, User, UserKind,
-    UserState, Wakes, Window, Worker, approval, credential, generation, machine, share, stream, subscription, thread,
-    upload, user, user_state, window, worker,
+    Approval, Credential, Generation, Link, Machine, PushSubscription, Rule, Share, Stream, Subscription, Thread,
+    Upload, User, UserKind, UserState, Wakes, Window, Worker, approval, credential, generation, machine, push, rule,
+    share, stream, subscription, thread, upload, user, user_state, window, worker,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -109,7 +109,15 @@ fn move_some(tx: &mut Tx<'_>, mut guest: User, limit: usize) -> Result<Moved> {
         if row.resolved_by.as_ref() == Some(&from) {
             row.resolved_by = Some(into.clone());
         }
+        // Two votes of what is one person now count once; what was decided stays as it was decided.
+        let voted = row.votes.iter().any(|vote| vote.user_id == *into);
+        row.votes.retain(|vote| !(voted && row.pending && vote.user_id == from));
+        for vote in row.votes.iter_mut().filter(|vote| vote.user_id == from && !voted) {
+            vote.user_id = into.clone();
+        }
     })?;
+    move_rows(tx, &mut step, rule::BY_USER, |row: &mut Rule, into| row.user_id = into.clone())?;
+    move_rows(tx, &mut step, push::BY_USER, |row: &mut PushSubscription, into| row.user_id = into.clone())?;
     move_rows(tx, &mut step, share::BY_VIEWER, |row: &mut Share, into| row.viewer_id = Some(into.clone()))?;
     move_rows(tx, &mut step, machine::BY_USER, |row: &mut Machine, into| row.user_id = into.clone())?;
     move_rows(tx, &mut step, worker::BY_USER, |row: &mut Worker, into| row.user_id = into.clone())?;

@@ -131,7 +131,8 @@ fn content(part: &Part) -> Vec<Value> {
                 json!({ "type": "tool-result", "toolCallId": tool_call_id, "toolName": tool, "output": output });
             vec![call, result]
         }
-        Part::Source { .. }
+        Part::Steered { .. }
+        | Part::Source { .. }
         | Part::Artifact { .. }
         | Part::Approval { .. }
         | Part::File { .. }

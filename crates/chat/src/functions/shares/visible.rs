@@ -158,7 +158,12 @@ fn part(includes: Includes, part: Part) -> Option<SharedPart> {
         Part::File { upload_id, media_type, name, size } => {
             Some(SharedPart::File { upload_id: includes.files.then_some(upload_id), media_type, name, size })
         }
-        Part::Artifact { .. } | Part::Approval { .. } | Part::Activity { .. } | Part::Data { .. } => None,
+        // What was said to a running answer is a message of its own, too.
+        Part::Steered { .. }
+        | Part::Artifact { .. }
+        | Part::Approval { .. }
+        | Part::Activity { .. }
+        | Part::Data { .. } => None,
     }
 }
 
@@ -170,12 +175,12 @@ pub fn event(includes: Includes, event: Event) -> Option<SharedEvent> {
         Event::ToolStart { tool_call_id, tool, input } => {
             includes.tools.then_some(SharedEvent::ToolStart { tool_call_id, tool, input })
         }
-        Event::ToolEnd { tool_call_id, output, error } => {
+        Event::ToolEnd { tool_call_id, output, error, .. } => {
             includes.tools.then_some(SharedEvent::ToolEnd { tool_call_id, output, error })
         }
         Event::Source { title, url, snippet } => Some(SharedEvent::Source { title, url, snippet }),
         Event::File { media_type, name, size, .. } => Some(SharedEvent::File { media_type, name, size }),
         Event::Status { status, .. } => Some(SharedEvent::Status { status }),
-        Event::Artifact { .. } | Event::Approval { .. } | Event::Activity { .. } => None,
+        Event::Steered { .. } | Event::Artifact { .. } | Event::Approval { .. } | Event::Activity { .. } => None,
     }
 }

@@ -98,7 +98,7 @@ pub fn heartbeat(tx: &mut Tx<'_>, ctx: &CallContext, args: InEpoch) -> Result<()
     let mut worker = current(tx, ctx, args.epoch)?;
     alive(tx, ctx, &mut worker)?;
     let (owner, until) = (owner(&worker), tx.now() + ctx.settings.worker_lease_ms);
-    for status in [GenerationStatus::Claimed, GenerationStatus::Streaming] {
+    for status in GenerationStatus::HELD {
         for mut held in of_worker(tx, &worker.id, status, limits::WORKER_RUNNING)? {
             if held.lease_owner.as_ref() == Some(&owner) {
                 held.lease_expires_at = held.lease_expires_at.max(Some(until));
@@ -155,7 +155,7 @@ pub struct Job {
 pub fn claim(tx: &mut Tx<'_>, ctx: &CallContext, args: ClaimNext) -> Result<Option<Job>> {
     let worker = current(tx, ctx, args.epoch)?;
     let mut running = 0;
-    for status in [GenerationStatus::Claimed, GenerationStatus::Streaming] {
+    for status in GenerationStatus::HELD {
         running += of_worker(tx, &worker.id, status, limits::WORKER_RUNNING)?.len();
     }
     if running >= limits::WORKER_RUNNING {

@@ -75,7 +75,8 @@ fn unknown(error: Error) -> Error {
 
 async fn decide(call: &Call, thread: &Thread, claim: &Claim) -> Result<(), Error> {
     let shown = json!({ "threadId": thread.id, "toolCallId": claim.tool_call, "input": claim.input });
-    let mut args = json!({ "approvalId": claim.approval, "approve": claim.approved, "claim": shown });
+    let decision = if claim.approved { "approve" } else { "reject" };
+    let mut args = json!({ "approvalId": claim.approval, "decision": decision, "claim": shown });
     if let Some(reason) = &claim.reason {
         args["reason"] = json!(reason);
     }

@@ -1,0 +1,497 @@
+//! What the driver says about calls of tools: which the model made, which one begins, how one ended, and
+//! that nothing can be done before somebody decides. Every answer says how all calls of the step stand, so a
+//! driver that was told half of it, or another one after a crash, has the whole picture.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use spool_protocol::{ApprovalKind, ApprovalStatus, Error, Event, Result, Usage};
+use spool_store::{Id, Tx};
+
+use super::{holds, lost};
+use crate::audit;
+use crate::builtin::{self, Done, Question};
+use crate::context::CallContext;
+use crate::functions::approvals::{self, Subject};
+use crate::functions::{artifacts, notices};
+use crate::limits;
+use crate::owned;
+use crate::parts::{Part, ToolState, safe_json};
+use crate::rules;
+use crate::states::{GenerationStep, MessageStatus, MessageStep};
+use crate::tables::audit::Outcome;
+use crate::tables::{Approval, Effect, Generation, Message, Thread, ToolCall, approval, message};
+use crate::turn::{self, calls};
+
+/// A call as the model made it, and what the server's configuration says about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewCall {
+    pub tool_call_id: String,
+    pub tool: String,
+    pub input: Value,
+    pub verdict: Verdict,
+}
+
+/// Whether a call may run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum Verdict {
+    Run,
+    /// Only after so many different people have agreed.
+    Ask {
+        approvers: u32,
+        /// No rule can say otherwise.
+        always: bool,
+    },
+    /// The caller may not: it is in the audit.
+    Deny {
+        message: String,
+    },
+    /// It cannot: there is no such tool, or the arguments are not what it takes.
+    Fail {
+        message: String,
+    },
+}
+
+/// How an answer stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// Where the log ends.
+    pub log_end: u64,
+    /// The calls of the newest step.
+    pub calls: Vec<CallState>,
+    /// The answer waits for people, and the driver has let it go.
+    pub parked: bool,
+}
+
+/// How a call stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallState {
+    #[serde(rename = "_id")]
+    pub id: Id<ToolCall>,
+    pub tool_call_id: String,
+    pub tool: String,
+    pub input: Value,
+    pub state: ToolState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Why it waits or waited for a person, if it does or did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<ApprovalKind>,
+    /// Nobody answered in time.
+    #[serde(default)]
+    pub expired: bool,
+}
+
+/// The lease of a driver.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lease {
+    pub generation_id: Id<Generation>,
+    pub owner: String,
+    pub epoch: u64,
+}
+
+fn held(tx: &mut Tx<'_>, ctx: &CallContext, lease: &Lease) -> Result<(Thread, Generation)> {
+    let (thread, generation) = owned::generation(tx, &ctx.principal, &lease.generation_id)?;
+    if !generation.status.is_held() || !holds(&generation, &lease.owner, lease.epoch) {
+        return Err(lost());
+    }
+    Ok((thread, generation))
+}
+
+/// How the calls of the newest step stand.
+pub(super) fn states(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<CallState>> {
+    let mut states = Vec::new();
+    if generation.steps == 0 {
+        return Ok(states);
+    }
+    for call in calls::of_step(tx, generation)? {
+        let approval: Option<Approval> = call.approval_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten();
+        states.push(CallState {
+            asked: approval.as_ref().map(|approval| approval.kind),
+            expired: approval.is_some_and(|approval| approval.status == ApprovalStatus::Expired),
+            id: call.id,
+            tool_call_id: call.tool_call_id,
+            tool: call.tool,
+            input: call.input,
+            state: call.state,
+            output: call.output,
+            error: call.error,
+        });
+    }
+    Ok(states)
+}
+
+fn standing(tx: &mut Tx<'_>, generation: &Generation) -> Result<Standing> {
+    let log_end = turn::log_end(tx, generation)?;
+    Ok(Standing { log_end, calls: states(tx, generation)?, parked: false })
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Submit {
+    pub lease: Lease,
+    pub calls: Vec<NewCall>,
+    /// The tokens of the answer so far.
+    pub usage: Option<Usage>,
+}
+
+/// `driver:submit`: a step of the model ended with these calls, whose starts are in the log. From here on they
+/// are rows, and whoever holds the answer carries them out.
+pub fn submit(tx: &mut Tx<'_>, ctx: &CallContext, args: Submit) -> Result<Standing> {
+    let (_, mut generation) = held(tx, ctx, &args.lease)?;
+    limits::check_count("calls", args.calls.len(), limits::STEP_CALLS)?;
+    generation.steps += 1;
+    generation.usage = args.usage.or(generation.usage);
+    let mut events = Vec::new();
+    for (place, new) in args.calls.into_iter().enumerate() {
+        let mut call = insert(tx, &generation, place, &new)?;
+        events.extend(judge(tx, ctx, &generation, &mut call, new.verdict)?);
+        tx.put(&call)?;
+    }
+    generation.boundary = turn::log_end(tx, &generation)?;
+    calls::append_step(tx, &mut generation, &events)?;
+    tx.put(&generation)?;
+    standing(tx, &generation)
+}
+
+fn insert(tx: &mut Tx<'_>, generation: &Generation, place: usize, new: &NewCall) -> Result<ToolCall> {
+    let now = tx.now();
+    Ok(ToolCall {
+        id: tx.new_id(),
+        creation_time: now as f64,
+        thread_id: generation.thread_id.clone(),
+        generation_id: generation.id.clone(),
+        message_id: generation.message_id.clone(),
+        user_id: generation.user_id.clone(),
+        agent_id: generation.agent_id.clone(),
+        effective_role: generation.effective_role.clone(),
+        step: generation.steps,
+        place: u32::try_from(place).unwrap_or(u32::MAX),
+        tool_call_id: new.tool_call_id.clone(),
+        tool: new.tool.clone(),
+        input: safe_json(new.input.clone()),
+        state: ToolState::Pending,
+        output: None,
+        output_bytes: None,
+        error: None,
+        approval_id: None,
+        untold: false,
+        created_at: now,
+        started_at: None,
+        ended_at: None,
+    })
+}
+
+fn judge(
+    tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation, call: &mut ToolCall, verdict: Verdict,
+) -> Result<Vec<Event>> {
+    let (approvers, always) = match verdict {
+        Verdict::Run => (0, false),
+        Verdict::Ask { approvers, always } => (approvers, always),
+        Verdict::Deny { message } => return deny(tx, ctx, call, message),
+        Verdict::Fail { message } => return Ok(vec![calls::end_call(tx, call, calls::End::failed(message))?]),
+    };
+    let agent = generation.agent_id.as_deref();
+    let ruled = rules::verdict_of(tx, &generation.user_id, agent, &call.tool, &call.input, always)?;
+    match ruled.map(|verdict| verdict.effect) {
+        Some(Effect::Deny) => deny(tx, ctx, call, "A rule of the user forbids this call.".to_owned()),
+        Some(Effect::Allow) => Ok(Vec::new()),
+        None if approvers == 0 => Ok(Vec::new()),
+        Some(Effect::Ask) | None => {
+            let subject = Subject {
+                key: format!("call:{}", call.tool_call_id),
+                hash: approval::hash(&approval::canonical(&call.input)),
+                tool_call: Some((call.tool_call_id.clone(), call.tool.clone(), call.input.clone())),
+                agent_id: generation.agent_id.clone(),
+                high_risk: always,
+                approvers_needed: approvers,
+                ..Subject::default()
+            };
+            Ok(vec![ask(tx, ctx, generation, call, ApprovalKind::ToolCall, subject)?])
+        }
+    }
+}
+
+/// The call never runs, and the audit says so.
+fn deny(tx: &mut Tx<'_>, ctx: &CallContext, call: &mut ToolCall, message: String) -> Result<Vec<Event>> {
+    audit::record(tx, &ctx.acting_for(&call.user_id), "tool.call", call.id.as_str(), Outcome::Denied)?;
+    Ok(vec![calls::end_call(tx, call, calls::End::denied(message))?])
+}
+
+/// The call waits for a person. The caller stores it.
+fn ask(
+    tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation, call: &mut ToolCall, kind: ApprovalKind,
+    subject: Subject,
+) -> Result<Event> {
+    let expires_at = approvals::usual_expiry(tx, ctx);
+    let asked = approvals::open(tx, ctx, generation, kind, subject, expires_at)?;
+    notices::announce(tx, ctx, &asked)?;
+    call.state = ToolState::AwaitingApproval;
+    call.approval_id = Some(asked.id.clone());
+    Ok(asked.event())
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OneCall {
+    pub lease: Lease,
+    pub call_id: Id<ToolCall>,
+}
+
+fn call_of(tx: &mut Tx<'_>, generation: &Generation, id: &Id<ToolCall>) -> Result<ToolCall> {
+    let call = tx.get(id)?.filter(|call: &ToolCall| call.generation_id == generation.id);
+    call.ok_or_else(|| Error::not_found("tool call"))
+}
+
+/// `driver:runCall`: true if it is to run now. From here on it may have had its effect.
+pub fn run_call(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result<bool> {
+    let (_, generation) = held(tx, ctx, &args.lease)?;
+    let mut call = call_of(tx, &generation, &args.call_id)?;
+    if call.state != ToolState::Pending {
+        return Ok(false);
+    }
+    call.state = ToolState::Running;
+    call.started_at = Some(tx.now());
+    tx.put(&call)?;
+    Ok(true)
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EndCall {
+    pub lease: Lease,
+    pub call_id: Id<ToolCall>,
+    pub output: Option<Value>,
+    pub error: Option<String>,
+    /// The whole result as text, where `output` is only its beginning.
+    pub whole: Option<String>,
+}
+
+/// `driver:endCall`: the first end counts.
+pub fn end_call(tx: &mut Tx<'_>, ctx: &CallContext, args: EndCall) -> Result<Standing> {
+    let (_, mut generation) = held(tx, ctx, &args.lease)?;
+    let mut call = call_of(tx, &generation, &args.call_id)?;
+    if calls::is_over(call.state) {
+        return standing(tx, &generation);
+    }
+    if let Some(whole) = &args.whole {
+        keep_whole(tx, &mut call, whole)?;
+    }
+    let end = match args.error {
+        Some(error) => calls::End { output: args.output.map(safe_json), ..calls::End::failed(error) },
+        None => calls::End::done(safe_json(args.output.unwrap_or(Value::Null))),
+    };
+    let event = calls::end_call(tx, &mut call, end)?;
+    calls::append_step(tx, &mut generation, &[event])?;
+    tx.put(&generation)?;
+    standing(tx, &generation)
+}
+
+/// `driver:runBuiltIn`: a tool of the server itself, in the transaction that ends its call. What the tool refuses
+/// fails the transaction, with `call` in the data of the error: then `driver:endCall` says so.
+pub fn run_built_in(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result<Standing> {
+    let (thread, mut generation) = held(tx, ctx, &args.lease)?;
+    let mut row = call_of(tx, &generation, &args.call_id)?;
+    if !matches!(row.state, ToolState::Pending | ToolState::Running) {
+        return standing(tx, &generation);
+    }
+    row.started_at.get_or_insert(tx.now());
+    let found = builtin::find(&row.tool).ok_or_else(|| Error::not_found("tool"))?;
+    let call = builtin::Call {
+        thread,
+        generation: generation.clone(),
+        tool_call_id: row.tool_call_id.clone(),
+        agent_id: generation.agent_id.clone(),
+    };
+    let as_user = ctx.acting_for(&generation.user_id);
+    let refused = |error: Error| error.with("call", args.call_id.as_str());
+    let events = match (found.run)(tx, &as_user, &call, row.input.clone()).map_err(refused)? {
+        Done::Output { output, mut events } => {
+            events.push(calls::end_call(tx, &mut row, calls::End::done(output))?);
+            events
+        }
+        Done::Ask(mut question) => {
+            let kind = question.kind;
+            let mut events = std::mem::take(&mut question.events);
+            let subject = subject_of(tx, &row, question)?;
+            events.push(ask(tx, ctx, &generation, &mut row, kind, subject)?);
+            tx.put(&row)?;
+            events
+        }
+    };
+    calls::append_step(tx, &mut generation, &events)?;
+    tx.put(&generation)?;
+    standing(tx, &generation)
+}
+
+/// What a built-in tool asks a person.
+fn subject_of(tx: &mut Tx<'_>, row: &ToolCall, question: Question) -> Result<Subject> {
+    let hash = match &question.plan {
+        Some((artifact, version)) => {
+            let plan = tx.get(artifact)?.ok_or_else(|| Error::not_found("artifact"))?;
+            artifacts::version_of(tx, &plan, *version)?.content_hash
+        }
+        None => approval::hash(question.question.as_deref().unwrap_or_default()),
+    };
+    Ok(Subject {
+        key: format!("call:{}", row.tool_call_id),
+        hash,
+        plan: question.plan,
+        question: question.question,
+        options: question.options,
+        agent_id: row.agent_id.clone(),
+        ..Subject::default()
+    })
+}
+
+/// A result that is too large for a row is a log of the call, which is read in pieces.
+fn keep_whole(tx: &mut Tx<'_>, call: &mut ToolCall, whole: &str) -> Result<()> {
+    let mut rest = whole;
+    while !rest.is_empty() {
+        let mut end = rest.len().min(limits::OUTPUT_CHUNK_BYTES);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (piece, after) = rest.split_at(end);
+        tx.log_append(call.id.as_str(), piece.len() as u64, piece.to_owned())?;
+        rest = after;
+    }
+    tx.log_seal(call.id.as_str())?;
+    call.output_bytes = Some(whole.len() as u64);
+    Ok(())
+}
+
+/// `driver:settle`: tells of decisions, and lets the answer go if it can only wait. `park` is false while calls
+/// run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settle {
+    pub lease: Lease,
+    pub park: bool,
+}
+
+/// `driver:settle`
+pub fn settle(tx: &mut Tx<'_>, ctx: &CallContext, args: Settle) -> Result<Standing> {
+    let (_, mut generation) = held(tx, ctx, &args.lease)?;
+    let events = calls::tell_decisions(tx, &generation)?;
+    calls::append_step(tx, &mut generation, &events)?;
+    let states = states(tx, &generation)?;
+    let waits = states.iter().any(|call| call.state == ToolState::AwaitingApproval);
+    let works = |call: &CallState| matches!(call.state, ToolState::Pending | ToolState::Running);
+    let parked = args.park && waits && !states.iter().any(works);
+    if parked {
+        generation.status = generation.status.step(GenerationStep::Park)?;
+        generation.lease_expires_at = None;
+    }
+    tx.put(&generation)?;
+    Ok(Standing { log_end: turn::log_end(tx, &generation)?, calls: states, parked })
+}
+
+/// What users said while the answer was being made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Steered {
+    pub log_end: u64,
+    /// Oldest first.
+    pub texts: Vec<String>,
+}
+
+/// `driver:steer`: the messages that the answer is to read before its next step, which are its own from now on.
+pub fn steer(tx: &mut Tx<'_>, ctx: &CallContext, args: Lease) -> Result<Steered> {
+    let (mut thread, mut generation) = held(tx, ctx, &args)?;
+    let waiting = tx.query::<Message>(message::BY_QUEUE).eq(&thread.id).take(limits::QUEUED_TURNS)?;
+    let (mut texts, mut events) = (Vec::new(), Vec::new());
+    for mut said in waiting.into_iter().filter(|said| said.steers) {
+        said.status = said.status.step(MessageStep::Finish(spool_protocol::FinalStatus::Complete))?;
+        debug_assert_eq!(said.status, MessageStatus::Complete);
+        said.queued_in = None;
+        said.steers = false;
+        said.completed_at = Some(tx.now());
+        said.answered_by = Some(generation.id.clone());
+        said.steered = Some(generation.id.clone());
+        tx.put(&said)?;
+        let text = said.text();
+        events.push(Event::Steered { message_id: said.id.as_str().to_owned(), text: text.clone() });
+        texts.push(text);
+    }
+    if !events.is_empty() {
+        calls::append_step(tx, &mut generation, &events)?;
+        tx.put(&generation)?;
+        thread.touch(tx.now());
+        tx.put(&thread)?;
+    }
+    Ok(Steered { log_end: turn::log_end(tx, &generation)?, texts })
+}
+
+/// A stretch of an answer that is told to a model again: what it said, what it called, what it was told
+/// meanwhile.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Segment {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToldCall>,
+    /// What the user said after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steered: Option<String>,
+}
+
+/// A call and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ToldCall {
+    pub tool_call_id: String,
+    pub tool: String,
+    pub input: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The stretches of an answer: text, then the calls behind it. Pure.
+pub(super) fn segments(parts: Vec<Part>) -> Vec<Segment> {
+    let mut segments = vec![Segment::default()];
+    for part in parts {
+        let begins = match (&part, segments.last()) {
+            (Part::Text { .. }, Some(last)) => !last.calls.is_empty() || last.steered.is_some(),
+            (Part::ToolCall { .. }, Some(last)) => last.steered.is_some(),
+            _ => false,
+        };
+        if begins {
+            segments.push(Segment::default());
+        }
+        let Some(last) = segments.last_mut() else { break };
+        match part {
+            Part::Text { text } => last.text.push_str(&text),
+            Part::ToolCall { tool_call_id, tool, input, output, error, .. } => {
+                last.calls.push(ToldCall { tool_call_id, tool, input, output, error });
+            }
+            Part::Steered { text, .. } => {
+                let said = last.steered.get_or_insert_default();
+                if !said.is_empty() {
+                    said.push_str("\n\n");
+                }
+                said.push_str(&text);
+            }
+            _ => {}
+        }
+    }
+    segments
+}
+
+/// The answer so far, for whoever goes on with it.
+pub(super) fn so_far(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Segment>> {
+    if generation.boundary == 0 {
+        return Ok(Vec::new());
+    }
+    Ok(segments(turn::folded(tx, generation)?))
+}

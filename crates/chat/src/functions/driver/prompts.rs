@@ -1,0 +1,82 @@
+//! What a model is told before a conversation: what the rows know of it, and what was really sent.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use spool_protocol::{Failure, Result};
+use spool_store::{Id, Tx};
+
+use super::calls::Lease;
+use super::{Told, holds, lost};
+use crate::context::CallContext;
+use crate::owned;
+use crate::tables::{Fallback, Generation, Prompt, Section, prompt};
+
+/// The prompt that was sent for this answer, if it was.
+pub(super) fn stored(tx: &mut Tx<'_>, generation: &Generation) -> Result<Option<Prompt>> {
+    tx.query::<Prompt>(prompt::BY_GENERATION).eq(&generation.id).first()
+}
+
+/// Keeps what the model was told. The first prompt of an answer stays: it goes on with the same.
+pub(super) fn keep(tx: &mut Tx<'_>, generation: &Generation, told: Told) -> Result<()> {
+    if stored(tx, generation)?.is_some() {
+        return Ok(());
+    }
+    let Told { model, sections, tools, messages } = told;
+    let row = Prompt {
+        id: tx.new_id(),
+        creation_time: tx.now() as f64,
+        thread_id: generation.thread_id.clone(),
+        generation_id: generation.id.clone(),
+        model,
+        sections,
+        tools,
+        messages,
+    };
+    tx.put(&row)
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ShowPrompt {
+    pub generation_id: Id<Generation>,
+}
+
+/// What a model was told before it answered.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PromptView {
+    pub model: String,
+    /// In the order in which they were sent.
+    pub sections: Vec<Section>,
+    /// Names of the tools that were offered.
+    pub tools: Vec<String>,
+    /// Messages of the conversation that followed.
+    pub messages: u32,
+}
+
+/// `debug:prompt`: null before the answer has begun.
+pub fn show_prompt(tx: &mut Tx<'_>, ctx: &CallContext, args: ShowPrompt) -> Result<Option<PromptView>> {
+    let (_, generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
+    let stored = stored(tx, &generation)?;
+    Ok(stored.map(|Prompt { model, sections, tools, messages, .. }| PromptView { model, sections, tools, messages }))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FallBack {
+    pub lease: Lease,
+    pub model: String,
+    pub provider: String,
+    pub error: Failure,
+}
+
+/// `driver:fallBack`: a model failed, and another is asked, or the same once more.
+pub fn fall_back(tx: &mut Tx<'_>, ctx: &CallContext, args: FallBack) -> Result<()> {
+    let (_, mut generation) = owned::generation(tx, &ctx.principal, &args.lease.generation_id)?;
+    if !generation.status.is_held() || !holds(&generation, &args.lease.owner, args.lease.epoch) {
+        return Err(lost());
+    }
+    let FallBack { model, provider, error, .. } = args;
+    generation.fallbacks.push(Fallback { model, provider, error, at: tx.now() });
+    tx.put(&generation)
+}

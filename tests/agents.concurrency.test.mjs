@@ -1,0 +1,93 @@
+// AG-07: a hundred runs at the same time over four providers with a key each. Keys, prompts and answers never
+// cross, neither between providers nor between threads, also where a thread changes its provider in between.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, test } from "node:test";
+import { page, user, settled } from "./lib/clients.mjs";
+import { FakeLlm } from "./lib/fake-llm.mjs";
+import { Server } from "./lib/server.mjs";
+import { gate, until } from "./lib/wait.mjs";
+
+const RUNS = 100;
+const KINDS = ["openai", "openai", "anthropic", "anthropic"];
+const suite = { after };
+
+const providers = await Promise.all(
+  KINDS.map(async (kind, n) => {
+    const name = `p${n}`;
+    const fake = await FakeLlm.start(suite, { key: `sk-${name}-${randomBytes(12).toString("hex")}`, strict: true });
+    return { name, kind, fake, section: fake.config(name, kind, [`model-of-${name}`]) };
+  }),
+);
+const server = await Server.start(suite, { config: `model = "p0/model-of-p0"\n${providers.map(({ section }) => section).join("")}` });
+const people = await Promise.all(Array.from({ length: 10 }, () => user(suite, server)));
+const runs = Array.from({ length: RUNS }, (_, n) => ({ n, id: `run-${n}-${randomBytes(8).toString("hex")}`, ...people[n % people.length] }));
+for (const run of runs) run.threadId = await run.client.mutation("threads:create", {});
+
+const providerOf = (run, round) => providers[(run.n + round) % providers.length];
+const asks = (run, round) => `question ${round} of ${run.id}.`;
+const answers = (run, round) => `${providerOf(run, round).name} answers question ${round} of ${run.id}.`;
+
+/** Sends one message in every thread, holds every answer in its middle until all are there, and lets them end. */
+async function everybody(round) {
+  const [half, go] = [gate(), gate()];
+  let begun = 0;
+  for (const run of runs) {
+    const { fake } = providerOf(run, round);
+    const text = answers(run, round);
+    fake.script(asks(run, round), () => {
+      begun += 1;
+      return [text.slice(0, 9), { wait: half.opened }, { reasoning: `thought of ${run.id}` }, text.slice(9, 20), { wait: go.opened }, text.slice(20)];
+    });
+  }
+  const sent = await Promise.all(
+    runs.map((run) => {
+      const { name } = providerOf(run, round);
+      return run.client.mutation("turns:send", { threadId: run.threadId, text: asks(run, round), model: `${name}/model-of-${name}` });
+    }),
+  );
+  await until(() => begun === RUNS, { timeout: 60_000, what: `${RUNS} answers at the same time` });
+  half.open();
+  go.open();
+  return Promise.all(runs.map((run, n) => settled(run.client, sent[n].messageId, 60_000)));
+}
+
+test("AG-07: a hundred runs at once keep their keys, prompts and answers apart", async () => {
+  for (const round of [0, 1, 2]) {
+    const messages = await everybody(round);
+    runs.forEach((run, n) => {
+      assert.deepEqual([messages[n].status, messages[n].text], ["complete", answers(run, round)], `${run.id}, round ${round}`);
+      assert.equal(messages[n].provider, providerOf(run, round).name);
+    });
+  }
+
+  const every = providers.flatMap(({ fake }) => fake.requests);
+  assert.equal(every.length, 3 * RUNS, "each run asked once, and none was refused");
+  for (const { name, kind, fake } of providers) {
+    assert.equal(fake.requests.length, (3 * RUNS) / providers.length);
+    for (const request of fake.requests) {
+      const whole = JSON.stringify([request.headers, request.body]);
+      assert.deepEqual([request.api, request.key, request.model, request.refused], [kind, fake.key, `model-of-${name}`, undefined]);
+      for (const { fake: other } of providers) assert.equal(whole.includes(other.key), other === fake);
+      assert.equal(JSON.stringify(request.body).includes(fake.key), false, "a key is a header and nothing else");
+    }
+  }
+});
+
+test("AG-07: each prompt is the history of its own thread and of nothing else", async () => {
+  for (const run of runs) {
+    for (const round of [0, 1, 2]) {
+      const [request] = providerOf(run, round).fake.of(asks(run, round));
+      const expected = [];
+      for (let before = 0; before < round; before += 1) expected.push(["user", asks(run, before)], ["assistant", answers(run, before)]);
+      expected.push(["user", asks(run, round)]);
+      assert.deepEqual(request.messages.map(({ role, text }) => [role, text]), expected);
+    }
+    const stored = await run.http.query("messages:page", { threadId: run.threadId, ...page(), order: "asc" });
+    assert.equal(stored.page.length, 6);
+    const others = runs.filter((other) => other !== run).map(({ id }) => id);
+    const whole = JSON.stringify(stored);
+    assert.equal(others.some((id) => whole.includes(id)), false, "words of another thread");
+  }
+});

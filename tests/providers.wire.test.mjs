@@ -1,0 +1,92 @@
+// Both protocols of model providers end to end: what a provider says, as it is stored, and every way in which it
+// can fail. The same scripts are spoken by one provider of each kind.
+
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { follow, page, settled, user } from "./lib/clients.mjs";
+import { FakeLlm, paced } from "./lib/fake-llm.mjs";
+import { Server } from "./lib/server.mjs";
+import { until, within } from "./lib/wait.mjs";
+
+const suite = { after };
+const fake = await FakeLlm.start(suite);
+const config = `model = "one/fake-model"\n${fake.config("one", "openai")}${fake.config("two", "anthropic")}`;
+const server = await Server.start(suite, { config });
+
+async function ask(client, provider, text) {
+  const threadId = await client.mutation("threads:create", { model: `${provider}/fake-model` });
+  return { threadId, ...(await client.mutation("turns:send", { threadId, text })) };
+}
+
+for (const [provider, api] of [["one", "openai"], ["two", "anthropic"]]) {
+  describe(`a provider that speaks ${api}`, { concurrency: true }, () => {
+    test("MS-09 MS-13: text, reasoning, usage and reason are what the provider said", async (t) => {
+      const { client } = await user(t, server);
+      const steps = [{ reasoning: "let me " }, { reasoning: "think" }, "the ", "änswer\n", { usage: { input: 100, output: 20, cached: 64 } }, { finish: "length" }];
+      fake.script(`whole ${api}`, steps);
+      const { messageId, generationId } = await ask(client, provider, `whole ${api}`);
+      const message = await settled(client, messageId);
+      assert.deepEqual(message.parts.map(({ type, text }) => [type, text]), [["reasoning", "let me think"], ["text", "the änswer\n"]]);
+      assert.deepEqual([message.status, message.finishReason, message.provider, message.model], ["complete", "length", provider, "fake-model"]);
+      assert.deepEqual([message.usage.inputTokens, message.usage.outputTokens, message.usage.cachedTokens], [100, 20, 64]);
+      assert.equal((await follow(client, generationId).end()).reasoning, "let me think");
+      assert.equal(fake.of(`whole ${api}`)[0].api, api);
+    });
+
+    test("ST-09: each way to fail ends in a typed error that names no key and keeps the text so far", async (t) => {
+      const { client } = await user(t, server);
+      const said = [...paced(5, 1), { wait: 30 }];
+      const text = "w0 w1 w2 w3 w4 ";
+      const failures = [
+        ["refused 400", [{ status: 400, message: `no such thing as ${fake.key}` }], "provider_error", false, "", /400/],
+        ["refused 401", [{ status: 401, message: `bad key ${fake.key}`, type: "authentication_error" }], "provider_error", false, "", /401/],
+        ["limited 429", [{ status: 429, message: "slow down", type: "rate_limit_error", headers: { "retry-after": "1" } }], "provider_error", true, "", /429/],
+        ["broken 500", [{ wait: 20 }, { status: 500 }], "provider_error", true, "", /500/],
+        ["overloaded 529", [{ status: 529, type: "overloaded_error" }], "provider_error", true, "", /529/],
+        ["reported inside", [...said, { error: "the upstream died" }], "provider_error", true, text, /the upstream died/],
+        ["cut", [...said, { cut: true }], "provider_cut", true, text, /./],
+        ["no end", [...said, { end: true }], "provider_cut", true, text, /./],
+        ["garbage", [...said, { garbage: "{nonsense" }], "provider_error", true, text, /not in its protocol/],
+        ["call cut", [...said, { call: { tool: "search", input: { q: "x" }, torn: true } }, { cut: true }], "provider_cut", true, text, /./],
+      ];
+      for (const [name, steps, code, retryable, kept, message] of failures) {
+        const key = `${name} of ${api}`;
+        fake.script(key, steps);
+        const stored = await settled(client, (await ask(client, provider, key)).messageId);
+        assert.deepEqual([stored.status, stored.text, stored.error.code, stored.error.retryable], ["error", kept, code, retryable], key);
+        assert.match(stored.error.message, message);
+        assert.equal(stored.error.message.includes(fake.key), false);
+      }
+    });
+
+    test("ST-10: a silent and a slow provider are left at once when the user stops", async (t) => {
+      const { client } = await user(t, server);
+      for (const [name, steps] of [["silent", ["so far ", { hang: true }]], ["slow", ["so far ", { slow: 60_000 }, "never"]]]) {
+        const key = `${name} ${api}`;
+        fake.script(key, steps);
+        const { messageId, generationId } = await ask(client, provider, key);
+        await until(() => fake.of(key)[0]?.sent === "so far ");
+        await until(async () => (await client.query("generations:deltas", { generationId, cursor: 0 })).events.length > 0);
+        await client.mutation("generations:stop", { generationId });
+        const message = await settled(client, messageId);
+        assert.deepEqual([message.status, message.text], ["stopped", "so far "]);
+        assert.equal(await within(fake.of(key)[0].closed, "the connection to be closed"), true);
+      }
+    });
+
+    test("a conversation goes on with the other protocol", async (t) => {
+      const { client } = await user(t, server);
+      fake.script(`first with ${api}`, ["an answer"]);
+      fake.script(`second after ${api}`, ["another"]);
+      const { threadId, messageId } = await ask(client, provider, `first with ${api}`);
+      await settled(client, messageId);
+      const model = `${provider === "one" ? "two" : "one"}/fake-model`;
+      const sent = await client.mutation("turns:send", { threadId, text: `second after ${api}`, model });
+      assert.equal((await settled(client, sent.messageId)).text, "another");
+      const [request] = fake.of(`second after ${api}`);
+      assert.notEqual(request.api, api);
+      assert.deepEqual(request.messages.map(({ role, text }) => [role, text]), [["user", `first with ${api}`], ["assistant", "an answer"], ["user", `second after ${api}`]]);
+      assert.equal((await client.query("messages:page", { threadId, ...page() })).page.length, 4);
+    });
+  });
+}
