@@ -256,3 +256,22 @@ async fn ap_03_the_answer_to_a_plan_is_exactly_what_was_approved() {
     assert_eq!(answered(&stage, &asked).await, json!({ "status": "approved", "answer": "the red one" }));
     stage.healthy().await;
 }
+
+#[tokio::test]
+async fn ag_12_an_agent_remembers_for_the_user_and_forgets_by_id() {
+    let agent = Agent::new().await;
+    let kept = agent.ok("remember", json!({ "text": "has two dogs" })).await;
+    assert_eq!(kept, json!({ "output": { "id": "m1" }, "events": [] }));
+    assert_eq!(agent.ok("remember", json!({ "text": "has two dogs" })).await, kept);
+    let memory = agent.stage.ok(&agent.stage.u1, "memory:get", json!({})).await;
+    let entry = &memory["entries"][0];
+    assert_eq!(
+        (&entry["text"], &entry["source"], &memory["version"]),
+        (&json!("has two dogs"), &json!("assistant"), &json!(1))
+    );
+    assert_eq!(agent.run("remember", json!({ "text": " " })).await.unwrap_err().code, Code::BadRequest);
+    assert_eq!(agent.run("forget", json!({ "id": "m7" })).await.unwrap_err().code, Code::NotFound);
+    agent.ok("forget", json!({ "id": "m1" })).await;
+    assert_eq!(agent.stage.ok(&agent.stage.u1, "memory:get", json!({})).await["entries"], json!([]));
+    assert_eq!(agent.stage.ok(&agent.stage.u2, "memory:get", json!({})).await["version"], json!(0));
+}
