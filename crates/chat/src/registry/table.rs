@@ -398,7 +398,7 @@ pub static FUNCTIONS: &[Function] = functions![
         "A call ended. The first end counts.";
     "driver:settle": Mutation System driver::settle, driver::Settle => driver::Standing,
         "Tells of decisions, and lets an answer go that can only wait for people.";
-    "driver:steer": Mutation System driver::steer, driver::Lease => driver::Steered,
+    "driver:steer": Mutation System driver::steer, driver::Steer => driver::Steered,
         "Takes the messages that the answer is to read before its next step.";
     "driver:fallBack": Mutation System driver::fall_back, driver::FallBack => (),
         "Notes that a model failed and another is asked.";
