@@ -12,6 +12,7 @@ import { admin, person, tokenOf, Visitor } from "./lib/account.mjs";
 import { guest, http, live, page, refusal, send, settled } from "./lib/clients.mjs";
 import { FakeLlm } from "./lib/fake-llm.mjs";
 import { Issuer, jwt, seconds } from "./lib/issuer.mjs";
+import { browser } from "./lib/push-service.mjs";
 import { RawSession } from "./lib/raw.mjs";
 import { checkFiles, checkLog, secret, words } from "./lib/secrets.mjs";
 import { freePort, run, Server, serviceKey, temporary } from "./lib/server.mjs";
@@ -25,6 +26,7 @@ const planted = {
   shared: hidden("secret of an issuer"),
   client: hidden("secret of a client of a provider"),
   password: hidden("password"),
+  hook: hidden("secret of a webhook"),
 };
 /** What is said, by whom or where. */
 const say = (where) => words(`said-${where}-${randomUUID()}`, `what was said in ${where}`);
@@ -50,6 +52,10 @@ name = "Unreachable"
 issuer = "http://127.0.0.1:9"
 client_id = "spool"
 client_secret = "${planted.client}"
+[approvals]
+webhook_url = "http://127.0.0.1:9/${text.webhook}"
+webhook_secret = "${planted.hook}"
+allow_private = true
 `;
 
 /** Sends what it is given as it is; the answer only must be one. */
@@ -83,6 +89,12 @@ async function goodLife(t, server, fake, token, key) {
   const { generationId } = await backend.mutation("generations:open", { threadId });
   await backend.mutation("generations:append", { generationId, events: [{ type: "tool_start", toolCallId: "t", tool: "shell", input: { command: text.tool } }] });
   const asked = await backend.mutation("approvals:request", { generationId, kind: "question", question: text.approval });
+  // Nobody listens there: the notice fails, and says nothing of where it goes or what was asked.
+  const { subscription } = browser({ url: "http://127.0.0.1:9" });
+  await client.mutation("push:subscribe", subscription);
+  const told = await backend.mutation("approvals:request", { generationId, kind: "question", question: `${text.approval}, again` });
+  await until(() => server.stderr.includes("a notice was not delivered"), { what: "a notice that fails" });
+  await client.mutation("approvals:decide", { approvalId: told._id, decision: "approve", edited: text.approval });
   await client.mutation("approvals:decide", { approvalId: asked._id, decision: "approve", reason: text.approval });
   await backend.mutation("generations:finish", { generationId, status: "complete" });
   await client.query("artifacts:get", { artifactId });

@@ -86,8 +86,11 @@ async function rowsOf(token, server, fake, viewer) {
   const machine = await owner.mutation("machines:create", { name: MARK });
   const { worker } = await owner.action("workers:create", { machineId: machine, name: MARK });
   const { _id: user } = await owner.query("users:me", {});
+  const { _id: rule } = await owner.mutation("rules:create", { tool: MARK, effect: "allow" });
+  const { args: browser } = functions.find(({ path }) => path === "push:subscribe");
+  const push = await owner.mutation("push:subscribe", { ...browser, endpoint: `https://push.invalid/${MARK}` });
   const answers = { message: failed.messageId, generation: going.generationId };
-  return { thread, ...answers, artifact: artifactId, approval: asked._id, upload, session, share, machine, worker: worker._id, user };
+  return { thread, ...answers, artifact: artifactId, approval: asked._id, upload, session, share, machine, worker: worker._id, user, rule, push };
 }
 
 async function uploaded(server, token, thread) {

@@ -47,7 +47,7 @@ impl Chat {
         Ok(Arc::new(move |tx| function.call(tx, &context, args.clone())))
     }
 
-    async fn call(&self, principal: &Principal, path: &str, args: Value) -> Result<Value> {
+    pub async fn call(&self, principal: &Principal, path: &str, args: Value) -> Result<Value> {
         let done = self.store.mutate(self.bind(principal, path, args)?, None).await;
         Ok(serde_json::from_str(&done.with_context(|| path.to_owned())?.value)?)
     }

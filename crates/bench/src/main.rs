@@ -10,10 +10,12 @@
 )]
 
 mod append;
+mod artifacts;
 mod catch_up;
 mod fanout;
 mod fill;
 mod idle;
+mod inbox;
 mod ingest;
 mod latency;
 mod live;
@@ -76,7 +78,9 @@ enum Part {
     Ingest,
     CatchUp,
     Idle,
+    Inbox,
     Append,
+    Artifacts,
     Start,
     Size,
 }
@@ -217,9 +221,17 @@ async fn measure(cli: &Cli, context: &Context, report: &mut Report) {
         let done = idle::measure(context, report).await;
         report.finished("idle", done);
     }
+    if wanted(Part::Inbox) {
+        let done = inbox::measure(context, report).await;
+        report.finished("inbox", done);
+    }
     if wanted(Part::Append) {
         let done = append::measure(context, report).await;
         report.finished("append", done);
+    }
+    if wanted(Part::Artifacts) {
+        let done = artifacts::measure(context, report).await;
+        report.finished("artifacts", done);
     }
     if wanted(Part::Start) {
         let done = start::measure(context, report).await;

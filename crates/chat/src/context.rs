@@ -15,7 +15,9 @@ use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
 use crate::quota::Quotas;
 use crate::roles::{RoleChoice, Roles};
+use crate::summary::SummaryPolicy;
 use crate::tables::User;
+use crate::windows::Windows;
 
 /// One call: who asks, and how this server is set up. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -102,6 +104,9 @@ pub struct Settings {
     pub share_links: bool,
     /// The longest life of a share, in milliseconds; `None` is for ever.
     pub share_ms: Option<u64>,
+    /// When conversations begin anew, by application.
+    pub windows: Windows,
+    pub summaries: SummaryPolicy,
     pub info: ServerInfo,
 }
 
@@ -185,6 +190,8 @@ impl Default for Settings {
             share_key: None,
             share_links: true,
             share_ms: None,
+            windows: Windows::default(),
+            summaries: SummaryPolicy::default(),
             info: ServerInfo::default(),
         }
     }

@@ -8,6 +8,7 @@ mod approvals;
 mod calls;
 mod checks;
 mod documents;
+mod memory;
 mod shares;
 mod streams;
 mod workers;
@@ -20,8 +21,8 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 use crate::context::CallContext;
 use crate::tables::{
     Stream, approval, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine, message,
-    notice, password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, thread,
-    todos, tool_call, upload, usage, user, worker,
+    notice, password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, summary,
+    thread, todos, tool_call, upload, usage, user, user_state, window, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -81,8 +82,7 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
 /// Checks one batch: threads first, then generations, messages, artifacts with what is being written, lists and
 /// runtime sessions, approvals and notices, calls of tools, uploads and shares, then what belongs to durable
 /// streams, then credentials, passwords and users with their rules and inboxes, machines and workers, and what is
-/// kept
-/// about people.
+/// kept about people, windows, summaries and memories at last.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
     let (phase, within) = cursor.unwrap_or("threads:").split_once(':').unwrap_or(("", ""));
     let within = Some(within).filter(|cursor| !cursor.is_empty());
@@ -122,7 +122,15 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "holdings" => few(tx, holdings::BY_USER, (phase, Some("usage")), within, found, accounts::holdings)?,
         "usage" => few(tx, usage::BY_MONTH, (phase, Some("audit")), within, found, accounts::usage)?,
         "audit" => each(tx, audit::BY_AGE, (phase, Some("departures")), within, found, accounts::entry)?,
-        "departures" => each(tx, departure::BY_AGE, (phase, None), within, found, accounts::departure)?,
+        "departures" => each(tx, departure::BY_AGE, (phase, Some("windows")), within, found, accounts::departure)?,
+        "windows" => each(tx, window::BY_USER, (phase, Some("summaries")), within, found, memory::window)?,
+        "summaries" => each(tx, summary::BY_THREAD, (phase, Some("user_state")), within, found, memory::summary)?,
+        "user_state" => {
+            each(tx, user_state::BY_USER, (phase, Some("user_state_versions")), within, found, memory::user_state)?
+        }
+        "user_state_versions" => {
+            each(tx, user_state::VERSION_BY_STATE, (phase, None), within, found, memory::state_version)?
+        }
         _ => return Err(Error::bad_request("cursor: not one of doctor:check").with("path", "cursor")),
     };
     Ok(Report { violations, cursor: next })

@@ -19,13 +19,16 @@ pub mod owned;
 pub mod parts;
 pub mod principal;
 pub mod quota;
+pub mod recall;
 pub mod registry;
 pub mod roles;
 pub mod rules;
 pub mod states;
+pub mod summary;
 pub mod tables;
 pub mod title;
 mod turn;
+pub mod windows;
 
 pub use context::{
     ApprovalPolicy, CallContext, CallFacts, GuestLimits, GuestPolicy, ModelChoice, ServerInfo, Settings, WebhookPolicy,

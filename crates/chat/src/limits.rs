@@ -136,6 +136,28 @@ pub const COPIED_MESSAGES: u32 = 500;
 /// An e-mail address (RFC 5321, 4.5.3.1: 64 for the name, 255 for the host).
 pub const EMAIL_BYTES: usize = 320;
 
+/// Messages that one summary is made of at most, the rows looked at for them, and the bytes that are sent of them
+/// together and of each.
+pub const SUMMARY_MESSAGES: usize = 100;
+pub const SUMMARY_ROWS: usize = 200;
+pub const SUMMARY_BYTES: usize = 128 << 10;
+pub const SUMMARY_MESSAGE_BYTES: usize = 8 << 10;
+/// Windows that are looked back through for a summary: each but the last was closed without one.
+pub const SUMMARY_CHAIN: usize = 8;
+/// Messages of the window before that are quoted where it has no summary of them, and the bytes of each.
+pub const CARRIED_MESSAGES: usize = 10;
+pub const CARRIED_BYTES: usize = 2 << 10;
+/// Entries of a user's memory and the bytes of each: all of them are in every prompt.
+pub const MEMORY_ENTRIES: usize = 200;
+pub const MEMORY_BYTES: usize = 1_000;
+/// The user's own instructions.
+pub const INSTRUCTIONS_BYTES: usize = 16 << 10;
+/// Fields of a profile, and its bytes as JSON.
+pub const PROFILE_FIELDS: usize = 100;
+pub const PROFILE_BYTES: usize = 16 << 10;
+/// Versions of a memory, of instructions and of a profile that are kept.
+pub const STATE_VERSIONS: u64 = 50;
+
 /// Refuses a text that is over `limit` bytes; `field` names it.
 pub(crate) fn check_bytes(field: &str, text: &str, limit: usize) -> Result<()> {
     if text.len() <= limit {

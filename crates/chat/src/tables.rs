@@ -26,12 +26,15 @@ pub mod runtime_session;
 pub mod share;
 pub mod stream;
 pub mod subscription;
+pub mod summary;
 pub mod thread;
 pub mod todos;
 pub mod tool_call;
 pub mod upload;
 pub mod usage;
 pub mod user;
+pub mod user_state;
+pub mod window;
 pub mod worker;
 
 pub use approval::{Approval, ApprovalView, Decision, Vote};
@@ -43,7 +46,7 @@ pub use generation::{Fallback, Generation, GenerationView, Runner, ToolChoice};
 pub use holdings::Holdings;
 pub use inbox::Inbox;
 pub use machine::{Machine, MachineView, WorkerCounts};
-pub use message::{Message, MessageView, Origin, Role};
+pub use message::{Message, MessageView, Origin, PageContext, Role};
 pub use notice::Notice;
 pub use password::{AdminView, Password};
 pub use producer::Producer;
@@ -55,12 +58,15 @@ pub use runtime_session::{RuntimeSession, RuntimeSessionView};
 pub use share::{Audience, Includes, Share, ShareMode, ShareView};
 pub use stream::{Fork, Stream};
 pub use subscription::{Link, Subscription, Wake, Wakes};
+pub use summary::{Summary, SummaryView};
 pub use thread::{Thread, ThreadView, TitleSource};
 pub use todos::{Todo, TodoStatus, Todos, TodosView};
 pub use tool_call::{ToolCall, ToolCallView};
 pub use upload::{Upload, UploadView};
 pub use usage::Usage;
 pub use user::{Spent, User, UserKind, UserView};
+pub use user_state::{MemoryEntry, Source, StateKind, StateVersion, StateVersionView, UserState};
+pub use window::{Window, WindowView};
 pub use worker::{Presence, Worker, WorkerView};
 
 use spool_store::Schema;
@@ -100,5 +106,9 @@ pub static SCHEMA: Schema = Schema {
         &holdings::TABLE,
         &audit::TABLE,
         &departure::TABLE,
+        &window::TABLE,
+        &summary::TABLE,
+        &user_state::TABLE,
+        &user_state::VERSION_TABLE,
     ],
 };

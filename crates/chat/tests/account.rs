@@ -46,6 +46,14 @@ async fn settle(stage: &Stage, who: &Principal, name: &str) -> Vec<String> {
     let plan = json!({ "generationId": asking["generationId"], "kind": "plan", "artifactId": artifact });
     let approval = text(&stage.ok(&key, "approvals:request", plan).await["_id"]);
     stage.ok(who, "approvals:decide", json!({ "approvalId": approval, "decision": "approve" })).await;
+    let rule = text(&stage.ok(who, "rules:create", json!({ "tool": name, "effect": "deny" })).await["_id"]);
+    let push = text(&stage.ok(who, "push:subscribe", crate::matrix::subscription(name)).await);
+    stage.ok(who, "approvals:markSeen", json!({ "upTo": stage.clock_ms() })).await;
+    // It waits for a person, and a browser is told so.
+    stage.ok(&key, "generations:finish", json!({ "generationId": asking["generationId"], "status": "complete" })).await;
+    let asking = stage.ok(&key, "generations:open", json!({ "threadId": thread })).await;
+    let question = json!({ "generationId": asking["generationId"], "kind": "question", "question": "Sure?" });
+    stage.ok(&key, "approvals:request", question).await;
     stage.ok(who, "threads:getOrCreateDefault", json!({})).await;
     for (path, fork) in [("s", None), ("a-fork", Some(json!({ "path": "s" })))] {
         let mut create = json!({ "owner": user, "path": path, "pieces": [{ "units": 1, "data": "[1]" }] });
@@ -63,7 +71,7 @@ async fn settle(stage: &Stage, who: &Principal, name: &str) -> Vec<String> {
     // A second answer is being made when the account ends, and the first one still is.
     let other = stage.thread(who).await;
     let running = stage.send(who, &other, "more").await;
-    vec![user, thread, other, turn.generation, turn.message, upload, artifact, approval, running.generation]
+    vec![user, thread, other, turn.generation, turn.message, upload, artifact, approval, running.generation, rule, push]
 }
 
 async fn leave(stage: &Stage, who: &Principal) {

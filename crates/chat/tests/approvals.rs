@@ -8,27 +8,27 @@ use spool_protocol::Code;
 use crate::stage::{Stage, text};
 use crate::users::join_all;
 
-const DAY: u64 = 24 * 3_600_000;
+pub const DAY: u64 = 24 * 3_600_000;
 
-fn page() -> Value {
+pub fn page() -> Value {
     json!({ "numItems": 10, "cursor": null })
 }
 
 /// A thread of the first user, and an answer in it that a backend makes.
-struct Asker {
-    stage: Stage,
-    service: Principal,
-    thread: String,
-    generation: Value,
-    message: Value,
+pub struct Asker {
+    pub stage: Stage,
+    pub service: Principal,
+    pub thread: String,
+    pub generation: Value,
+    pub message: Value,
 }
 
 impl Asker {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::with(Settings::default()).await
     }
 
-    async fn with(settings: Settings) -> Self {
+    pub async fn with(settings: Settings) -> Self {
         let stage = Stage::with(settings).await;
         let service = stage.service(&["*"]).await;
         let thread = stage.thread(&stage.u1).await;
@@ -37,30 +37,30 @@ impl Asker {
         Self { stage, service, thread, generation, message }
     }
 
-    fn call(&self, id: &str) -> Value {
+    pub fn call(&self, id: &str) -> Value {
         let input = json!({ "amount": 5, "to": { "b": 1, "a": [2] } });
         json!({ "generationId": self.generation, "kind": "tool_call", "toolCallId": id, "tool": "pay", "input": input })
     }
 
-    async fn ask(&self, args: Value) -> Value {
+    pub async fn ask(&self, args: Value) -> Value {
         self.stage.ok(&self.service, "approvals:request", args).await
     }
 
-    async fn decide(&self, approval: &Value, approve: bool) -> Result<Value, spool_protocol::Error> {
+    pub async fn decide(&self, approval: &Value, approve: bool) -> Result<Value, spool_protocol::Error> {
         let args = json!({ "approvalId": approval["_id"], "decision": if approve { "approve" } else { "reject" }, "reason": "because" });
         self.stage.call(&self.stage.u1, "approvals:decide", args).await
     }
 
-    async fn get(&self, approval: &Value) -> Value {
+    pub async fn get(&self, approval: &Value) -> Value {
         self.stage.ok(&self.stage.u1, "approvals:get", json!({ "approvalId": approval["_id"] })).await
     }
 
-    async fn log(&self) -> Vec<Value> {
+    pub async fn log(&self) -> Vec<Value> {
         let args = json!({ "generationId": self.generation, "cursor": 0 });
         self.stage.ok(&self.stage.u1, "generations:deltas", args).await["events"].as_array().unwrap().clone()
     }
 
-    async fn finish(&self) -> Value {
+    pub async fn finish(&self) -> Value {
         let args = json!({ "generationId": self.generation, "status": "complete" });
         self.stage.ok(&self.service, "generations:finish", args).await;
         self.stage.ok(&self.stage.u1, "messages:get", json!({ "messageId": self.message })).await

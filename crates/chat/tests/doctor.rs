@@ -47,8 +47,9 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
         }
     }
     // One for each of the other ten tables of chats, of the five of durable streams, for credentials, passwords
-    // and users, for rules, inboxes and browsers, of the two of workers, and of the four about people.
-    assert_eq!(batches, 2 + 2 + 3 + 10 + 5 + 3 + 3 + 2 + 4);
+    // and users, for rules, inboxes and browsers, of the two of workers, of the four about people, and of the four
+    // of memory.
+    assert_eq!(batches, 2 + 2 + 3 + 10 + 5 + 3 + 3 + 2 + 4 + 4);
 }
 
 #[tokio::test]

@@ -254,7 +254,7 @@ async fn ar_08_what_may_be_written_at_the_same_time_is_bounded_and_counted() {
     }
     assert_eq!(desk.stage.code(u1, "artifacts:begin", begin(20)).await, Code::TooLarge);
     desk.stage.ok(u1, "artifacts:finish", json!({ "artifactId": first["artifactId"], "version": 1 })).await;
-    assert_eq!(desk.stage.ok(u1, "usage:me", json!({})).await["storage"]["used"], json!(10));
+    assert_eq!(desk.stage.ok(u1, "usage:me", json!({})).await["storageBytes"]["used"], json!(10));
     desk.stage.healthy().await;
 }
 

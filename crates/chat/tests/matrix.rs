@@ -49,6 +49,13 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         | "threads:getOrCreateDefault"
         | "generations:active"
         | "sessions:list" => NoIds(json!({})),
+        "memory:get" | "memory:clear" | "memory:clearAll" | "instructions:get" | "profile:get" => NoIds(json!({})),
+        "memory:versions" | "instructions:versions" | "windows:page" => NoIds(json!({ "paginationOpts": page })),
+        "memory:update" => NoIds(json!({ "baseVersion": 0, "entries": [] })),
+        "instructions:set" => NoIds(json!({ "text": "Mine" })),
+        "profile:set" => NoIds(json!({ "fields": { "city": "Mine" } })),
+        "threads:getOrCreate" => NoIds(json!({ "app": "theirs" })),
+        "summaries:get" => Takes(json!({ "threadId": ids.thread })),
         "sessions:revoke" | "sessions:revokeOthers" => Takes(json!({ "sessionId": ids.session })),
         "threads:create" => NoIds(json!({ "title": "Mine", "externalId": "theirs" })),
         "threads:find" => NoIds(json!({ "externalId": "theirs" })),
@@ -214,6 +221,10 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let args = json!({ "threadId": thread, "text": "two", "requestId": "r1" });
     let second = stage.ok(owner, "turns:send", args).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
+    stage.ok(owner, "threads:getOrCreate", json!({ "app": "theirs" })).await;
+    stage.ok(owner, "instructions:set", json!({ "text": "Theirs" })).await;
+    stage.ok(owner, "profile:set", json!({ "fields": { "of": "Theirs" } })).await;
+    stage.ok(owner, "memory:update", json!({ "baseVersion": 0, "entries": [{ "text": "Theirs" }] })).await;
     let generation = text(&second["generationId"]);
     let third = stage.user("three").await;
     let grant = json!({ "threadId": thread, "userId": third.user() });

@@ -83,6 +83,7 @@ async fn ms_06_parallel_sends_make_one_running_generation() {
 async fn an_empty_turn_is_refused_and_leaves_nothing() {
     let stage = Stage::new().await;
     let thread = stage.thread(&stage.u1).await;
+    stage.ok(&stage.u1, "messages:append", json!({ "threadId": thread, "role": "user", "text": "first" })).await;
     for said in ["", "  \n\t"] {
         assert_eq!(
             stage.code(&stage.u1, "turns:send", json!({ "threadId": thread, "text": said })).await,
@@ -91,7 +92,7 @@ async fn an_empty_turn_is_refused_and_leaves_nothing() {
     }
     let long = "x".repeat((8 << 20) + 1);
     assert_eq!(stage.code(&stage.u1, "turns:send", json!({ "threadId": thread, "text": long })).await, Code::TooLarge);
-    assert!(stage.messages(&stage.u1, &thread).await.is_empty());
+    assert_eq!(stage.messages(&stage.u1, &thread).await.len(), 1);
 }
 
 #[tokio::test]
@@ -225,7 +226,7 @@ async fn st_14_tools_and_text_keep_their_order_in_the_message() {
     let turn = stage.send(&stage.u1, &thread, "hello").await;
     let epoch = stage.start(&turn.generation).await;
     let tool = Event::ToolStart { tool_call_id: "t".into(), tool: "search".into(), input: json!({ "$q": 1 }) };
-    let end = Event::ToolEnd { tool_call_id: "t".into(), output: Some(json!("found")), error: None };
+    let end = Event::ToolEnd { tool_call_id: "t".into(), output: Some(json!("found")), error: None, denied: false };
     let source = Event::Source { title: "T".into(), url: "https://example.com".into(), snippet: None };
     let activity = Event::Activity { kind: "k".into(), label: "l".into() };
     let mut at = 0;

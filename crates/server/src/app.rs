@@ -24,7 +24,7 @@ use crate::auth::issuers::Issuers;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{Tokens, generate_key};
 use crate::auth::{Auth, oidc, random_token};
-use crate::config::{Config, Synchronous};
+use crate::config::{self, Config, Synchronous};
 use crate::data_dir::{AdminAccess, DataDir};
 use crate::functions::Functions;
 use crate::limits::Limits;
@@ -39,7 +39,7 @@ use crate::streams::keys::StreamKeys;
 use crate::streams::webhook;
 use crate::tools::Toolbox;
 use crate::uploads::{self, Files};
-use crate::{account, audit, connections, driver, http, jobs, shares, streams};
+use crate::{account, audit, connections, driver, http, jobs, shares, streams, summaries};
 
 /// How long connections get to end by themselves, beyond the time that running turns have.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -111,6 +111,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
     let notices = tokio::spawn(notices::run(Arc::clone(&app)));
+    let summaries = tokio::spawn(summaries::run(Arc::clone(&app)));
     let departures = tokio::spawn(account::watch(Arc::clone(&app)));
     tracing::info!("ready");
     let service = service(&app);
@@ -129,6 +130,8 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
         () = ended => {}
         () = late => tracing::warn!("connections or turns did not end in time; their state is in the store"),
     }
+    // Turns are over, or kept as interrupted: nobody waits for a tool.
+    app.tools.close().await;
     if let Err(error) = audit::flush(&app).await {
         tracing::warn!(%error, "the last refusals are not in the audit trail");
     }
@@ -136,6 +139,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     jobs.abort();
     streams.abort();
     notices.abort();
+    summaries.abort();
     revocations.abort();
     departures.abort();
     Ok(())
@@ -165,8 +169,7 @@ impl App {
         let settings = Arc::new(settings);
         let hurry = Arc::new(Notify::new());
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));
-        let tasks = TaskTracker::new();
-        let tools = Toolbox::open(&config, &tokens, &shutdown, &tasks)?;
+        let tools = Toolbox::open(&config, &tokens)?;
         let mail = config.mail.as_ref().map(Mailer::new).transpose()?;
         Ok(Arc::new(Self {
             passwords: Passwords::default(),
@@ -190,7 +193,7 @@ impl App {
             config,
             clock,
             shutdown,
-            tasks,
+            tasks: TaskTracker::new(),
             _dir: dir,
         }))
     }
@@ -228,6 +231,8 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         share_links: config.share_links(),
         share_ms: Some(config.sharing.max_days * 86_400_000).filter(|ms| *ms > 0),
         quotas: config.quotas.settings(),
+        windows: config::windows::settings(&config.windows),
+        summaries: config.summaries.settings(),
         info: spool_chat::ServerInfo {
             name: "Spool".into(),
             version: env!("CARGO_PKG_VERSION").into(),

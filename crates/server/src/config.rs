@@ -22,6 +22,7 @@ pub mod sharing;
 pub mod sign_in;
 pub mod tools;
 pub mod web;
+pub mod windows;
 
 /// The configuration file, `spool.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -53,6 +54,9 @@ pub struct Config {
     pub mail: Option<sign_in::Mail>,
     pub roles: roles::Roles,
     pub turns: Turns,
+    /// By application; those without a section never begin anew.
+    pub windows: BTreeMap<String, windows::Window>,
+    pub summaries: windows::Summaries,
     pub approvals: approvals::Approvals,
     pub uploads: Uploads,
     pub sharing: sharing::Sharing,
@@ -245,6 +249,8 @@ impl Default for Config {
             mail: None,
             roles: roles::Roles::default(),
             turns: Turns::default(),
+            windows: BTreeMap::new(),
+            summaries: windows::Summaries::default(),
             approvals: approvals::Approvals::default(),
             uploads: Uploads::default(),
             sharing: sharing::Sharing::default(),
@@ -331,6 +337,8 @@ impl Config {
         if let Some((key, most)) = self.guests.out_of_range().first_key_value() {
             bail!("{key}: must be 0 to {most}");
         }
+        windows::check(&self.windows)?;
+        self.summaries.check()?;
         sign_in::check(self)?;
         self.limits.check()?;
         self.cors.check()?;

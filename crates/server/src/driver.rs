@@ -12,6 +12,7 @@ use spool_protocol::Error;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::app::App;
+use crate::summaries;
 
 mod calls;
 mod prompt;
@@ -76,6 +77,7 @@ async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
 }
 
 async fn claim_and_run(app: &App, owner: &str, generation: &str) -> Result<(), Error> {
+    summaries::wait_for(app, generation).await?;
     let args = json!({ "generationId": generation, "owner": owner });
     let claimed = app.functions.mutate_as_system("driver:claim", args).await?;
     let claim: Option<Claim> =

@@ -31,4 +31,5 @@ mod peers;
 mod rooms;
 mod shares;
 mod streams;
+mod summaries;
 mod sync;

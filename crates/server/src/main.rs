@@ -119,8 +119,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
 
 async fn serve(listen: Option<SocketAddr>, place: &Place) -> Result<ExitCode> {
     let filter = EnvFilter::try_from_env("SPOOL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    // It logs the messages of MCP servers whole. What matters of them we say ourselves.
-    let filter = filter.add_directive("rmcp=off".parse()?);
+    // These log the messages of MCP servers and the environments of processes whole. What matters we say ourselves.
+    let filter = filter.add_directive("rmcp=off".parse()?).add_directive("process_wrap=off".parse()?);
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let mut config = place.config()?;

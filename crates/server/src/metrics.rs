@@ -20,6 +20,8 @@ pub struct Metrics {
     pub turns_running: Gauge,
     pub turns_finished: Counter,
     pub tokens_appended: Counter,
+    pub summaries_made: Counter,
+    pub summaries_failed: Counter,
     live_queries: Gauge,
     commits: Gauge,
     committed_jobs: Gauge,
@@ -50,6 +52,8 @@ impl Default for Metrics {
         };
         let turns_finished = counter("turns_finished", "Turns that came to an end in this process");
         let tokens_appended = counter("log_appends", "Batches of tokens appended to logs");
+        let summaries_made = counter("summaries_made", "Summaries of conversations that were stored");
+        let summaries_failed = counter("summaries_failed", "Summaries that could not be made");
         Self {
             registry,
             function_runs,
@@ -58,6 +62,8 @@ impl Default for Metrics {
             turns_running,
             turns_finished,
             tokens_appended,
+            summaries_made,
+            summaries_failed,
             live_queries,
             commits,
             committed_jobs,

@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde_json::Value;
 use spool_agent::ToolSpec;
 use spool_agent::tools::validate;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::auth::tokens::Tokens;
@@ -85,17 +85,29 @@ impl ToolFailure {
 pub struct Toolbox {
     http: Vec<http::HttpTool>,
     servers: Vec<Arc<mcp::Server>>,
+    /// What keeps the connections to the servers.
+    tasks: TaskTracker,
+    /// Ends them; so does the end of the toolbox.
+    end: DropGuard,
 }
 
 impl Toolbox {
-    /// Starts to connect to the MCP servers, in the background; none of them is waited for. Needs a runtime. What
-    /// it starts ends with `shutdown`, and `tasks` says when it has.
-    pub fn open(config: &Config, tokens: &Tokens, shutdown: &CancellationToken, tasks: &TaskTracker) -> Result<Self> {
+    /// Starts to connect to the MCP servers, in the background; none of them is waited for. Needs a runtime.
+    pub fn open(config: &Config, tokens: &Tokens) -> Result<Self> {
         let signer = Arc::new(caller::Signer::new(tokens.clone()));
         let http = http::open(&config.tools.http, &signer)?;
-        let open = |(name, server): (&String, _)| mcp::Server::open(name, server, &signer, shutdown, tasks);
+        let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
+        let open = |(name, server): (&String, _)| mcp::Server::open(name, server, &signer, &end, &tasks);
         let servers = config.tools.mcp.iter().map(open).collect();
-        Ok(Self { http, servers })
+        Ok(Self { http, servers, tasks, end: end.drop_guard() })
+    }
+
+    /// Ends all connections and processes. Calls that run fail, so turns are over before. Takes a few seconds at
+    /// most.
+    pub async fn close(&self) {
+        self.end.token().cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// Every tool that can be called now, with names that differ: of two with the same, the first one counts, HTTP
@@ -104,9 +116,9 @@ impl Toolbox {
     pub async fn specs(&self) -> Vec<ToolSpec> {
         let mut specs: Vec<ToolSpec> = self.http.iter().map(|tool| tool.spec().clone()).collect();
         let mut names: HashSet<String> = specs.iter().map(|spec| spec.name.clone()).collect();
-        let listed = futures_util::future::join_all(self.servers.iter().map(|server| server.specs())).await;
-        for (server, listed) in self.servers.iter().zip(listed) {
-            for spec in listed.iter() {
+        self.first_lists().await;
+        for server in &self.servers {
+            for spec in server.specs().iter() {
                 if names.insert(spec.name.clone()) {
                     specs.push(spec.clone());
                 } else {
@@ -117,20 +129,29 @@ impl Toolbox {
         specs
     }
 
+    async fn first_lists(&self) {
+        futures_util::future::join_all(self.servers.iter().map(|server| server.first_list())).await;
+    }
+
     /// Runs a tool. A dropped call is cancelled, as far as the other side can be told.
     pub async fn call(&self, invocation: Invocation) -> Result<Value, ToolFailure> {
         if let Some(tool) = self.http.iter().find(|tool| tool.spec().name == invocation.tool) {
             check(tool.spec(), &invocation)?;
             return tool.call(&invocation).await;
         }
-        for server in &self.servers {
-            if let Some(tool) = server.find(&invocation.tool) {
-                check(&tool.spec, &invocation)?;
-                return server.call(&tool, &invocation).await;
-            }
+        let find = || self.servers.iter().find_map(|server| Some((server, server.find(&invocation.tool)?)));
+        let mut found = find();
+        if found.is_none() {
+            // A turn that goes on after a restart is sooner than its servers.
+            self.first_lists().await;
+            found = find();
         }
-        let message = format!("the tool {} is not available now", invocation.tool);
-        Err(ToolFailure::new(FailureKind::Unavailable, message))
+        let Some((server, tool)) = found else {
+            let message = format!("the tool {} is not available now", invocation.tool);
+            return Err(ToolFailure::new(FailureKind::Unavailable, message));
+        };
+        check(&tool.spec, &invocation)?;
+        server.call(&tool, &invocation).await
     }
 }
 

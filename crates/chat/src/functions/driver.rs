@@ -27,8 +27,9 @@ use crate::context::CallContext;
 use crate::limits;
 use crate::owned;
 use crate::principal::Principal;
+use crate::recall;
 use crate::states::{GenerationStatus, GenerationStep, Phase};
-use crate::tables::{Generation, Message, Runner, Section, Thread, ToolChoice, User, generation};
+use crate::tables::{Generation, Message, PageContext, Runner, Section, Thread, ToolChoice, User, generation};
 use crate::turn::{self, Ending};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -81,7 +82,7 @@ pub struct Claim {
     pub phase: Option<Phase>,
     /// What the user looked at when they asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub page: Option<serde_json::Value>,
+    pub page: Option<PageContext>,
     /// Decisions about its calls that are told already; see [`Watched`].
     pub decisions: u32,
     /// What is known of the user and the conversation, for the prompt.
@@ -143,14 +144,14 @@ pub(super) fn take(
     Ok(Some(Claim {
         resumed,
         phase,
-        sections: prompts::known(tx, &thread, &generation)?,
-        page: None,
+        sections: recall::sections(tx, &thread)?,
+        page: history::page_before(tx, &thread.id, answer.seq)?,
         decisions: generation.decisions,
         agent_id: generation.agent_id,
         tool_choice: generation.tool_choice,
         epoch: generation.lease_epoch,
         lease_expires_at,
-        history: history::before(tx, &thread.id, answer.seq)?,
+        history: history::before(tx, &thread, answer.seq)?,
         thread_id: thread.id,
         message_id: generation.message_id,
         user_id: generation.user_id,

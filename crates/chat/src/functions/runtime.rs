@@ -83,7 +83,7 @@ pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<RuntimeSes
         session.status = session.status.step(SessionStep::Use)?;
     }
     if args.phases == Some(true) || session.phase.is_some() {
-        session.phase = Some(session.phase.unwrap_or(Phase::Planning).step(PhaseStep::Begin)?);
+        PhaseChange::Begin.apply(&mut session)?;
     }
     save(tx, session)
 }

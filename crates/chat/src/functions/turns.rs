@@ -14,7 +14,7 @@ use crate::parts::{self, Part};
 use crate::principal::Principal;
 use crate::quota;
 use crate::states::{MessageStatus, MessageStep};
-use crate::tables::{Generation, Message, Origin, Role, Thread, ToolChoice, Upload, message};
+use crate::tables::{Generation, Message, Origin, PageContext, Role, Thread, ToolChoice, Upload, message};
 use crate::turn::{self, Begin, Wish};
 
 /// What to do if an answer is being made in the thread.
@@ -53,7 +53,7 @@ impl Mode {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Send {
     pub thread_id: Id<Thread>,
-    /// May be empty if there are files.
+    /// May be empty if there are files, and in a thread without messages: then the assistant greets.
     pub text: String,
     /// Uploads of this thread that the message shows, before its text.
     pub files: Option<Vec<Id<Upload>>>,
@@ -73,6 +73,28 @@ pub struct Send {
     pub if_busy: Option<IfBusy>,
     /// Who is to answer; `runner_unavailable` if it is not who answers in this thread. Absent takes whoever does.
     pub mode: Option<Mode>,
+    /// What the writer is looking at; kept with the message.
+    pub page: Option<PageContext>,
+}
+
+impl Send {
+    /// The user says nothing yet.
+    pub(super) fn opening(thread_id: Id<Thread>) -> Self {
+        Self {
+            thread_id,
+            text: String::new(),
+            files: None,
+            request_id: None,
+            model: None,
+            role: None,
+            history_version: None,
+            if_busy: None,
+            page: None,
+            agent: None,
+            tool_choice: None,
+            mode: None,
+        }
+    }
 }
 
 /// The rows of a turn. A queued turn has no answer yet.
@@ -93,9 +115,11 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
         return sent_before(tx, earlier);
     }
     let mut said = uploads::parts_of(args.files.unwrap_or_default());
-    if args.text.trim().is_empty() && said.is_empty() {
+    let opening = args.text.trim().is_empty() && said.is_empty();
+    if opening && thread.next_seq > 0 {
         return Err(empty());
     }
+    check_page(args.page.as_ref())?;
     check_bytes("text", &args.text, limits::MESSAGE_BYTES)?;
     uploads::describe_parts(tx, &thread, &mut said)?;
     said.extend(Some(Part::Text { text: args.text }).filter(|part| !parts::are_blank(std::slice::from_ref(part))));
@@ -115,6 +139,8 @@ pub fn send(tx: &mut Tx<'_>, ctx: &CallContext, args: Send) -> Result<Sent> {
     user_message.role_hint.clone_from(&args.role);
     user_message.agent_id.clone_from(&args.agent);
     user_message.tool_choice.clone_from(&args.tool_choice);
+    user_message.opening = opening;
+    user_message.page = args.page;
     thread.history_version += 1;
     thread.touch(tx.now());
     if let Some(wait) = waits {
@@ -152,6 +178,22 @@ fn check_mode(thread: &Thread, wanted: Option<Mode>) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn check_page(page: Option<&PageContext>) -> Result<()> {
+    let Some(page) = page else { return Ok(()) };
+    let fields = [
+        ("page.pageType", Some(&page.page_type)),
+        ("page.entityType", page.entity_type.as_ref()),
+        ("page.entityId", page.entity_id.as_ref()),
+    ];
+    for (path, text) in fields.into_iter().filter_map(|(path, text)| Some((path, text?))) {
+        check_bytes(path, text, limits::NAME_BYTES)?;
+        if text.trim().is_empty() {
+            return Err(Error::bad_request(format!("{path}: must not be blank")).with("path", path));
+        }
+    }
+    Ok(())
 }
 
 /// A user message at the end of the thread, with what it does to the thread. Neither is stored yet.

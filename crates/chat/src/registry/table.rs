@@ -7,8 +7,8 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, account, approvals, artifacts, audit, credentials, driver, external, generations, guests, keys, listing,
-    machines, messages, notices, passwords, push, remains, roles, rules, runtime, server, sessions, shares, streams,
-    subscriptions, threads, todos, tool_calls, turns, uploads, usage, users, workers,
+    machines, memory, messages, notices, passwords, push, remains, roles, rules, runtime, server, sessions, shares,
+    streams, subscriptions, summaries, threads, todos, tool_calls, turns, uploads, usage, users, windows, workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -111,6 +111,10 @@ pub static FUNCTIONS: &[Function] = functions![
         "Removes all threads of the caller and clears the default one, in bounded steps: call again while hasMore.";
     "threads:getOrCreateDefault": Mutation User threads::get_or_create_default, Nothing => spool_store::Id<crate::tables::Thread>,
         "The caller's default thread; there is never more than one.";
+    "threads:getOrCreate": Mutation User windows::get_or_create, windows::GetOrCreate => windows::Opened,
+        "Where the caller goes on in an application: the thread of the open window, or a new one after its time-out.";
+    "windows:page": Query User windows::page, windows::ListPage => spool_store::Page<crate::tables::WindowView>,
+        "The caller's windows, of all applications or of one, the newest first.";
     "threads:purgeable": Query System threads::removal::purgeable, Nothing => bool,
         "Whether a removed thread waits for its purge.";
     "threads:purge": Mutation System threads::removal::purge, threads::removal::Purge => crate::functions::Deleted,
@@ -275,6 +279,40 @@ pub static FUNCTIONS: &[Function] = functions![
         "When the next share is over.";
     "shares:expire": Mutation System shares::expire, Nothing => crate::functions::Deleted,
         "Ends shares whose time is over.";
+
+    "summaries:get": Query User summaries::get, summaries::One => Option<crate::tables::SummaryView>,
+        "The summary of a thread's older messages, or null.";
+    "summaries:due": Query System summaries::due, summaries::List => Vec<summaries::Due>,
+        "Summaries that are to be made, the first due first.";
+    "summaries:claim": Mutation System summaries::claim, summaries::Claim => Option<summaries::Work>,
+        "What a due summary is made of, with a lease, or null.";
+    "summaries:finish": Mutation System summaries::finish, summaries::Finish => bool,
+        "The new summary of a thread; false if the lease was lost.";
+    "summaries:failed": Mutation System summaries::failed, summaries::Failed => (),
+        "Making a summary failed: it is tried again later.";
+    "summaries:awaited": Query System summaries::awaited, summaries::Awaited => Option<u64>,
+        "Until when an answer waits for the summary of the window before its own.";
+
+    "memory:get": Query User memory::get, Nothing => memory::Memory,
+        "What the assistant remembers of the caller.";
+    "memory:update": Mutation User memory::update, memory::Update => memory::Saved,
+        "Replaces the entries of the memory.";
+    "memory:versions": Query User memory::memory_versions, memory::ListPage => spool_store::Page<crate::tables::StateVersionView>,
+        "The newest versions of the memory, the newest first.";
+    "memory:clear": Mutation User memory::clear, Nothing => (),
+        "Empties the memory and forgets its versions.";
+    "memory:clearAll": Mutation User memory::clear::clear_all, memory::clear::ClearAll => memory::clear::Cleared,
+        "Removes the memory and every conversation that has a window, and stops what runs in them: call again while not cleared.";
+    "instructions:get": Query User memory::get_instructions, Nothing => memory::Instructions,
+        "What the caller tells every conversation.";
+    "instructions:set": Mutation User memory::set_instructions, memory::SetInstructions => memory::Saved,
+        "Sets what every conversation of the caller is told.";
+    "instructions:versions": Query User memory::instructions_versions, memory::ListPage => spool_store::Page<crate::tables::StateVersionView>,
+        "The newest versions of the caller's instructions, the newest first.";
+    "profile:get": Query User memory::get_profile, memory::OfUser => memory::Profile,
+        "What the application says of the caller, or, for backends, of any user.";
+    "profile:set": Mutation User memory::set_profile, memory::SetProfile => memory::Saved,
+        "Sets what the application says of the caller, or, for backends, of any user.";
 
     "keys:create": Mutation System keys::create, keys::Create => crate::tables::KeyView,
         "Stores the hash of a new service key's secret.";

@@ -84,6 +84,23 @@ pub struct Message {
     pub completed_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Of a user message without anything in it: the conversation was opened with it, and the assistant greets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opening: bool,
+    /// Of a user message: what the writer was looking at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageContext>,
+}
+
+/// What a user looks at while writing, in the application's own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PageContext {
+    pub page_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity_id: Option<String>,
 }
 
 static INDEXES: [Index; 3] = [
@@ -134,6 +151,8 @@ impl Message {
             created_at: now,
             completed_at: Some(now),
             external_id: None,
+            opening: false,
+            page: None,
         }
     }
 
@@ -183,6 +202,12 @@ pub struct MessageView {
     pub completed_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// The user opened the conversation without a word; there is nothing to show of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub opening: bool,
+    /// What the writer was looking at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageContext>,
 }
 
 impl From<Message> for MessageView {
@@ -209,6 +234,8 @@ impl From<Message> for MessageView {
             created_at: message.created_at,
             completed_at: message.completed_at,
             external_id: message.external_id,
+            opening: message.opening,
+            page: message.page,
         }
     }
 }

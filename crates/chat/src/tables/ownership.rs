@@ -7,8 +7,8 @@ use spool_store::{Index, Table};
 
 use super::{
     approval, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine, message, notice,
-    password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, thread, todos,
-    tool_call, upload, usage, user, worker,
+    password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, summary, thread,
+    todos, tool_call, upload, usage, user, user_state, window, worker,
 };
 
 /// What a row belongs to. It may belong to more than one thing, and goes with the first that goes.
@@ -94,6 +94,10 @@ pub static OWNERSHIP: &[Ownership] = &[
     rows(&audit::TABLE, &[Owner::User(audit::BY_USER), Owner::User(audit::BY_SUBJECT)]),
     rows(&remains::TABLE, &[Owner::Nothing]),
     rows(&departure::TABLE, &[Owner::Nothing]),
+    rows(&window::TABLE, &[Owner::Row(&thread::TABLE, window::BY_THREAD), Owner::User(window::BY_USER)]),
+    rows(&summary::TABLE, &[Owner::Row(&thread::TABLE, summary::BY_THREAD)]),
+    rows(&user_state::VERSION_TABLE, &[Owner::Row(&user_state::TABLE, user_state::VERSION_BY_STATE)]),
+    rows(&user_state::TABLE, &[Owner::User(user_state::BY_USER)]),
 ];
 
 #[cfg(test)]

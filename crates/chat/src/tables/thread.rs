@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_store::{Document, Id, Index, Table, Tx};
 
-use super::{Generation, User, Worker};
+use super::{Generation, User, Window, Worker};
 use crate::states::{ThreadState, ThreadStatus};
 
 /// Where a title came from. Only a placeholder is ever replaced by the server.
@@ -64,6 +64,13 @@ pub struct Thread {
     /// The client's own name for the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Of a thread that has a window: its application, and the role in which the user is answered in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_scope: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_id: Option<Id<Window>>,
 }
 
 static INDEXES: [Index; 7] = [
@@ -120,6 +127,9 @@ impl Thread {
             updated_at: now,
             deleted_at: None,
             external_id: None,
+            app: None,
+            role_scope: None,
+            window_id: None,
         }
     }
 
@@ -180,6 +190,13 @@ pub struct ThreadView {
     pub updated_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Of a thread that has a window (`threads:getOrCreate`): its application, role and window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_id: Option<Id<Window>>,
 }
 
 impl From<&Thread> for ThreadView {
@@ -205,6 +222,9 @@ impl From<&Thread> for ThreadView {
             created_at: thread.created_at,
             updated_at: thread.updated_at,
             external_id: thread.external_id.clone(),
+            app: thread.app.clone(),
+            role_scope: thread.role_scope.clone(),
+            window_id: thread.window_id.clone(),
         }
     }
 }

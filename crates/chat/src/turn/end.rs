@@ -12,6 +12,7 @@ use crate::parts::{self, Fold, Part};
 use crate::quota;
 use crate::states::WorkerApproval;
 use crate::states::{GenerationStatus, GenerationStep, MessageStatus, MessageStep};
+use crate::summary;
 use crate::tables::{Generation, Thread};
 
 /// How an answer ended.
@@ -63,12 +64,12 @@ pub(crate) fn failure(code: Code, message: &str, retryable: bool) -> Failure {
 pub(crate) fn end(
     tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread, generation: Generation, ending: Ending,
 ) -> Result<u64> {
-    let log_end = end_one(tx, &mut thread, generation, ending)?;
+    let log_end = end_one(tx, ctx, &mut thread, generation, ending)?;
     while thread.deleted_at.is_none()
         && let Some(next) = begin_next(tx, ctx, &mut thread)?
         && !has_runner(tx, &next)?
     {
-        end_one(tx, &mut thread, next, Ending::without_worker())?;
+        end_one(tx, ctx, &mut thread, next, Ending::without_worker())?;
     }
     tx.put(&thread)?;
     Ok(log_end)
@@ -81,7 +82,9 @@ fn has_runner(tx: &mut Tx<'_>, generation: &Generation) -> Result<bool> {
 }
 
 /// Ends one answer. The caller stores the thread.
-fn end_one(tx: &mut Tx<'_>, thread: &mut Thread, mut generation: Generation, mut ending: Ending) -> Result<u64> {
+fn end_one(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &mut Thread, mut generation: Generation, mut ending: Ending,
+) -> Result<u64> {
     let begins_late = matches!(ending.status, FinalStatus::Complete | FinalStatus::Interrupted);
     if begins_late && generation.status == GenerationStatus::Claimed {
         start(tx, &mut generation)?; // an answer without a single event
@@ -147,6 +150,7 @@ fn end_one(tx: &mut Tx<'_>, thread: &mut Thread, mut generation: Generation, mut
 
     thread.active_generation_id = None;
     thread.touch(now);
+    summary::consider(tx, ctx, thread, &generation)?;
     Ok(log_end)
 }
 

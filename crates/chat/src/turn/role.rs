@@ -17,6 +17,8 @@ pub(super) fn role_of(
     check_bytes("role", hint.unwrap_or(""), limits::NAME_BYTES)?;
     let owner = tx.get(&thread.user_id)?;
     let owner = owner.ok_or_else(|| Error::internal(format!("{} has no owner", thread.id)))?;
+    // A thread of one role stays with it: what was said in that role is not told in another.
+    let hint = thread.role_scope.as_deref().or(hint);
     let effective = effective_role(&owner, hint, &ctx.settings.roles);
     if effective.refused_hint.is_some() {
         audit::record(tx, ctx, "role.hint", thread.id.as_str(), Outcome::Denied)?;

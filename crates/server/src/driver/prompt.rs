@@ -7,6 +7,7 @@ use spool_agent::{
     PromptCall, PromptFile, PromptLimits, PromptMessage, Request, Role, Start, ToolSpec, assemble, wanted,
 };
 use spool_chat::functions::driver::{Claim, HistoryFile, HistoryMessage, Segment, ToldCall};
+use spool_chat::recall::OPENING;
 use spool_chat::tables::{Role as Speaker, Section, ToolChoice};
 use spool_store::Id;
 
@@ -19,8 +20,6 @@ use crate::tools::{Caller, Invocation};
 const ORDER: [&str; 7] = ["base", "role", "profile", "memory", "page", "summary", "greeting"];
 /// A page is context, not the question: an answer does not wait longer for it.
 const PAGE_TIME: Duration = Duration::from_secs(5);
-/// What stands for the user, who opened the conversation without a word. Providers refuse a prompt without one.
-const OPENED: &str = "(The user has opened the conversation and said nothing yet.)";
 
 /// Where the turn begins, and the sections that its model is told.
 pub(super) async fn start(
@@ -36,8 +35,9 @@ pub(super) async fn start(
     let limits = PromptLimits { max_messages: turns.history_messages, max_bytes: turns.history_bytes };
     let history: Vec<_> = claim.history.iter().flat_map(said).collect();
     let (system, mut messages) = assemble(Some(&system), &history, limits);
+    // The user opened the conversation without a word, and providers refuse a prompt without one.
     if messages.is_empty() {
-        messages.push(PromptMessage::new(Role::User, OPENED));
+        messages.push(PromptMessage::new(Role::User, OPENING));
     }
     hand_in_files(app, &mut messages).await;
     let request = Request {

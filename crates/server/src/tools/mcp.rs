@@ -79,7 +79,7 @@ pub struct Server {
 impl Server {
     /// Begins to connect in the background.
     pub fn open(
-        name: &str, config: &McpServer, signer: &Arc<Signer>, shutdown: &CancellationToken, tasks: &TaskTracker,
+        name: &str, config: &McpServer, signer: &Arc<Signer>, end: &CancellationToken, tasks: &TaskTracker,
     ) -> Arc<Self> {
         let secrets = config.env.values().chain(config.headers.values()).chain(&config.url);
         let server = Arc::new(Self {
@@ -92,15 +92,19 @@ impl Server {
             opened: Instant::now(),
             warned: Mutex::default(),
         });
-        tasks.spawn(Arc::clone(&server).run(shutdown.clone()));
+        tasks.spawn(Arc::clone(&server).run(end.clone()));
         server
     }
 
-    /// What it offers now. Only in the first seconds after the start is its first list waited for.
-    pub async fn specs(&self) -> Arc<Vec<ToolSpec>> {
+    /// Waits for its first list, or for the first failure to get one. Only in the first seconds after the start.
+    pub async fn first_list(&self) {
         let mut watching = self.state.subscribe();
         let listed = watching.wait_for(|state| state.attempts > 0);
         let _ = tokio::time::timeout_at(self.opened + FIRST_LIST, listed).await;
+    }
+
+    /// What it offers now.
+    pub fn specs(&self) -> Arc<Vec<ToolSpec>> {
         Arc::clone(&self.state.borrow().specs)
     }
 
@@ -215,13 +219,13 @@ impl Server {
 
 // The task.
 impl Server {
-    async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+    async fn run(self: Arc<Self>, end: CancellationToken) {
         let mut pause = FIRST_PAUSE;
         loop {
             self.state.send_modify(|state| state.connecting = true);
             let attempt = tokio::select! {
                 attempt = connection::connect(&self.name, &self.config, &self.hidden) => attempt,
-                () = shutdown.cancelled() => return,
+                () = end.cancelled() => return,
             };
             let began = Instant::now();
             match attempt {
@@ -238,7 +242,7 @@ impl Server {
                     );
                     tokio::select! {
                         () = self.follow(&connection) => {}
-                        () = shutdown.cancelled() => {
+                        () = end.cancelled() => {
                             self.state.send_modify(|state| state.connection = None);
                             connection.close().await;
                             return;
@@ -264,7 +268,7 @@ impl Server {
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                 () = self.wanted.notified() => {}
-                () = shutdown.cancelled() => return,
+                () = end.cancelled() => return,
             }
         }
     }

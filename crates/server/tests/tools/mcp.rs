@@ -197,6 +197,13 @@ async fn tc_10_servers_that_never_get_ready_keep_nobody_waiting() {
 }
 
 #[tokio::test]
+async fn tc_10_a_call_that_comes_before_the_first_list_waits_for_it() {
+    let place = one();
+    assert!(place.call("echo", json!({})).await.is_ok());
+    place.close().await;
+}
+
+#[tokio::test]
 async fn tc_10_of_two_tools_with_one_name_the_first_server_has_it() {
     let place =
         Place::open(&format!("{}{}", config("a", "prefix = \"\""), config("b", "prefix = \"\"\ninclude = [\"echo\"]")));

@@ -10,8 +10,6 @@ use spool_server::auth::tokens::{Tokens, generate_key};
 use spool_server::config::Config;
 use spool_server::tools::{Caller, Invocation, ToolFailure, Toolbox};
 use spool_store::SystemClock;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// No test waits longer for what has to come.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,8 +17,6 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Place {
     pub toolbox: Toolbox,
     pub tokens: Tokens,
-    pub shutdown: CancellationToken,
-    pub tasks: TaskTracker,
     _dir: tempfile::TempDir,
 }
 
@@ -31,9 +27,8 @@ impl Place {
         std::fs::write(&file, config).unwrap();
         let config = Config::load(Some(&file), &|_| None).unwrap();
         let tokens = Tokens::new(&generate_key().unwrap(), Arc::new(SystemClock)).unwrap();
-        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let toolbox = Toolbox::open(&config, &tokens, &shutdown, &tasks).unwrap();
-        Self { toolbox, tokens, shutdown, tasks, _dir: dir }
+        let toolbox = Toolbox::open(&config, &tokens).unwrap();
+        Self { toolbox, tokens, _dir: dir }
     }
 
     pub async fn names(&self) -> Vec<String> {
@@ -66,9 +61,7 @@ impl Place {
 
     /// Ends it as the server does, and waits for all that it started.
     pub async fn close(self) {
-        self.shutdown.cancel();
-        self.tasks.close();
-        tokio::time::timeout(PATIENCE, self.tasks.wait()).await.unwrap();
+        tokio::time::timeout(PATIENCE, self.toolbox.close()).await.unwrap();
     }
 }
 

@@ -8,8 +8,9 @@ use spool_store::{Id, Order, Tx};
 use super::calls::{Segment, segments};
 use crate::limits;
 use crate::parts::Part;
+use crate::recall;
 use crate::states::MessageStatus;
-use crate::tables::{Message, Role, Thread, message};
+use crate::tables::{Message, PageContext, Role, Thread, message};
 
 /// A complete message of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,8 +38,10 @@ pub struct HistoryFile {
 
 /// The newest complete messages before the place `seq`, oldest first. Bounded in number and bytes; the
 /// newest one is given whatever its size.
-pub(super) fn before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<Vec<HistoryMessage>> {
-    let scan = tx.query::<Message>(message::BY_THREAD).eq(thread).lt(seq).order(Order::Desc);
+pub(super) fn before(tx: &mut Tx<'_>, thread: &Thread, seq: u64) -> Result<Vec<HistoryMessage>> {
+    // What a summary tells is not sent again.
+    let start = recall::history_start(tx, thread)?;
+    let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(seq).order(Order::Desc);
     let mut history: Vec<HistoryMessage> = Vec::new();
     let mut bytes = 0;
     for message in scan.take(limits::HISTORY_ROWS)? {
@@ -46,7 +49,9 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<V
         if message.status != MessageStatus::Complete || message.steered.is_some() {
             continue;
         }
-        let text = message.text();
+        // Without a word of the user before it, a greeting would not be part of the conversation.
+        let begins = message.opening && !history.is_empty();
+        let text = if begins { recall::OPENING.to_owned() } else { message.text() };
         bytes += text.len();
         if history.len() == limits::HISTORY_MESSAGES || (bytes > limits::HISTORY_BYTES && !history.is_empty()) {
             break;
@@ -58,6 +63,14 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<V
     }
     history.reverse();
     Ok(history)
+}
+
+/// What the user looked at when they said the newest of their messages before the place `seq`.
+pub(super) fn page_before(tx: &mut Tx<'_>, thread: &Id<Thread>, seq: u64) -> Result<Option<PageContext>> {
+    let scan = tx.query::<Message>(message::BY_THREAD).eq(thread).lt(seq).order(Order::Desc);
+    // An answer stands right behind its question, unless others came between while it waited.
+    let said = scan.take(limits::QUEUED_TURNS)?.into_iter().find(|said| said.role == Role::User);
+    Ok(said.and_then(|said| said.page))
 }
 
 fn file(part: Part) -> Option<HistoryFile> {

@@ -2,23 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use spool_protocol::{Error, Failure, Result};
+use spool_protocol::{Failure, Result};
 use spool_store::{Id, Tx};
 
 use super::calls::Lease;
 use super::{Told, holds, lost};
 use crate::context::CallContext;
 use crate::owned;
-use crate::tables::{Fallback, Generation, Prompt, Section, Thread, User, prompt};
-
-/// The sections that rows know: about the user, and about the conversation.
-pub(super) fn known(tx: &mut Tx<'_>, thread: &Thread, _generation: &Generation) -> Result<Vec<Section>> {
-    let user: Option<User> = tx.get(&thread.user_id)?;
-    let user = user.ok_or_else(|| Error::internal(format!("{} has no owner", thread.id)))?;
-    let profile = user.name.map(|name| format!("The user's name is {name}."));
-    let section = |label: &str, text: Option<String>| text.map(|text| Section { label: label.to_owned(), text });
-    Ok([section("profile", profile)].into_iter().flatten().collect())
-}
+use crate::tables::{Fallback, Generation, Prompt, Section, prompt};
 
 /// The prompt that was sent for this answer, if it was.
 pub(super) fn stored(tx: &mut Tx<'_>, generation: &Generation) -> Result<Option<Prompt>> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Error, Result};
 use spool_store::{Document, Id, Tx};
 
-use super::super::{streams, subscriptions, threads};
+use super::super::{memory, streams, subscriptions, threads, windows};
 use super::check_unclaimed;
 use crate::audit;
 use crate::context::CallContext;
@@ -18,8 +18,8 @@ use crate::limits;
 use crate::quota;
 use crate::tables::{
     Approval, Credential, Generation, Link, Machine, PushSubscription, Rule, Share, Stream, Subscription, Thread,
-    Upload, User, UserKind, Wakes, Worker, approval, credential, generation, machine, push, rule, share, stream,
-    subscription, thread, upload, user, worker,
+    Upload, User, UserKind, UserState, Wakes, Window, Worker, approval, credential, generation, machine, push, rule,
+    share, stream, subscription, thread, upload, user, user_state, window, worker,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -122,6 +122,8 @@ fn move_some(tx: &mut Tx<'_>, mut guest: User, limit: usize) -> Result<Moved> {
     move_rows(tx, &mut step, machine::BY_USER, |row: &mut Machine, into| row.user_id = into.clone())?;
     move_rows(tx, &mut step, worker::BY_USER, |row: &mut Worker, into| row.user_id = into.clone())?;
     move_rows(tx, &mut step, credential::BY_USER, |row: &mut Credential, into| row.user_id = into.clone())?;
+    move_windows(tx, &mut step)?;
+    move_states(tx, &mut step)?;
     move_streams(tx, &mut step)?;
     move_subscriptions(tx, &mut step)?;
     let has_more = step.left == 0;
@@ -178,6 +180,19 @@ fn renamed(tx: &mut Tx<'_>, mut thread: Thread, into: &Id<User>) -> Result<Threa
         thread.external_id = Some(external);
     }
     Ok(thread)
+}
+
+/// Where the account has an open window of its own, that of the guest is closed.
+fn move_windows(tx: &mut Tx<'_>, step: &mut Step<'_>) -> Result<()> {
+    let rows = tx.query::<Window>(window::BY_USER).eq(step.guest).take(step.left)?;
+    step.took(rows.len());
+    rows.into_iter().try_for_each(|row| windows::hand_over(tx, row, step.into))
+}
+
+fn move_states(tx: &mut Tx<'_>, step: &mut Step<'_>) -> Result<()> {
+    let rows = tx.query::<UserState>(user_state::BY_USER).eq(step.guest).take(step.left)?;
+    step.took(rows.len());
+    rows.into_iter().try_for_each(|row| memory::adopt(tx, step.into, row))
 }
 
 /// A path that the account has itself gets the stream's id at its end. Subscriptions of the guest, which move

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use spool_protocol::Result;
 use spool_store::{Order, Tx};
 
-use super::super::{Deleted, Nothing, remains, uploads};
+use super::super::{Deleted, Nothing, remains, uploads, windows};
 use super::{One, find_default};
 use crate::context::CallContext;
 use crate::erasure::{self, Tally};
@@ -16,6 +16,7 @@ use crate::limits;
 use crate::owned;
 use crate::quota;
 use crate::states::ThreadStep;
+use crate::summary;
 use crate::tables::{Approval, Generation, Message, Thread, approval, generation, message, thread};
 use crate::turn;
 
@@ -38,6 +39,7 @@ pub(crate) fn mark_any(tx: &mut Tx<'_>, ctx: &CallContext, mut thread: Thread) -
     thread.default_of = None;
     tx.put(&thread)?;
     quota::remove_thread(tx, &thread.user_id)?;
+    windows::close_of(tx, &thread)?;
     turn::cancel_all(tx, &thread.id)?;
     let Some(running) = thread.active_generation_id.clone() else { return Ok(()) };
     let Some(generation) = tx.get(&running)? else { return Ok(()) };
@@ -66,6 +68,7 @@ fn clear_some(tx: &mut Tx<'_>, mut thread: Thread) -> Result<Deleted> {
     }
     let deleted = newest.len() as u64;
     if deleted > 0 {
+        summary::forget(tx, &thread.id)?;
         thread.next_seq = newest.last().map_or(thread.next_seq, |oldest| oldest.seq);
         thread.message_count = thread.message_count.saturating_sub(deleted);
         thread.history_version += 1;

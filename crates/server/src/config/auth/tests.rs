@@ -34,10 +34,12 @@ fn ia_02_the_settings_in_the_documents_are_valid() {
     let secret = "a secret of at least thirty-two bytes";
     let variables =
         ["SUPABASE_JWT_SECRET", "LEGACY_SECRET", "LOCAL_KEY", "GOOGLE_CLIENT_SECRET"].map(|name| (name, secret));
-    let variables = [&variables[..], &[("SMTP_URL", "smtps://user:password@mail.example.com")]].concat();
+    let tools = ["SEARCH_TOKEN", "FILES_KEY", "CRM_TOKEN"].map(|name| (name, secret));
+    let variables = [&variables[..], &tools, &[("SMTP_URL", "smtps://user:password@mail.example.com")]].concat();
     for (document, count) in [
         (include_str!("../../../../../docs/authentication.md"), 13),
         (include_str!("../../../../../docs/configuration.md"), 1),
+        (include_str!("../../../../../docs/tools.md"), 3),
     ] {
         let blocks = blocks(document, dir.path());
         assert_eq!(blocks.len(), count);

@@ -26,9 +26,5 @@ pub fn value(tool: &str, result: CallToolResult, hidden: &Hidden) -> Result<Valu
 }
 
 fn texts(content: &[ContentBlock]) -> Vec<&str> {
-    let text = |block| match block {
-        &ContentBlock::Text(ref text) => Some(text.text.as_str()),
-        _ => None,
-    };
-    content.iter().filter_map(text).collect()
+    content.iter().filter_map(|block| Some(block.as_text()?.text.as_str())).collect()
 }
