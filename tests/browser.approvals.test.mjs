@@ -1,9 +1,9 @@
-// Approvals and artifacts in a real browser, asked for and made by a runner outside with a service key.
+// Approvals in a real browser, asked for by a runner outside with a service key.
 
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { launch, open, shot, ui } from "./lib/browser.mjs";
-import { codeOf, http } from "./lib/clients.mjs";
+import { http } from "./lib/clients.mjs";
 import { FakeLlm } from "./lib/fake-llm.mjs";
 import { Server, serviceKey } from "./lib/server.mjs";
 import { until } from "./lib/wait.mjs";
@@ -34,13 +34,13 @@ const button = (where, name) => where.getByRole("button", { name, exact: true })
 /** For the picture. */
 const unfaded = (element) => until(() => element.evaluate((shown) => getComputedStyle(shown).opacity === "1"));
 
-describe("approvals and artifacts in the browser", { concurrency: 2 }, () => {
+describe("approvals in the browser", { concurrency: 2 }, () => {
   test("a call is changed and approved by keyboard, another is rejected with a reason, both windows say so", async (t) => {
     const { window, generationId, ask, became, card } = await begin(t);
     const other = await device(t, window);
     await backend.mutation("generations:append", { generationId, offset: 0, events: [{ type: "text", text: "I can send the money." }] });
     const first = await ask(pay("t1"));
-    await card(first).getByText('"amount": 5').waitFor();
+    await card(first).getByText("amount", { exact: true }).waitFor();
     await shot(window.page, "approval-pending");
     await button(card(first), "Edit").focus();
     await window.page.keyboard.press("Enter");
@@ -83,7 +83,10 @@ describe("approvals and artifacts in the browser", { concurrency: 2 }, () => {
     await button(card(asked), "Approve").scrollIntoViewIfNeeded();
     await shot(window.page, "approval-phone");
     await button(card(asked), "Edit").click();
-    await card(asked).getByRole("textbox", { name: "Your version of the plan" }).fill(`${PLAN}3. Rest\n`);
+    const panel = window.page.getByRole("dialog", { name: "Launch plan" });
+    await panel.getByRole("textbox", { name: "Content" }).fill(`${PLAN}3. Rest\n`);
+    // The text goes with the answer from the card, too.
+    await button(panel, "Close").click();
     await button(card(asked), "Approve with changes").click();
     await card(asked).and(window.page.locator('[data-status="approved"]')).waitFor();
     assert.equal((await became(asked)).editedVersion, 2);
@@ -95,44 +98,6 @@ describe("approvals and artifacts in the browser", { concurrency: 2 }, () => {
     await shot(window.page, "artifact-phone");
     await window.page.keyboard.press("Escape");
     await window.page.locator(`[data-artifact="${artifactId}"]`).getByText("Plan, version 2").waitFor();
-    assert.deepEqual(window.page.faults, []);
-  });
-
-  test("an artifact opens, shows its versions, and is changed; a text that was overtaken is kept", async (t) => {
-    const { window, threadId, generationId } = await begin(t);
-    const { artifactId } = await backend.mutation("artifacts:create", { threadId, generationId, kind: "plan", title: "Launch plan", content: PLAN });
-    await backend.mutation("generations:finish", { generationId, status: "complete" });
-    const opener = window.page.locator(`[data-artifact="${artifactId}"]`);
-    await opener.click();
-    const panel = window.page.getByRole("dialog", { name: "Launch plan" });
-    await panel.getByRole("heading", { name: "Launch", exact: true }).waitFor();
-    await unfaded(panel);
-    await shot(window.page, "artifact");
-    await button(panel, "Edit").click();
-    const text = panel.getByRole("textbox", { name: "Content" });
-    await text.fill("Mine");
-    await backend.mutation("artifacts:update", { artifactId, baseVersion: 1, content: "Theirs" });
-    await panel.getByText("Version 2 was saved while you were writing on version 1").waitFor();
-    await shot(window.page, "artifact-conflict");
-    // Closing loses nothing.
-    await window.page.keyboard.press("Escape");
-    await panel.waitFor({ state: "hidden" });
-    await opener.getByText("unsaved changes").waitFor();
-    await until(() => opener.evaluate((element) => element === document.activeElement), { what: "the focus to come back" });
-    await window.page.keyboard.press("Enter");
-    assert.equal(await text.inputValue(), "Mine");
-    await button(panel, "Read version 2").click();
-    await panel.getByText("Theirs").waitFor();
-    await button(panel, "Back to mine").click();
-    await button(panel, "Save mine as version 3").click();
-    await panel.getByRole("region", { name: "Content" }).getByText("Mine").waitFor();
-    assert.equal(await codeOf(backend.mutation("artifacts:update", { artifactId, baseVersion: 2, content: "late" })), "history_conflict");
-    await panel.getByRole("combobox", { name: "Version" }).selectOption("2");
-    await panel.getByText("Theirs").waitFor();
-    assert.equal(await button(panel, "Edit").count(), 0);
-    await shot(window.page, "artifact-older");
-    await button(panel, "Close").click();
-    await until(() => opener.evaluate((element) => element === document.activeElement));
     assert.deepEqual(window.page.faults, []);
   });
 });

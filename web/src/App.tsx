@@ -1,19 +1,23 @@
 // The frame: thread list at the side (a drawer on small screens), the conversation beside it.
 
 import { useGuestAuth, useThread } from "@spool/client/react";
-import { useCallback, useEffect, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 import { useSignIn } from "./account/useSignIn";
 import { Chat } from "./chat/Chat";
 import { LocalChat } from "./local/LocalChat";
 import { useHandOver } from "./local/useHandOver";
 import { useIsLocal } from "./local/useIsLocal";
+import { SidePanel } from "./panel/SidePanel";
 import { go, useRoute } from "./route";
 import { Fallback } from "./status/Fallback";
 import { Header } from "./status/Header";
 import { Sidebar } from "./threads/Sidebar";
 
+const Inbox = lazy(() => import("./inbox/Inbox"));
+
 export function App() {
-  const { threadId, pane } = useRoute();
+  const { page, threadId, pane } = useRoute();
+  const inbox = page === "inbox";
   const [drawer, setDrawer] = useState(false);
   const auth = useGuestAuth();
   useSignIn();
@@ -23,8 +27,9 @@ export function App() {
   useHandOver();
 
   useEffect(() => {
-    document.title = title === null || title === "" ? "Spool" : `${title} · Spool`;
-  }, [title]);
+    const name = inbox ? "Inbox" : title;
+    document.title = name === null || name === "" ? "Spool" : `${name} · Spool`;
+  }, [inbox, title]);
   useEffect(() => setDrawer(false), [pane, threadId]);
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
@@ -47,16 +52,28 @@ export function App() {
       >
         Skip to the message box
       </a>
-      <Sidebar threadId={threadId} open={drawer} onClose={closeDrawer} />
+      <Sidebar threadId={threadId} isNew={!inbox && threadId === null} open={drawer} onClose={closeDrawer} />
       <main className="relative flex min-w-0 flex-1 flex-col bg-page">
         <Header
-          title={threadId === null ? null : title}
+          title={inbox ? "Inbox" : threadId === null ? null : title}
+          inbox={inbox}
           threadId={thread?._id ?? null}
           model={thread?.model ?? null}
           onMenu={openDrawer}
         />
-        <Fallback key={pane}>{local ? <LocalChat /> : <Chat key={pane} threadId={threadId} />}</Fallback>
+        <Fallback key={pane}>
+          {inbox ? (
+            <Suspense fallback={<div className="flex-1" aria-busy="true" />}>
+              <Inbox />
+            </Suspense>
+          ) : local ? (
+            <LocalChat />
+          ) : (
+            <Chat key={pane} threadId={threadId} />
+          )}
+        </Fallback>
       </main>
+      <SidePanel of={inbox ? "any" : threadId} />
     </div>
   );
 }

@@ -67,8 +67,15 @@ export const ChainIcon = icon(<path d="M8.6 11.4a3 3 0 0 0 4.3 0l2.6-2.6a3 3 0 0
 export const ClipIcon = icon(<path d="m15.6 9.4-5.5 5.5a3.4 3.4 0 0 1-4.8-4.8l5.9-5.9a2.3 2.3 0 0 1 3.2 3.2l-5.8 5.8a1.1 1.1 0 0 1-1.6-1.6l5-5" />);
 export const FileIcon = icon(<path d="M5.2 3.2h6.3l3.3 3.3v10.3H5.2zM11.3 3.4v3.3h3.3" />);
 
+export const SlidersIcon = icon(<path d="M3.4 6.2h7.2M14.4 6.2h2.2M3.4 13.8h2.2M9.4 13.8h7.2M12.5 4.3a1.9 1.9 0 1 1 0 3.8 1.9 1.9 0 0 1 0-3.8ZM7.5 11.9a1.9 1.9 0 1 1 0 3.8 1.9 1.9 0 0 1 0-3.8Z" />);
 export const PersonIcon = icon(<path d="M10 3.4a3.1 3.1 0 1 1 0 6.2 3.1 3.1 0 0 1 0-6.2ZM4 16.4c.6-2.8 3-4.4 6-4.4s5.4 1.6 6 4.4" />);
 export const LeaveIcon = icon(<path d="M8.2 3.6H5.4A1.6 1.6 0 0 0 3.8 5.2v9.6a1.6 1.6 0 0 0 1.6 1.6h2.8M12.6 6.4l3.6 3.6-3.6 3.6M16 10H8" />);
+
+export const CompareIcon = icon(<path d="M10 3.4v13.2M3.6 5.6h3.2M3.6 9h3.2M3.6 12.4h3.2M13.2 5.6h3.2M13.2 10.6h3.2M14.8 4v3.2" />);
+export const DownloadIcon = icon(<path d="M10 3.6v8.8M6.4 9 10 12.6 13.6 9M4 13.6v2.8h12v-2.8" />);
+export const BellIcon = icon(<path d="M10 3.2a4.4 4.4 0 0 1 4.4 4.4c0 4.2 1.6 5.2 1.6 5.2H4s1.6-1 1.6-5.2A4.4 4.4 0 0 1 10 3.2ZM8.4 15.6a1.7 1.7 0 0 0 3.2 0" />);
+export const PanelIcon = icon(<path d="M3.4 4.2h13.2v11.6H3.4zM11.6 4.4v11.2" />);
+export const EyeIcon = icon(<path d="M2.8 10S5.4 5 10 5s7.2 5 7.2 5-2.6 5-7.2 5-7.2-5-7.2-5ZM10 7.8a2.2 2.2 0 1 1 0 4.4 2.2 2.2 0 0 1 0-4.4Z" />);
 
 /** The product's mark: a spool with its thread on. */
 export function SpoolMark({ size = 24 }: { size?: number }) {

@@ -1,7 +1,7 @@
 // Times as people read them.
 
 import { describe, expect, it } from "vitest";
-import { duration, periodOf, precise, shortAgo } from "./time";
+import { duration, periodOf, precise, shortAgo, timeLeft } from "./time";
 
 const NOW = new Date(2026, 10, 21, 12, 0, 0).getTime();
 const MINUTE = 60_000;
@@ -15,6 +15,12 @@ describe("times", () => {
     expect(shortAgo(NOW - 3 * HOUR, NOW)).toBe("3h");
     expect(shortAgo(NOW - 2 * DAY, NOW)).toBe("2d");
     expect(shortAgo(NOW - 30 * DAY, NOW)).toContain("Oct");
+  });
+
+  it("say what is left, the more exactly the less it is", () => {
+    expect([-5, 20_400, 4 * MINUTE + 20_000, 14 * MINUTE, 3 * HOUR + 5 * MINUTE, 47 * HOUR, 49 * HOUR].map(timeLeft)).toEqual([
+      "0 s", "20 s", "4 min 20 s", "14 min", "3 h 5 min", "47 h 0 min", "2 days",
+    ]);
   });
 
   it("do not run backwards when the server's clock is ahead", () => {

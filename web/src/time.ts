@@ -52,6 +52,14 @@ export function precise(ms: number): string {
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms);
 }
 
+/** What is left, the more exactly the less it is: "2 days", "3 h 5 min", "14 min", "4 min 20 s", "20 s". */
+export function timeLeft(ms: number): string {
+  const left = Math.max(0, ms);
+  if (left >= 2 * DAY) return `${Math.floor(left / DAY)} days`;
+  if (left >= HOUR) return `${Math.floor(left / HOUR)} h ${Math.floor((left % HOUR) / MINUTE)} min`;
+  return left >= 10 * MINUTE ? `${Math.floor(left / MINUTE)} min` : duration(left);
+}
+
 /** The time now, moving on every `every` ms. */
 export function useNow(every: number): number {
   const [now, setNow] = useState(() => Date.now());

@@ -39,13 +39,34 @@ export type ArtifactStatus = ("draft" | "approved" | "rejected" | "archived") | 
  */
 export type Author = "user" | "agent";
 export type GenerationStatus =
-  ("queued" | "streaming" | "complete" | "error" | "stopped") | "claimed" | "interrupted";
+  | ("queued" | "streaming" | "complete" | "error" | "stopped")
+  | "claimed"
+  | "awaiting_approval"
+  | "interrupted";
 /**
  * Who can read.
  */
 export type Audience = "link" | "users";
 export type Outcome = "done" | "denied";
+/**
+ * How far a tool call is.
+ */
+export type ToolState =
+  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
 export type Role = "user" | "assistant" | "system" | "tool";
+/**
+ * Where a run is that plans before it acts.
+ */
+export type Phase = "planning" | "awaiting_approval" | "executing" | "done";
+/**
+ * Whether the first step has to call a tool.
+ */
+export type ToolChoice =
+  | ("auto" | "required" | "none")
+  | {
+      named: string;
+    };
+export type DebugPromptReturns = PromptView | null;
 /**
  * What a rule does with the calls that it matches.
  */
@@ -69,10 +90,19 @@ export type Event =
       type: "tool_start";
     }
   | {
+      /**
+       * It never ran: the caller may not call it, or a rule forbids it.
+       */
+      denied?: boolean;
       error?: string;
       output?: unknown;
       toolCallId: string;
       type: "tool_end";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string;
@@ -145,10 +175,19 @@ export type EventInput =
       type: "tool_start";
     }
   | {
+      /**
+       * It never ran: the caller may not call it, or a rule forbids it.
+       */
+      denied?: boolean;
       error?: string | null;
       output?: unknown;
       toolCallId: string;
       type: "tool_end";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string | null;
@@ -211,11 +250,19 @@ export type GuestPolicy = "off" | "local" | "server";
 /**
  * What to do if an answer is being made in the thread.
  */
-export type IfBusy = "refuse" | "queue";
+export type IfBusy = ("refuse" | "queue") | "steer";
+export type InstructionsGetArgs = Record<string, never>;
+/**
+ * Who wrote.
+ */
+export type Source = "user" | "assistant" | "application";
 export type MachinesCreateReturns = string;
 export type MachinesListArgs = Record<string, never>;
 export type MachinesListReturns = MachineView[];
 export type MachinesRemoveReturns = null;
+export type MemoryClearArgs = Record<string, never>;
+export type MemoryClearReturns = null;
+export type MemoryGetArgs = Record<string, never>;
 export type Streams =
   | {
       kind: "list";
@@ -253,6 +300,11 @@ export type Part =
       tool: string;
       toolCallId: string;
       type: "tool_call";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string;
@@ -294,11 +346,6 @@ export type Part =
       type: "data";
     };
 /**
- * How far a tool call is.
- */
-export type ToolState =
-  "pending" | "awaiting_approval" | "running" | "completed" | "error" | "cancelled" | "denied";
-/**
  * One piece of a message.
  */
 export type PartInput =
@@ -321,6 +368,11 @@ export type PartInput =
       tool: string;
       toolCallId: string;
       type: "tool_call";
+    }
+  | {
+      messageId: string;
+      text: string;
+      type: "steered";
     }
   | {
       snippet?: string | null;
@@ -364,6 +416,10 @@ export type PartInput =
 export type MessagesAppendReturns = string;
 export type Order = "asc" | "desc";
 /**
+ * Who is to make an answer.
+ */
+export type Mode = "hosted" | "worker" | "sandbox";
+/**
  * Whether a worker is there.
  */
 export type Presence = "online" | "offline";
@@ -374,11 +430,20 @@ export type PushUnsubscribeReturns = null;
 export type RulesListArgs = Record<string, never>;
 export type RulesListReturns = RuleView[];
 export type RulesRemoveReturns = null;
+/**
+ * Whether a runtime has the session.
+ */
+export type SessionStatus = ("active" | "closed") | "idle" | "lost" | "deleted_upstream";
 export type ServerInfoArgs = Record<string, never>;
+export type SessionsGetByThreadReturns = RuntimeSessionView | null;
 export type SessionsListArgs = Record<string, never>;
 export type SessionsListReturns = SessionView[];
 export type SessionsRevokeOthersReturns = null;
 export type SessionsRevokeReturns = null;
+/**
+ * What a backend can say of its session; the other states have functions of their own.
+ */
+export type Told = "active" | "idle" | "deleted_upstream";
 /**
  * What of the thread is read.
  */
@@ -466,6 +531,7 @@ export type SharesListReturns = ShareView[];
 export type SharesRevokeReturns = null;
 export type SharesWithMeArgs = Record<string, never>;
 export type SharesWithMeReturns = SharedWithMe[];
+export type SummariesGetReturns = SummaryView | null;
 export type ThreadStatus = "active" | "completed" | "archived";
 /**
  * Where a title came from. Only a placeholder is ever replaced by the server.
@@ -479,6 +545,11 @@ export type ThreadsGetOrCreateDefaultReturns = string;
 export type ThreadsGetReturns = ThreadView | null;
 export type ThreadsRemoveReturns = null;
 export type ThreadsUpdateReturns = null;
+/**
+ * How far one entry is.
+ */
+export type TodoStatus = "pending" | "in_progress" | "completed" | "cancelled";
+export type TurnsWithdrawReturns = null;
 export type UploadsListReturns = UploadView[];
 export type UploadsRemoveReturns = null;
 export type UsageMeArgs = Record<string, never>;
@@ -512,6 +583,32 @@ export type AccountDeleted = {
   deleted: {
     [k: string]: number;
   };
+};
+/**
+ * An assistant that a client may name.
+ */
+export type AgentChoice = {
+  description?: string;
+  /**
+   * Whether it speaks first when a thread is opened with an empty message.
+   */
+  greets: boolean;
+  /**
+   * Stays the same for ever.
+   */
+  id: string;
+  /**
+   * The model it answers with, unless a thread or a message names another.
+   */
+  model?: string;
+  /**
+   * What people know it by.
+   */
+  name: string;
+  /**
+   * Whether it makes a plan first, and carries it out when it is approved.
+   */
+  phases: boolean;
 };
 export type AiStreamingListMessagesArgs = {
   paginationOpts: PaginationOpts;
@@ -813,9 +910,13 @@ export type ArtifactSummary = {
   toolCallId?: string;
   updatedAt: number;
   /**
-   * The newest version: what to send as `baseVersion`.
+   * The newest version that is whole: what to send as `baseVersion`. 0 says that the first is being written.
    */
   version: number;
+  /**
+   * The version that is being written now: `artifacts:deltas` follows it.
+   */
+  writing?: number;
 };
 /**
  * One version of an artifact, with its content.
@@ -829,9 +930,13 @@ export type ArtifactView = {
   contentHash: string;
   createdAt: number;
   /**
-   * The newest version: what to send as `baseVersion`.
+   * The newest version that is whole: what to send as `baseVersion`.
    */
   current: number;
+  /**
+   * Whether the answer that wrote it was over before the text was.
+   */
+  cut?: boolean;
   generationId?: string;
   kind: string;
   messageId?: string;
@@ -840,6 +945,48 @@ export type ArtifactView = {
   title: string;
   toolCallId?: string;
   version: number;
+  /**
+   * The version that is being written now: `artifacts:deltas` follows it.
+   */
+  writing?: number;
+};
+export type ArtifactsAppendArgs = {
+  artifactId: string;
+  /**
+   * Where the writer believes that the text ends, in bytes of UTF-8.
+   */
+  offset: number;
+  text: string;
+  version: number;
+};
+export type ArtifactsBeginArgs = {
+  /**
+   * Or the next version of this one; `baseVersion` goes with it.
+   */
+  artifactId?: string | null;
+  /**
+   * The version that the writer saw; `history_conflict` if there is a newer one.
+   */
+  baseVersion?: number | null;
+  /**
+   * The answer that writes it; only the runner of that answer says so.
+   */
+  generationId?: string | null;
+  /**
+   * Of a new artifact: beginning again with it in the same thread gives the same artifact.
+   */
+  key?: string | null;
+  kind?: string | null;
+  /**
+   * The message that a new artifact belongs to, where no answer makes it.
+   */
+  messageId?: string | null;
+  /**
+   * A new artifact of this thread; `kind` and `title` go with it.
+   */
+  threadId?: string | null;
+  title?: string | null;
+  toolCallId?: string | null;
 };
 export type ArtifactsCreateArgs = {
   content: string;
@@ -862,6 +1009,23 @@ export type ArtifactsCreateArgs = {
   threadId: string;
   title: string;
   toolCallId?: string | null;
+};
+export type ArtifactsDeltasArgs = {
+  artifactId: string;
+  /**
+   * Where to read from, in bytes: 0, or the `cursor` of an earlier result.
+   */
+  cursor?: number;
+  version: number;
+};
+export type ArtifactsDiffArgs = {
+  artifactId: string;
+  from: number;
+  to: number;
+};
+export type ArtifactsFinishArgs = {
+  artifactId: string;
+  version: number;
 };
 export type ArtifactsGetArgs = {
   artifactId: string;
@@ -928,6 +1092,10 @@ export type VersionView = {
   contentBytes: number;
   contentHash: string;
   createdAt: number;
+  /**
+   * Whether the answer that wrote it was over before the text was.
+   */
+  cut?: boolean;
   generationId?: string;
   messageId?: string;
   status: ArtifactStatus;
@@ -974,6 +1142,38 @@ export type AuditView = {
   suppressed?: number;
 };
 /**
+ * A version that is being written.
+ */
+export type Begun = {
+  artifactId: string;
+  /**
+   * Where its text ends, in bytes: the offset of the next `artifacts:append`.
+   */
+  cursor: number;
+  /**
+   * Whether it is finished: the `key` is that of an artifact that is whole.
+   */
+  done: boolean;
+  version: number;
+};
+/**
+ * How a call stands.
+ */
+export type CallState = {
+  _id: string;
+  asked?: ApprovalKind;
+  error?: string;
+  /**
+   * Nobody answered in time.
+   */
+  expired: boolean;
+  input: unknown;
+  output?: unknown;
+  state: ToolState;
+  tool: string;
+  toolCallId: string;
+};
+/**
  * A source, as older front ends send it.
  */
 export type Citation = {
@@ -985,7 +1185,12 @@ export type Citation = {
  * Everything that a driver needs to make the answer.
  */
 export type Claim = {
+  agentId?: string;
   attempt: number;
+  /**
+   * Decisions about its calls that are told already; see [`Watched`].
+   */
+  decisions: number;
   /**
    * In which role the user is answered.
    */
@@ -998,8 +1203,16 @@ export type Claim = {
   leaseExpiresAt: number;
   messageId: string;
   model: string;
+  page?: PageContext;
+  phase?: Phase;
   provider?: string;
+  resumed?: Resumed;
+  /**
+   * What is known of the user and the conversation, for the prompt.
+   */
+  sections: Section[];
   threadId: string;
+  toolChoice?: ToolChoice;
   userId: string;
 };
 /**
@@ -1009,6 +1222,10 @@ export type HistoryMessage = {
   files?: HistoryFile[];
   messageId: string;
   role: Role;
+  /**
+   * The answer step by step, if it called tools; `text` is then the whole text.
+   */
+  segments?: Segment[];
   text: string;
 };
 /**
@@ -1019,6 +1236,78 @@ export type HistoryFile = {
   name: string;
   size: number;
   uploadId: string;
+};
+/**
+ * A stretch of an answer that is told to a model again: what it said, what it called, what it was told
+ * meanwhile.
+ */
+export type Segment = {
+  calls?: ToldCall[];
+  /**
+   * What the user said after it.
+   */
+  steered?: string;
+  text?: string;
+};
+/**
+ * A call and what came of it.
+ */
+export type ToldCall = {
+  error?: string;
+  input: unknown;
+  output?: unknown;
+  tool: string;
+  toolCallId: string;
+};
+/**
+ * What a user looks at while writing, in the application's own words.
+ */
+export type PageContext = {
+  entityId?: string;
+  entityType?: string;
+  pageType: string;
+};
+/**
+ * An answer that another runner began, or that waited for a decision.
+ */
+export type Resumed = {
+  /**
+   * The calls of the newest step.
+   */
+  calls: CallState[];
+  logEnd: number;
+  /**
+   * The prompt that it began with.
+   */
+  sections: Section[];
+  /**
+   * What it has said and called, oldest first.
+   */
+  soFar: Segment[];
+  steps: number;
+  usage?: Usage;
+};
+/**
+ * A labelled piece of the instructions: `base`, `role`, `profile`, `memory`, `page`, `summary`, `greeting`.
+ */
+export type Section = {
+  label: string;
+  text: string;
+};
+/**
+ * Tokens of one answer, as the provider counted them.
+ */
+export type Usage = {
+  cachedTokens?: number;
+  inputTokens: number;
+  outputTokens: number;
+  reasoningTokens?: number;
+};
+export type Cleared = {
+  /**
+   * Whether everything is cleared; if not, call again.
+   */
+  cleared: boolean;
 };
 /**
  * A condition on the arguments of a call. Exactly one of `equals` and `like` is given.
@@ -1081,6 +1370,27 @@ export type Copied = {
    */
   threadId: string;
 };
+export type DebugPromptArgs = {
+  generationId: string;
+};
+/**
+ * What a model was told before it answered.
+ */
+export type PromptView = {
+  /**
+   * Messages of the conversation that followed.
+   */
+  messages: number;
+  model: string;
+  /**
+   * In the order in which they were sent.
+   */
+  sections: Section[];
+  /**
+   * Names of the tools that were offered.
+   */
+  tools: string[];
+};
 /**
  * What a function did that works in bounded steps.
  */
@@ -1090,6 +1400,36 @@ export type Deleted = {
    * Whether another call has more to do.
    */
   hasMore: boolean;
+};
+/**
+ * The difference between two versions.
+ */
+export type Difference = {
+  /**
+   * Lines that only `to` has, and lines that only `from` has.
+   */
+  added: number;
+  from: number;
+  removed: number;
+  to: number;
+  /**
+   * Whether `unified` was cut, because it is too long.
+   */
+  truncated: boolean;
+  /**
+   * Hunks as `diff -u` writes them, without the names of files. Empty if the texts are the same.
+   */
+  unified: string;
+};
+/**
+ * An entry as a user writes it.
+ */
+export type Entry = {
+  /**
+   * Of an entry that exists, which keeps its time; absent makes a new one.
+   */
+  id?: string | null;
+  text: string;
 };
 /**
  * Why a generation failed, as people and programs may see it.
@@ -1108,20 +1448,20 @@ export type Failure = {
 /**
  * Tokens of one answer, as the provider counted them.
  */
-export type Usage = {
-  cachedTokens?: number;
-  inputTokens: number;
-  outputTokens: number;
-  reasoningTokens?: number;
-};
-/**
- * Tokens of one answer, as the provider counted them.
- */
 export type UsageInput = {
   cachedTokens?: number | null;
   inputTokens?: number;
   outputTokens?: number;
   reasoningTokens?: number | null;
+};
+/**
+ * A model that failed, and why, before another try in the same answer.
+ */
+export type Fallback = {
+  at: number;
+  error: Failure;
+  model: string;
+  provider: string;
 };
 /**
  * How a generation has ended.
@@ -1139,6 +1479,7 @@ export type Finished = {
 export type GenerationView = {
   _creationTime: number;
   _id: string;
+  agentId?: string;
   attempt: number;
   createdAt: number;
   /**
@@ -1148,6 +1489,10 @@ export type GenerationView = {
   effectiveRole?: string;
   endedAt?: number;
   error?: Failure;
+  /**
+   * Models that failed before this one answered.
+   */
+  fallbacks?: Fallback[];
   finishReason?: string;
   messageId: string;
   model: string;
@@ -1155,6 +1500,10 @@ export type GenerationView = {
   runner: Runner;
   startedAt?: number;
   status: GenerationStatus;
+  /**
+   * Calls of the model that have ended with calls of tools.
+   */
+  steps: number;
   stopRequestedAt?: number;
   threadId: string;
   usage?: Usage;
@@ -1264,6 +1613,54 @@ export type IncludesInput = {
   tools?: boolean;
 };
 /**
+ * What the user tells every conversation.
+ */
+export type Instructions = {
+  /**
+   * Empty without any.
+   */
+  text: string;
+  /**
+   * 0 before the first. What to send as `baseVersion`.
+   */
+  version: number;
+};
+export type InstructionsSetArgs = {
+  /**
+   * The version that the writer saw; absent writes over any.
+   */
+  baseVersion?: number | null;
+  /**
+   * Empty for none.
+   */
+  text: string;
+};
+export type InstructionsVersionsArgs = {
+  paginationOpts: PaginationOpts;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type InstructionsVersionsReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: StateVersionView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
+ * A version as its user sees it.
+ */
+export type StateVersionView = {
+  at: number;
+  /**
+   * Of a memory the list of its entries, of instructions the text, of a profile its fields.
+   */
+  content: unknown;
+  source: Source;
+  version: number;
+};
+/**
  * An answer that the worker now makes, with everything that it needs.
  */
 export type Job = {
@@ -1322,6 +1719,57 @@ export type Measure = {
    */
   limit?: number;
   used: number;
+};
+/**
+ * What the assistant remembers of the user.
+ */
+export type Memory = {
+  entries: MemoryEntry[];
+  /**
+   * 0 before the first entry. What to send as `baseVersion`.
+   */
+  version: number;
+};
+/**
+ * A fact that the assistant keeps.
+ */
+export type MemoryEntry = {
+  createdAt: number;
+  /**
+   * `m1`, `m2` and so on; never used twice for one user.
+   */
+  id: string;
+  source: Source;
+  text: string;
+};
+export type MemoryClearAllArgs = {
+  /**
+   * Only the conversations of this application; absent is every one that has windows.
+   */
+  app?: string | null;
+};
+export type MemoryUpdateArgs = {
+  /**
+   * The version that the writer saw; `history_conflict` if there is a newer one.
+   */
+  baseVersion: number;
+  /**
+   * All entries from now on.
+   */
+  entries: Entry[];
+};
+export type MemoryVersionsArgs = {
+  paginationOpts: PaginationOpts;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type MemoryVersionsReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: StateVersionView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
 };
 /**
  * One step of a message. `order` is the message's `seq`.
@@ -1395,7 +1843,12 @@ export type MessageView = {
   finishReason?: string;
   generationId?: string;
   model?: string;
+  /**
+   * The user opened the conversation without a word; there is nothing to show of it.
+   */
+  opening?: boolean;
   origin: Origin;
+  page?: PageContext;
   parts: Part[];
   provider?: string;
   requestId?: string;
@@ -1405,6 +1858,14 @@ export type MessageView = {
    */
   seq: number;
   status: MessageStatus;
+  /**
+   * The answer that read it while it was being made, and shows it among its parts.
+   */
+  steered?: string;
+  /**
+   * It waits for the next step of the running answer, not for its end.
+   */
+  steers?: boolean;
   /**
    * The text parts joined.
    */
@@ -1486,12 +1947,90 @@ export type ModelChoice = {
   provider: string;
 };
 /**
- * The rows of an answer made outside.
+ * The thread in which the user goes on.
  */
 export type Opened = {
+  generationId?: string;
+  /**
+   * Whether to show this conversation alone; earlier ones are in `windows:page`.
+   */
+  hideEarlier: boolean;
+  isNew: boolean;
+  /**
+   * The greeting that was begun.
+   */
+  messageId?: string;
+  /**
+   * Of a new one: what the window before it was about, as far as it is summarised now.
+   */
+  previousSummary?: string;
+  /**
+   * Absent on a server without roles.
+   */
+  roleScope?: string;
+  sessionId: string;
+  threadId: string;
+};
+/**
+ * The rows of an answer made outside.
+ */
+export type Opened2 = {
   generationId: string;
   messageId: string;
   userMessageId: string | null;
+};
+/**
+ * A piece of a result that is too large for its row.
+ */
+export type OutputPage = {
+  /**
+   * Where to go on, in bytes.
+   */
+  cursor: number;
+  done: boolean;
+  text: string;
+};
+/**
+ * What a user looks at while writing, in the application's own words.
+ */
+export type PageContextInput = {
+  entityId?: string | null;
+  entityType?: string | null;
+  pageType: string;
+};
+/**
+ * What the application says of the user.
+ */
+export type Profile = {
+  fields: {
+    [k: string]: unknown;
+  };
+  /**
+   * 0 before the first. What to send as `baseVersion`.
+   */
+  version: number;
+};
+export type ProfileGetArgs = {
+  /**
+   * For backends: whose profile. Absent is the caller's own.
+   */
+  userId?: string | null;
+};
+export type ProfileSetArgs = {
+  /**
+   * The version that the writer saw; absent writes over any.
+   */
+  baseVersion?: number | null;
+  /**
+   * All fields from now on: texts, or any JSON.
+   */
+  fields: {
+    [k: string]: unknown;
+  };
+  /**
+   * For backends: whose profile. Absent is the caller's own.
+   */
+  userId?: string | null;
 };
 /**
  * A subscription as its owner sees it.
@@ -1565,11 +2104,46 @@ export type RulesRemoveArgs = {
   ruleId: string;
 };
 /**
+ * A session as the owner of its thread and backends see it.
+ */
+export type RuntimeSessionView = {
+  _creationTime: number;
+  _id: string;
+  createdAt: number;
+  externalId?: string;
+  lastUsedAt: number;
+  mode?: string;
+  phase?: Phase;
+  planArtifactId?: string;
+  planVersion?: number;
+  provider?: string;
+  /**
+   * Why the last plan was not carried out, until there is another.
+   */
+  rejection?: string;
+  runtime: string;
+  status: SessionStatus;
+  threadId: string;
+  updatedAt: number;
+};
+/**
  * Which artifact, and its newest version.
  */
 export type Saved = {
   artifactId: string;
   status: ArtifactStatus;
+  version: number;
+};
+/**
+ * Which version a list is at now.
+ */
+export type Saved2 = {
+  version: number;
+};
+/**
+ * The version that was written.
+ */
+export type Saved3 = {
   version: number;
 };
 /**
@@ -1585,6 +2159,10 @@ export type Sent = {
  * What the server says about itself to anyone.
  */
 export type ServerInfo = {
+  /**
+   * The assistants that a client may name; the first answers where nobody chose.
+   */
+  agents?: AgentChoice[];
   /**
    * Whether answers come from the built-in demo model, because no provider is configured.
    */
@@ -1636,11 +2214,71 @@ export type SessionView = {
   method?: string;
   userAgent?: string;
 };
+export type SessionsCloseArgs = {
+  runtime: string;
+  threadId: string;
+};
+export type SessionsGetByThreadArgs = {
+  /**
+   * Absent is the one that was used last.
+   */
+  runtime?: string | null;
+  threadId: string;
+};
+export type SessionsMarkLostArgs = {
+  /**
+   * The answer that found it out, and is made from the transcript: its log tells of it.
+   */
+  generationId?: string | null;
+  runtime: string;
+  threadId: string;
+};
+export type SessionsOpenArgs = {
+  /**
+   * What the runtime calls its session, if that is known.
+   */
+  externalId?: string | null;
+  /**
+   * Where the runtime works, and who provides that.
+   */
+  mode?: string | null;
+  /**
+   * Whether runs of this session plan, ask and execute: a new one begins in `planning`.
+   */
+  phases?: boolean | null;
+  provider?: string | null;
+  /**
+   * Which program: `claude-agent-sdk`, `opencode`, or a word of the backend's own.
+   */
+  runtime: string;
+  threadId: string;
+};
 export type SessionsRevokeArgs = {
   sessionId: string;
 };
 export type SessionsRevokeOthersArgs = {
   sessionId: string;
+};
+export type SessionsUpdateArgs = {
+  externalId?: string | null;
+  mode?: string | null;
+  /**
+   * The next phase of the run; one that does not follow is `invalid_phase`.
+   */
+  phase?: Phase | null;
+  /**
+   * With phase `awaiting_approval`: the plan, and the version that is to be approved; absent is the newest.
+   */
+  planArtifactId?: string | null;
+  planVersion?: number | null;
+  provider?: string | null;
+  /**
+   * With phase `planning`: why the plan is not carried out.
+   */
+  rejection?: string | null;
+  runtime: string;
+  status?: Told | null;
+  threadId: string;
 };
 /**
  * A share as the owner of its thread sees it.
@@ -1846,6 +2484,47 @@ export type StreamsReadUrlArgs = {
    */
   ttlSeconds: number;
 };
+export type SummariesGetArgs = {
+  threadId: string;
+};
+/**
+ * A summary as the owner of the thread sees it.
+ */
+export type SummaryView = {
+  madeAt: number;
+  /**
+   * The model that made it, or `excerpts` where none was asked.
+   */
+  model: string;
+  /**
+   * Complete messages in it.
+   */
+  summarizedMessageCount: number;
+  text: string;
+  /**
+   * The place of the newest message in it.
+   */
+  throughSeq: number;
+  /**
+   * Its length, estimated.
+   */
+  tokens: number;
+  version: number;
+};
+/**
+ * A piece of the text of a version.
+ */
+export type TextPage = {
+  /**
+   * Where to go on.
+   */
+  cursor: number;
+  /**
+   * Whether the version is whole and nothing follows.
+   */
+  done: boolean;
+  text: string;
+};
 /**
  * A page of the approvals of a thread, and how many of them wait for a decision.
  */
@@ -1867,6 +2546,11 @@ export type ThreadView = {
    * The answer that is being made now.
    */
   activeGenerationId?: string;
+  agentId?: string;
+  /**
+   * Of a thread that has a window (`threads:getOrCreate`): its application, role and window.
+   */
+  app?: string;
   context?: string;
   createdAt: number;
   externalId?: string;
@@ -1880,11 +2564,13 @@ export type ThreadView = {
   messageCount: number;
   model?: string;
   pinned: boolean;
+  roleScope?: string;
   status: ThreadStatus;
   tags: string[];
   title: string;
   titleSource: TitleSource;
   updatedAt: number;
+  windowId?: string;
   workerId?: string;
 };
 export type ThreadsClearArgs = {
@@ -1915,6 +2601,20 @@ export type ThreadsFindArgs = {
 };
 export type ThreadsGetArgs = {
   threadId: string;
+};
+export type ThreadsGetOrCreateArgs = {
+  /**
+   * Which application the conversation belongs to; absent is `assistant`.
+   */
+  app?: string | null;
+  /**
+   * The assistant speaks first where nothing was said yet.
+   */
+  greeting?: boolean | null;
+  /**
+   * In which of the roles that the user has; one that the user lacks is not followed.
+   */
+  roleScope?: string | null;
 };
 export type ThreadsListThreadMessagesArgs = {
   paginationOpts: PaginationOpts;
@@ -1964,6 +2664,92 @@ export type ThreadsUpdateArgs = {
    */
   workerId?: string | null;
 };
+export type Todo = {
+  status: TodoStatus;
+  /**
+   * One line.
+   */
+  text: string;
+};
+export type TodosGetArgs = {
+  threadId: string;
+};
+export type TodosUpdateArgs = {
+  /**
+   * The version that the writer saw; `history_conflict` if there is a newer one.
+   */
+  baseVersion: number;
+  threadId: string;
+  /**
+   * The whole list.
+   */
+  todos: Todo[];
+};
+/**
+ * The list as the owner of the thread sees it.
+ */
+export type TodosView = {
+  author?: Author;
+  threadId: string;
+  todos: Todo[];
+  updatedAt?: number;
+  /**
+   * What to send as `baseVersion`; 0 as long as nobody wrote a list.
+   */
+  version: number;
+};
+/**
+ * A call as the owner of its thread sees it.
+ */
+export type ToolCallView = {
+  _creationTime: number;
+  _id: string;
+  agentId?: string;
+  approvalId?: string;
+  createdAt: number;
+  effectiveRole?: string;
+  endedAt?: number;
+  error?: string;
+  generationId: string;
+  input: unknown;
+  messageId: string;
+  output?: unknown;
+  /**
+   * Bytes of the whole result, where `output` is only its beginning: `toolCalls:output` reads it.
+   */
+  outputBytes?: number;
+  startedAt?: number;
+  state: ToolState;
+  step: number;
+  threadId: string;
+  tool: string;
+  toolCallId: string;
+  userId: string;
+};
+export type ToolCallsGetArgs = {
+  id: string;
+};
+export type ToolCallsListByThreadArgs = {
+  paginationOpts: PaginationOpts;
+  threadId: string;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type ToolCallsListByThreadReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: ToolCallView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+export type ToolCallsOutputArgs = {
+  /**
+   * Where to read from: 0, or the `cursor` of an earlier result.
+   */
+  cursor?: number;
+  id: string;
+};
 export type TurnsRegenerateArgs = {
   messageId: string;
   /**
@@ -1988,6 +2774,10 @@ export type TurnsRetryArgs = {
 };
 export type TurnsSendAndWaitArgs = {
   /**
+   * Which of the server's assistants answers, instead of the thread's.
+   */
+  agent?: string | null;
+  /**
    * Uploads of this thread that the message shows, before its text.
    */
   files?: string[] | null;
@@ -2000,9 +2790,17 @@ export type TurnsSendAndWaitArgs = {
    */
   ifBusy?: IfBusy | null;
   /**
+   * Who is to answer; `runner_unavailable` if it is not who answers in this thread. Absent takes whoever does.
+   */
+  mode?: Mode | null;
+  /**
    * The model of this answer, instead of the thread's.
    */
   model?: string | null;
+  /**
+   * What the writer is looking at; kept with the message.
+   */
+  page?: PageContextInput | null;
   /**
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
@@ -2012,13 +2810,21 @@ export type TurnsSendAndWaitArgs = {
    */
   role?: string | null;
   /**
-   * May be empty if there are files.
+   * May be empty if there are files, and in a thread without messages: then the assistant greets.
    */
   text: string;
   threadId: string;
+  /**
+   * Whether the answer has to begin with a call of a tool.
+   */
+  toolChoice?: ToolChoice | null;
 };
 export type TurnsSendArgs = {
   /**
+   * Which of the server's assistants answers, instead of the thread's.
+   */
+  agent?: string | null;
+  /**
    * Uploads of this thread that the message shows, before its text.
    */
   files?: string[] | null;
@@ -2031,9 +2837,17 @@ export type TurnsSendArgs = {
    */
   ifBusy?: IfBusy | null;
   /**
+   * Who is to answer; `runner_unavailable` if it is not who answers in this thread. Absent takes whoever does.
+   */
+  mode?: Mode | null;
+  /**
    * The model of this answer, instead of the thread's.
    */
   model?: string | null;
+  /**
+   * What the writer is looking at; kept with the message.
+   */
+  page?: PageContextInput | null;
   /**
    * Repeating it in the same thread gives the same ids and changes nothing.
    */
@@ -2043,10 +2857,17 @@ export type TurnsSendArgs = {
    */
   role?: string | null;
   /**
-   * May be empty if there are files.
+   * May be empty if there are files, and in a thread without messages: then the assistant greets.
    */
   text: string;
   threadId: string;
+  /**
+   * Whether the answer has to begin with a call of a tool.
+   */
+  toolChoice?: ToolChoice | null;
+};
+export type TurnsWithdrawArgs = {
+  messageId: string;
 };
 /**
  * A message as the AI SDK's `UIMessage`, with its place. `order` is the message's `seq`.
@@ -2158,6 +2979,40 @@ export type UsersViewAsArgs = {
   role?: string | null;
 };
 /**
+ * A window as its user sees it.
+ */
+export type WindowView = {
+  _id: string;
+  app: string;
+  /**
+   * Absent while it is open.
+   */
+  closedAt?: number;
+  openedAt: number;
+  /**
+   * Absent on a server without roles.
+   */
+  roleScope?: string;
+  threadId: string;
+};
+export type WindowsPageArgs = {
+  /**
+   * Only windows of this application; absent is every one.
+   */
+  app?: string | null;
+  paginationOpts: PaginationOpts;
+};
+/**
+ * One page, in the form that `usePaginatedQuery` expects.
+ */
+export type WindowsPageReturns = {
+  continueCursor: string;
+  isDone: boolean;
+  page: WindowView[];
+  pageStatus: PageStatus | null;
+  splitCursor: string | null;
+};
+/**
  * A worker with the token that it signs in with. The token is shown this once.
  */
 export type WithToken = {
@@ -2228,6 +3083,12 @@ export type WorkersRevokeArgs = {
 export type WorkersRotateArgs = {
   workerId: string;
 };
+/**
+ * Where a text ends.
+ */
+export type Written = {
+  cursor: number;
+};
 
 /** Every public function, as the official client takes it. */
 export const api = {
@@ -2247,7 +3108,12 @@ export const api = {
     request: makeFunctionReference<"mutation", ApprovalsRequestArgs, ApprovalView>("approvals:request"),
   },
   artifacts: {
+    append: makeFunctionReference<"mutation", ArtifactsAppendArgs, Written>("artifacts:append"),
+    begin: makeFunctionReference<"mutation", ArtifactsBeginArgs, Begun>("artifacts:begin"),
     create: makeFunctionReference<"mutation", ArtifactsCreateArgs, Saved>("artifacts:create"),
+    deltas: makeFunctionReference<"query", ArtifactsDeltasArgs, TextPage>("artifacts:deltas"),
+    diff: makeFunctionReference<"query", ArtifactsDiffArgs, Difference>("artifacts:diff"),
+    finish: makeFunctionReference<"mutation", ArtifactsFinishArgs, Saved>("artifacts:finish"),
     get: makeFunctionReference<"query", ArtifactsGetArgs, ArtifactView>("artifacts:get"),
     listByThread: makeFunctionReference<"query", ArtifactsListByThreadArgs, ArtifactsListByThreadReturns>("artifacts:listByThread"),
     update: makeFunctionReference<"mutation", ArtifactsUpdateArgs, Saved>("artifacts:update"),
@@ -2256,25 +3122,44 @@ export const api = {
   audit: {
     mine: makeFunctionReference<"query", AuditMineArgs, AuditMineReturns>("audit:mine"),
   },
+  debug: {
+    prompt: makeFunctionReference<"query", DebugPromptArgs, DebugPromptReturns>("debug:prompt"),
+  },
   generations: {
     active: makeFunctionReference<"query", GenerationsActiveArgs, GenerationsActiveReturns>("generations:active"),
     append: makeFunctionReference<"mutation", GenerationsAppendArgs, Appended>("generations:append"),
     deltas: makeFunctionReference<"query", GenerationsDeltasArgs, LogPage>("generations:deltas"),
     finish: makeFunctionReference<"mutation", GenerationsFinishArgs, Finished>("generations:finish"),
     get: makeFunctionReference<"query", GenerationsGetArgs, GenerationView>("generations:get"),
-    open: makeFunctionReference<"mutation", GenerationsOpenArgs, Opened>("generations:open"),
+    open: makeFunctionReference<"mutation", GenerationsOpenArgs, Opened2>("generations:open"),
     stop: makeFunctionReference<"mutation", GenerationsStopArgs, Stopped>("generations:stop"),
+  },
+  instructions: {
+    get: makeFunctionReference<"query", InstructionsGetArgs, Instructions>("instructions:get"),
+    set: makeFunctionReference<"mutation", InstructionsSetArgs, Saved3>("instructions:set"),
+    versions: makeFunctionReference<"query", InstructionsVersionsArgs, InstructionsVersionsReturns>("instructions:versions"),
   },
   machines: {
     create: makeFunctionReference<"mutation", MachinesCreateArgs, MachinesCreateReturns>("machines:create"),
     list: makeFunctionReference<"query", MachinesListArgs, MachinesListReturns>("machines:list"),
     remove: makeFunctionReference<"mutation", MachinesRemoveArgs, MachinesRemoveReturns>("machines:remove"),
   },
+  memory: {
+    clear: makeFunctionReference<"mutation", MemoryClearArgs, MemoryClearReturns>("memory:clear"),
+    clearAll: makeFunctionReference<"mutation", MemoryClearAllArgs, Cleared>("memory:clearAll"),
+    get: makeFunctionReference<"query", MemoryGetArgs, Memory>("memory:get"),
+    update: makeFunctionReference<"mutation", MemoryUpdateArgs, Saved3>("memory:update"),
+    versions: makeFunctionReference<"query", MemoryVersionsArgs, MemoryVersionsReturns>("memory:versions"),
+  },
   messages: {
     append: makeFunctionReference<"mutation", MessagesAppendArgs, MessagesAppendReturns>("messages:append"),
     get: makeFunctionReference<"query", MessagesGetArgs, MessageView>("messages:get"),
     listMessages: makeFunctionReference<"query", MessagesListMessagesArgs, UiMessageListing>("messages:listMessages"),
     page: makeFunctionReference<"query", MessagesPageArgs, MessagesPageReturns>("messages:page"),
+  },
+  profile: {
+    get: makeFunctionReference<"query", ProfileGetArgs, Profile>("profile:get"),
+    set: makeFunctionReference<"mutation", ProfileSetArgs, Saved3>("profile:set"),
   },
   push: {
     list: makeFunctionReference<"query", PushListArgs, PushListReturns>("push:list"),
@@ -2290,9 +3175,14 @@ export const api = {
     info: makeFunctionReference<"query", ServerInfoArgs, ServerInfo>("server:info"),
   },
   sessions: {
+    close: makeFunctionReference<"mutation", SessionsCloseArgs, RuntimeSessionView>("sessions:close"),
+    getByThread: makeFunctionReference<"query", SessionsGetByThreadArgs, SessionsGetByThreadReturns>("sessions:getByThread"),
     list: makeFunctionReference<"query", SessionsListArgs, SessionsListReturns>("sessions:list"),
+    markLost: makeFunctionReference<"mutation", SessionsMarkLostArgs, RuntimeSessionView>("sessions:markLost"),
+    open: makeFunctionReference<"mutation", SessionsOpenArgs, RuntimeSessionView>("sessions:open"),
     revoke: makeFunctionReference<"mutation", SessionsRevokeArgs, SessionsRevokeReturns>("sessions:revoke"),
     revokeOthers: makeFunctionReference<"mutation", SessionsRevokeOthersArgs, SessionsRevokeOthersReturns>("sessions:revokeOthers"),
+    update: makeFunctionReference<"mutation", SessionsUpdateArgs, RuntimeSessionView>("sessions:update"),
   },
   shares: {
     copy: makeFunctionReference<"mutation", SharesCopyArgs, Copied>("shares:copy"),
@@ -2310,23 +3200,37 @@ export const api = {
   streams: {
     readUrl: makeFunctionReference<"mutation", StreamsReadUrlArgs, SignedUrl>("streams:readUrl"),
   },
+  summaries: {
+    get: makeFunctionReference<"query", SummariesGetArgs, SummariesGetReturns>("summaries:get"),
+  },
   threads: {
     clear: makeFunctionReference<"mutation", ThreadsClearArgs, Deleted>("threads:clear"),
     clearAll: makeFunctionReference<"mutation", ThreadsClearAllArgs, Deleted>("threads:clearAll"),
     create: makeFunctionReference<"mutation", ThreadsCreateArgs, ThreadsCreateReturns>("threads:create"),
     find: makeFunctionReference<"query", ThreadsFindArgs, ThreadsFindReturns>("threads:find"),
     get: makeFunctionReference<"query", ThreadsGetArgs, ThreadsGetReturns>("threads:get"),
+    getOrCreate: makeFunctionReference<"mutation", ThreadsGetOrCreateArgs, Opened>("threads:getOrCreate"),
     getOrCreateDefault: makeFunctionReference<"mutation", ThreadsGetOrCreateDefaultArgs, ThreadsGetOrCreateDefaultReturns>("threads:getOrCreateDefault"),
     listThreadMessages: makeFunctionReference<"query", ThreadsListThreadMessagesArgs, MessageDocListing>("threads:listThreadMessages"),
     page: makeFunctionReference<"query", ThreadsPageArgs, ThreadsPageReturns>("threads:page"),
     remove: makeFunctionReference<"mutation", ThreadsRemoveArgs, ThreadsRemoveReturns>("threads:remove"),
     update: makeFunctionReference<"mutation", ThreadsUpdateArgs, ThreadsUpdateReturns>("threads:update"),
   },
+  todos: {
+    get: makeFunctionReference<"query", TodosGetArgs, TodosView>("todos:get"),
+    update: makeFunctionReference<"mutation", TodosUpdateArgs, Saved2>("todos:update"),
+  },
+  toolCalls: {
+    get: makeFunctionReference<"query", ToolCallsGetArgs, ToolCallView>("toolCalls:get"),
+    listByThread: makeFunctionReference<"query", ToolCallsListByThreadArgs, ToolCallsListByThreadReturns>("toolCalls:listByThread"),
+    output: makeFunctionReference<"query", ToolCallsOutputArgs, OutputPage>("toolCalls:output"),
+  },
   turns: {
     regenerate: makeFunctionReference<"mutation", TurnsRegenerateArgs, Retried>("turns:regenerate"),
     retry: makeFunctionReference<"mutation", TurnsRetryArgs, Retried>("turns:retry"),
     send: makeFunctionReference<"mutation", TurnsSendArgs, Sent>("turns:send"),
     sendAndWait: makeFunctionReference<"action", TurnsSendAndWaitArgs, MessageView>("turns:sendAndWait"),
+    withdraw: makeFunctionReference<"mutation", TurnsWithdrawArgs, TurnsWithdrawReturns>("turns:withdraw"),
   },
   uploads: {
     get: makeFunctionReference<"query", UploadsGetArgs, UploadView>("uploads:get"),
@@ -2341,6 +3245,9 @@ export const api = {
     me: makeFunctionReference<"query", UsersMeArgs, UsersMeReturns>("users:me"),
     setRoles: makeFunctionReference<"mutation", UsersSetRolesArgs, UserView>("users:setRoles"),
     viewAs: makeFunctionReference<"mutation", UsersViewAsArgs, UserView>("users:viewAs"),
+  },
+  windows: {
+    page: makeFunctionReference<"query", WindowsPageArgs, WindowsPageReturns>("windows:page"),
   },
   workers: {
     approve: makeFunctionReference<"mutation", WorkersApproveArgs, WorkerView>("workers:approve"),

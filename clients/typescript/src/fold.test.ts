@@ -31,6 +31,22 @@ describe("a fold", () => {
     expect(fold.activity).toBeNull();
   });
 
+  it("tells what was denied from what failed, and what was said meanwhile", () => {
+    const events: LogEvent[] = [
+      { type: "tool_start", toolCallId: "tc_1", tool: "pay", input: {} },
+      { type: "tool_start", toolCallId: "tc_2", tool: "pay", input: {} },
+      { type: "tool_end", toolCallId: "tc_1", error: "not in this role", denied: true },
+      { type: "tool_end", toolCallId: "tc_2", error: "no money" },
+      { type: "steered", messageId: "msg_1", text: "in francs" },
+    ];
+    const fold = applyDeltas(EMPTY_FOLD, 0, events, 5);
+    expect(fold.parts.map((part) => (part.type === "tool_call" ? [part.state, part.error] : part))).toEqual([
+      ["denied", "not in this role"],
+      ["error", "no money"],
+      { type: "steered", messageId: "msg_1", text: "in francs" },
+    ]);
+  });
+
   it("lets a call follow its approval, and keeps a card in its place", () => {
     const asked = { type: "approval", approvalId: "apr_1", kind: "tool_call", toolCallId: "tc_1" } as const;
     const plan = { type: "artifact", artifactId: "art_1", kind: "plan", title: "Plan" } as const;

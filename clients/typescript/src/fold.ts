@@ -94,9 +94,11 @@ function addToParts(parts: Part[], event: LogEvent): void {
       const call = parts[at];
       if (call?.type !== "tool_call") return;
       const failed = event.error !== undefined && event.error !== null;
-      parts[at] = failed
-        ? { ...call, state: "error", error: event.error }
-        : { ...call, state: "completed", output: event.output };
+      parts[at] = event.denied === true
+        ? { ...call, state: "denied", error: event.error }
+        : failed
+          ? { ...call, state: "error", error: event.error }
+          : { ...call, state: "completed", output: event.output };
       return;
     }
     case "source":
@@ -113,6 +115,9 @@ function addToParts(parts: Part[], event: LogEvent): void {
       putCard(parts, { type: "approval", approvalId, kind, status, toolCallId }, (part) => part.type === "approval" && part.approvalId === approvalId);
       return;
     }
+    case "steered":
+      parts.push({ type: "steered", messageId: event.messageId, text: event.text });
+      return;
     case "file":
       parts.push({ ...event });
       return;

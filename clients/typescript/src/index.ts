@@ -5,7 +5,7 @@ export type { Thread, Message, Part, MessageStatus, Deltas, LogEvent, ServerInfo
 export { isFinal } from "./documents";
 export { readFailure, FailureError, saysMissing } from "./errors";
 export { applyDeltas, EMPTY_FOLD, textOf, units, type Activity, type Final, type Fold } from "./fold";
-export { isRunning, overlay, type LiveMessage, type OverlayInput, type Unsent } from "./overlay";
+export { isRunning, overlay, type LiveMessage, type OverlayInput, type SendOptions, type Unsent } from "./overlay";
 export { LiveGeneration, liveGeneration } from "./live";
 export { Outbox, type Courier, type OutboxStorage } from "./outbox";
 export { Files, type FilePart } from "./files";

@@ -6,13 +6,13 @@
 import type { Failure } from "./documents";
 import { readFailure } from "./errors";
 import type { FilePart } from "./files";
-import type { Unsent } from "./overlay";
+import type { SendOptions, Unsent } from "./overlay";
 
 /** What delivery needs of the server; a seam for tests. */
 export interface Courier {
   /** Makes the thread that has this name, or finds it if it was made before. */
   createThread(externalId: string): Promise<string>;
-  send(entry: { threadId: string; text: string; requestId: string; files?: readonly FilePart[] }): Promise<void>;
+  send(entry: { threadId: string; text: string; requestId: string; files?: readonly FilePart[]; options?: SendOptions }): Promise<void>;
   /** Resolves when the thread has no running generation. */
   idle(threadId: string): Promise<void>;
 }
@@ -55,8 +55,8 @@ export class Outbox {
   }
 
   /** Adds a message; `onThread` hears the thread's id if one had to be made. */
-  add(threadId: string | null, text: string, onThread?: (threadId: string) => void, files?: readonly FilePart[]): string {
-    const entry: Unsent = { requestId: crypto.randomUUID(), threadId, text, files, createdAt: Date.now(), state: "sending" };
+  add(threadId: string | null, text: string, onThread?: (threadId: string) => void, files?: readonly FilePart[], options?: SendOptions): string {
+    const entry: Unsent = { requestId: crypto.randomUUID(), threadId, text, files, options, createdAt: Date.now(), state: "sending" };
     this.change([...this.entries, entry]);
     this.dispatch(entry, onThread);
     return entry.requestId;
@@ -106,9 +106,9 @@ export class Outbox {
     }
   }
 
-  private async deliverOne(threadId: string, { requestId, text, files }: Unsent): Promise<void> {
+  private async deliverOne(threadId: string, { requestId, text, files, options }: Unsent): Promise<void> {
     try {
-      await this.courier.send({ threadId, text, requestId, files });
+      await this.courier.send({ threadId, text, requestId, files, options });
       this.patch(requestId, { state: "sent" });
     } catch (error) {
       const failure: Failure = readFailure(error);

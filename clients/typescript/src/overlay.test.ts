@@ -54,6 +54,26 @@ describe("an overlay", () => {
     expect(views.map((view) => [view.key, view.status])).toEqual([["r1", "sending"], ["answer:r1", "pending"], ["r2", "queued"]]);
   });
 
+  it("says what waits for its turn and what steers, and shows what was taken up in the answer alone", () => {
+    const answer = row({ _id: "msg_a", role: "assistant", seq: 2, status: "streaming", generationId: "gen_1" });
+    const waiting = [
+      row({ _id: "msg_w", role: "user", seq: 3, status: "pending", requestId: "r2" }),
+      row({ _id: "msg_s", role: "user", seq: 4, status: "pending", requestId: "r3", steers: true }),
+    ];
+    const out = [unsent("r4", { options: { ifBusy: "steer" } }), unsent("r5")];
+    const views = lay([question("r1"), answer, ...waiting], new Map(), out);
+    expect(views.map((view) => [view.requestId, view.waits])).toEqual([["r1", null], [null, null], ["r2", "queue"], ["r3", "steer"], ["r4", "steer"], ["r5", null]]);
+    const taken = row({ _id: "msg_s", role: "user", seq: 4, requestId: "r3", steered: "gen_1" });
+    expect(lay([question("r1"), answer, taken], new Map(), [unsent("r3", { state: "sent" })], views).map((view) => view.requestId)).toEqual(["r1", null]);
+  });
+
+  it("shows of a conversation that was opened without a word only the answer, under the key it was awaited with", () => {
+    const before = lay([], new Map(), [unsent("r1", { text: "" })]);
+    const opening = row({ _id: "msg_o", role: "user", seq: 0, requestId: "r1", opening: true });
+    const answer = row({ _id: "msg_a", role: "assistant", seq: 1, status: "pending", generationId: "gen_1" });
+    expect(lay([opening, answer], new Map(), [unsent("r1", { text: "", state: "sent" })], before).map((view) => view.key)).toEqual(["answer:r1"]);
+  });
+
   it("keeps a failed message in its place when the conversation goes on without it", () => {
     const failed = unsent("r1", { state: "failed" });
     const answer = row({ _id: "msg_a", role: "assistant", seq: 2, text: "yes", parts: [{ type: "text", text: "yes" }] });

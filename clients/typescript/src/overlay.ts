@@ -9,6 +9,13 @@ import type { FilePart } from "./files";
 import type { Activity, Fold } from "./fold";
 import { textOf } from "./fold";
 
+/** How a message wants to be taken: by whom, and what becomes of it while an answer is being made. */
+export interface SendOptions {
+  agent?: string;
+  role?: string;
+  ifBusy?: "queue" | "steer";
+}
+
 /** A message on its way to the server, made by this client. */
 export interface Unsent {
   requestId: string;
@@ -17,6 +24,7 @@ export interface Unsent {
   text: string;
   /** Uploaded already. */
   files?: readonly FilePart[];
+  options?: SendOptions;
   createdAt: number;
   state: "sending" | "sent" | "failed";
   error?: Failure;
@@ -37,9 +45,12 @@ export interface LiveMessage {
   readonly generationId: string | null;
   readonly requestId: string | null;
   readonly model: string | null;
+  readonly agentId: string | null;
   readonly usage: Usage | null;
   readonly error: Failure | null;
   readonly activity: Activity | null;
+  /** Of a message that waits for the end of an answer, or for its next step. */
+  readonly waits: "queue" | "steer" | null;
 }
 
 export interface OverlayInput {
@@ -72,6 +83,13 @@ export function overlay({ rows, folds, unsent, previous }: OverlayInput): readon
   for (const row of rows) {
     const requestId = row.requestId ?? null;
     if (requestId !== null && row.role === "user") stored.add(requestId);
+    // The answer that read it shows it at its place.
+    if (row.steered !== undefined) continue;
+    // An opening without a word has nothing to show.
+    if (row.opening === true) {
+      questionKey = requestId;
+      continue;
+    }
     const key = keyOfId.get(row._id) ?? keyOf(row, questionKey);
     views.push(keep(known.get(key), viewOf(row, key, liveFold(row, folds))));
     questionKey = row.role === "user" ? requestId : null;
@@ -129,13 +147,20 @@ function viewOf(row: Message, key: string, fold: Fold | undefined): LiveMessage 
     generationId: row.generationId ?? null,
     requestId: row.requestId ?? null,
     model: row.model ?? null,
+    agentId: row.agentId ?? null,
     usage: fold?.final?.usage ?? row.usage ?? null,
     error,
     activity: fold?.activity ?? null,
+    waits: waitOf(row),
   };
 }
 
-const BLANK = { id: null, generationId: null, model: null, usage: null, error: null, activity: null } as const;
+function waitOf(row: Message): LiveMessage["waits"] {
+  if (row.role !== "user" || row.status !== "pending") return null;
+  return row.steers === true ? "steer" : "queue";
+}
+
+const BLANK = { id: null, generationId: null, model: null, agentId: null, usage: null, error: null, activity: null, waits: null } as const;
 
 function unsentView(entry: Unsent, status: "sending" | "queued" | "failed"): LiveMessage {
   return {
@@ -148,7 +173,12 @@ function unsentView(entry: Unsent, status: "sending" | "queued" | "failed"): Liv
     createdAt: entry.createdAt,
     requestId: entry.requestId,
     error: entry.error ?? null,
+    waits: status === "queued" ? waitWanted(entry) : null,
   };
+}
+
+function waitWanted({ options }: Unsent): LiveMessage["waits"] {
+  return options?.ifBusy ?? null;
 }
 
 function awaitedView(entry: Unsent): LiveMessage {
@@ -177,6 +207,8 @@ function keep(old: LiveMessage | undefined, next: LiveMessage): LiveMessage {
     old.generationId === next.generationId &&
     old.requestId === next.requestId &&
     old.model === next.model &&
+    old.agentId === next.agentId &&
+    old.waits === next.waits &&
     sameJson(old.usage, next.usage) &&
     sameJson(old.error, next.error) &&
     sameJson(old.activity, next.activity);

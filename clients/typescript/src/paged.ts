@@ -22,3 +22,6 @@ function paged<Args extends { paginationOpts: unknown }, Item>(
 export const threadsPage = paged(api.threads.page);
 export const messagesPage = paged(api.messages.page);
 export const sharedPage = paged(api.shares.messages);
+export const artifactsPage = paged(api.artifacts.listByThread);
+export const versionsPage = paged(api.artifacts.versions);
+export const approvalsPage = paged(api.approvals.list);

@@ -37,8 +37,8 @@ function courier(client: ConvexReactClient, session: GuestSession): Courier {
     },
     async send(entry) {
       await session.ensure();
-      const { files = [], ...said } = entry;
-      await client.mutation(api.turns.send, { ...said, files: files.map(({ uploadId }) => uploadId) });
+      const { files = [], options = {}, ...said } = entry;
+      await client.mutation(api.turns.send, { ...said, ...options, files: files.map(({ uploadId }) => uploadId) });
     },
     idle: (threadId) => idle(client, threadId),
   };

@@ -74,7 +74,7 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         "turns:send" | "turns:sendAndWait" => {
             Takes(json!({ "threadId": ids.thread, "text": "hello", "requestId": "r1" }))
         }
-        "turns:retry" | "turns:regenerate" => Takes(json!({ "messageId": ids.message })),
+        "turns:retry" | "turns:regenerate" | "turns:withdraw" => Takes(json!({ "messageId": ids.message })),
         "generations:get" | "generations:stop" => Takes(json!({ "generationId": ids.generation })),
         "generations:deltas" => Takes(json!({ "generationId": ids.generation, "cursor": 0 })),
         "streams:readUrl" => Takes(json!({ "generationId": ids.generation, "ttlSeconds": 60 })),

@@ -90,3 +90,29 @@ async fn ms_06_stopping_the_running_answer_begins_the_next_and_removing_the_thre
     while stage.system("threads:purge", json!({ "limit": 3 })).await["hasMore"] == json!(true) {}
     stage.healthy().await;
 }
+
+#[tokio::test]
+async fn ms_06_a_waiting_message_is_taken_back_once_and_no_model_is_told_of_it() {
+    let stage = Stage::new().await;
+    let thread = stage.thread(&stage.u1).await;
+    let first = stage.send(&stage.u1, &thread, "one").await;
+    let kept = queue(&stage, &thread, "kept").await;
+    let steered =
+        stage.ok(&stage.u1, "turns:send", json!({ "threadId": thread, "text": "gone", "ifBusy": "steer" })).await;
+    let gone = json!({ "messageId": steered["userMessageId"] });
+    assert_eq!(stage.code(&stage.u2, "turns:withdraw", gone.clone()).await, Code::NotFound);
+    stage.ok(&stage.u1, "turns:withdraw", gone.clone()).await;
+    assert_eq!(stage.code(&stage.u1, "turns:withdraw", gone).await, Code::InvalidTransition);
+    let running_one = json!({ "messageId": first.message });
+    assert_eq!(stage.code(&stage.u1, "turns:withdraw", running_one).await, Code::InvalidTransition);
+
+    stage.ok(&stage.u1, "generations:stop", json!({ "generationId": first.generation })).await;
+    let shown = stage.messages(&stage.u1, &thread).await;
+    let states: Vec<(String, String)> = shown.iter().map(|m| (text(&m["text"]), text(&m["status"]))).collect();
+    let state = |said: &str| states.iter().find(|(text, _)| text == said).map(|(_, status)| status.clone());
+    assert_eq!(state("gone").as_deref(), Some("stopped"));
+    assert_eq!(state("kept").as_deref(), Some("complete"), "{kept}");
+    stage.ok(&stage.u1, "generations:stop", json!({ "generationId": running(&stage, &thread).await })).await;
+    assert_eq!(stage.system("driver:queue", json!({ "limit": 10 })).await, json!([]), "nothing else waits");
+    stage.healthy().await;
+}

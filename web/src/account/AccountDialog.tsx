@@ -1,14 +1,18 @@
-// The account: who it is, where it is signed in, its password and its end.
+// The account: who it is, where it is signed in, what assistants know and may, its password and its end.
 
 import type { Account } from "@spool/client";
 import { useSessions, type Me } from "@spool/client/react";
-import { useId, type ReactNode } from "react";
+import { lazy, Suspense, useId } from "react";
 import { CloseIcon } from "../icons";
 import { IconButton } from "../ui/IconButton";
 import { Modal } from "../ui/Modal";
 import { DeleteAccount } from "./DeleteAccount";
 import { PasswordForm } from "./PasswordForm";
+import { Section } from "./Section";
 import { SessionList } from "./SessionList";
+
+const Memory = lazy(() => import("./Memory"));
+const Rules = lazy(() => import("./Rules"));
 
 interface AccountDialogProps {
   me: Me;
@@ -45,6 +49,10 @@ export function AccountDialog({ me, account, onClose }: AccountDialogProps) {
                 <PasswordForm account={account} email={me.email ?? ""} />
               </Section>
             )}
+            <Suspense>
+              <Memory />
+              <Rules />
+            </Suspense>
             <Section title="Delete account">
               <DeleteAccount account={account} email={me.email} />
             </Section>
@@ -52,17 +60,5 @@ export function AccountDialog({ me, account, onClose }: AccountDialogProps) {
         </>
       )}
     </Modal>
-  );
-}
-
-function Section({ title, children }: { title: string; children: ReactNode }) {
-  const id = useId();
-  return (
-    <section aria-labelledby={id}>
-      <h3 id={id} className="mb-3 text-sm font-semibold">
-        {title}
-      </h3>
-      {children}
-    </section>
   );
 }

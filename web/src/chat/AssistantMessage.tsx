@@ -43,6 +43,7 @@ function waits(view: LiveMessage): boolean {
     case undefined:
     case "source":
     case "artifact":
+    case "steered":
       return true;
     case "tool_call":
       return last.state !== "running" && last.state !== "awaiting_approval";

@@ -1,14 +1,18 @@
-// Where messages are written and files attached. Enter sends, Shift+Enter breaks the line, stop takes the place
-// of send while an answer is coming; what was half written in a thread is there again on return.
+// Where messages are written and files attached. Enter sends, Shift+Enter breaks the line; while an answer is
+// coming it can be stopped, and what is sent waits for its end or steers it. What was half written in a thread is
+// there again on return.
 
 import { ComposerPrimitive, useAui, useAuiState } from "@assistant-ui/react";
-import type { FilePart } from "@spool/client";
+import type { FilePart, LiveMessage, ApprovalView } from "@spool/client";
 import { useStop, type ConnectionState } from "@spool/client/react";
-import { useEffect, useRef, useState, type FormEvent } from "react";
+import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent, type ReactNode } from "react";
 import { ArrowUpIcon, ClipIcon, StopIcon } from "../icons";
 import { DemoNote } from "../status/DemoNote";
 import { useAttachments, useFileDrop } from "./attachments";
 import { AttachmentTray } from "./AttachmentTray";
+import { BusyChoice, useBusyMode, type BusyMode } from "./BusyChoice";
+import { useHasChoices } from "./Choices";
+import { WaitingMessages } from "./WaitingMessages";
 
 interface ComposerProps {
   /** Which draft this is: a thread's id, or "new". */
@@ -18,18 +22,44 @@ interface ComposerProps {
   generationId: string | null;
   connection: ConnectionState;
   threadId: string | null;
+  /** Messages that were sent and wait for their turn. */
+  waiting: readonly LiveMessage[];
+  /** Who is to answer. */
+  choices: ReactNode;
+  /** Sends a message while an answer is being made. */
+  onSendBusy: (text: string, mode: BusyMode) => void;
   /** Sends a message with files that are in the thread already. */
   onSendWith: (threadId: string, text: string, files: readonly FilePart[]) => void;
 }
 
-export function Composer({ draftKey, running, generationId, connection, threadId, onSendWith }: ComposerProps) {
+export function Composer({ draftKey, running, generationId, connection, threadId, waiting, choices, onSendBusy, onSendWith }: ComposerProps) {
   useKeptDraft(draftKey);
   const aui = useAui();
   const attachments = useAttachments();
   const over = useFileDrop(attachments.add);
   const attached = attachments.list.length > 0;
+  const hasChoices = useHasChoices();
+  const [mode, setMode] = useBusyMode();
+  const written = useAuiState((state) => state.composer.text.trim() !== "");
+  // The library sends nothing while an answer is being made.
+  const sendBusy = (how: BusyMode) => {
+    const text = aui.composer.getState().text.trim();
+    if (text === "") return;
+    aui.composer.setText("");
+    onSendBusy(text, how);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (!running || attached || event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing || TOUCH) return;
+    event.preventDefault();
+    sendBusy(event.metaKey || event.ctrlKey ? "steer" : mode);
+  };
   // Without files the message goes the usual way.
   const submit = (event: FormEvent) => {
+    if (running && !attached) {
+      event.preventDefault();
+      sendBusy(mode);
+      return;
+    }
     if (!attached) return;
     event.preventDefault();
     if (running || attachments.uploading) return;
@@ -42,6 +72,7 @@ export function Composer({ draftKey, running, generationId, connection, threadId
   const offline = connection === "offline" || connection === "reconnecting";
   return (
     <div className="mx-auto w-full max-w-read shrink-0 px-3 pb-[max(0.75rem,env(safe-area-inset-bottom))] sm:px-6">
+      <WaitingMessages views={waiting} />
       <ComposerPrimitive.Root
         id="composer"
         onSubmit={submit}
@@ -51,7 +82,7 @@ export function Composer({ draftKey, running, generationId, connection, threadId
         }`}
       >
         <AttachmentTray {...attachments} />
-        <div className="flex items-end gap-1">
+        <div className="flex flex-wrap items-end gap-1">
           <AttachButton onFiles={attachments.add} disabled={attachments.uploading} />
           <ComposerPrimitive.Input
             autoFocus={!TOUCH}
@@ -59,6 +90,7 @@ export function Composer({ draftKey, running, generationId, connection, threadId
             rows={1}
             maxRows={10}
             cancelOnEscape={false}
+            onKeyDown={onKeyDown}
             addAttachmentOnPaste={false}
             onPaste={(event) => {
               // Spreadsheets put a picture of the cells beside their text: the text is meant.
@@ -70,10 +102,14 @@ export function Composer({ draftKey, running, generationId, connection, threadId
             unstable_insertNewlineOnTouchEnter
             aria-label="Message"
             placeholder={over ? "Drop to attach" : offline ? "Write on: it is sent when the connection is back" : "Write a message"}
-            className="max-h-72 min-h-10 flex-1 resize-none bg-transparent px-2 py-2 leading-6 placeholder:text-faint"
+            className={`max-h-72 min-h-10 resize-none bg-transparent px-2 py-2 leading-6 placeholder:text-faint ${
+              hasChoices ? "order-first basis-full" : "min-w-0 flex-1"
+            }`}
           />
+          {hasChoices && <div className="flex min-h-10 min-w-0 flex-1 items-center">{choices}</div>}
+          {running && <StopButton key={generationId} generationId={generationId} quiet={written} />}
           {running ? (
-            <StopButton key={generationId} generationId={generationId} />
+            written && !attached && <BusySendButton mode={mode} />
           ) : attached ? (
             <SubmitButton uploading={attachments.uploading} />
           ) : (
@@ -81,8 +117,12 @@ export function Composer({ draftKey, running, generationId, connection, threadId
           )}
         </div>
       </ComposerPrimitive.Root>
-      <div className="mt-2 min-h-4">
-        <DemoNote />
+      {/* One over the other: nothing moves when the choice appears. */}
+      <div className="mt-2 grid min-h-5 *:col-start-1 *:row-start-1">
+        <div className={running && written ? "invisible" : ""}>
+          <DemoNote />
+        </div>
+        {running && written && (attached ? <FilesWait /> : <BusyChoice mode={mode} onChoose={setMode} />)}
       </div>
     </div>
   );
@@ -132,6 +172,19 @@ function SubmitButton({ uploading }: { uploading: boolean }) {
   );
 }
 
+function BusySendButton({ mode }: { mode: BusyMode }) {
+  const label = mode === "queue" ? "Send after this answer" : "Steer this answer";
+  return (
+    <button type="submit" aria-label={label} title={`${label} (Enter)`} className={SEND}>
+      <ArrowUpIcon size={19} />
+    </button>
+  );
+}
+
+function FilesWait() {
+  return <p className="px-2 text-center text-xs text-faint motion-appear">Files can be sent when this answer is over</p>;
+}
+
 function SendButton() {
   return (
     <ComposerPrimitive.Send
@@ -144,7 +197,7 @@ function SendButton() {
   );
 }
 
-function StopButton({ generationId }: { generationId: string | null }) {
+function StopButton({ generationId, quiet }: { generationId: string | null; quiet: boolean }) {
   const stop = useStop();
   const [asked, setAsked] = useState(false);
   return (
@@ -158,7 +211,7 @@ function StopButton({ generationId }: { generationId: string | null }) {
         setAsked(true);
         void stop(generationId).catch(() => setAsked(false));
       }}
-      className={`${ROUND} relative bg-ink text-page hover:opacity-85 disabled:opacity-45`}
+      className={`${ROUND} relative disabled:opacity-45 ${quiet ? "bg-hover text-ink hover:bg-line-strong" : "bg-ink text-page hover:opacity-85"}`}
     >
       <StopIcon size={20} />
     </button>

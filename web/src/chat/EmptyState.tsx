@@ -3,6 +3,7 @@
 import { useServerInfo } from "@spool/client/react";
 import type { ReactNode } from "react";
 import { CodeIcon, LinesIcon, SpoolMark, ThoughtIcon, ToolIcon } from "../icons";
+import { Button } from "../ui/Button";
 
 interface Suggestion {
   title: string;
@@ -30,8 +31,16 @@ const FOR_A_MODEL: readonly Suggestion[] = [
   { icon: TOOL, title: "Plan", prompt: "Plan a quiet weekend in a city I have never been to" },
 ];
 
-export function EmptyState({ onPick }: { onPick: (prompt: string) => void }) {
+interface EmptyStateProps {
+  /** Who is to answer, where somebody chose. */
+  agentId: string | undefined;
+  onPick: (prompt: string) => void;
+}
+
+export function EmptyState({ agentId, onPick }: EmptyStateProps) {
   const info = useServerInfo();
+  const agents = info?.agents ?? [];
+  const agent = agents.find(({ id }) => id === agentId) ?? agents[0];
   const suggestions = info === undefined ? [] : info.demo ? FOR_THE_DEMO : FOR_A_MODEL;
   return (
     <div className="flex min-h-0 flex-1 flex-col overflow-y-auto">
@@ -47,6 +56,11 @@ export function EmptyState({ onPick }: { onPick: (prompt: string) => void }) {
             Answers stream live to every device, and nothing is lost if you close this page in the middle of one.
           </p>
         </div>
+        {agent?.greets === true && (
+          <Button look="strong" className="mt-5 motion-appear" onClick={() => onPick("")}>
+            Let {agent.name} begin
+          </Button>
+        )}
         <div className="stitched mt-6 mb-4 h-0.5 sm:mt-9 sm:mb-5" aria-hidden="true" />
         <ul className="grid min-h-76 content-start gap-2.5 sm:min-h-44 sm:grid-cols-2">
           {suggestions.map(({ title, prompt, icon }) => (

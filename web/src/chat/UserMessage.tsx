@@ -27,13 +27,14 @@ export const UserMessage = memo(function UserMessage() {
           dir="auto"
           title={fullTime(view.createdAt)}
           className={`max-w-[min(86%,36rem)] rounded-[1.25rem] rounded-ee-md bg-accent-soft px-4 py-2.5 text-start leading-relaxed wrap-anywhere whitespace-pre-wrap ${
-            view.status === "failed" ? "opacity-70" : ""
+            view.status === "failed" || view.status === "stopped" ? "opacity-70" : ""
           }`}
         >
           {view.text}
         </div>
       )}
       {(view.status === "sending" || view.status === "queued") && <Pending queued={view.status === "queued"} />}
+      {view.status === "stopped" && <p className="mt-1.5 text-xs text-faint">Taken back before it was answered</p>}
       {view.status === "failed" && view.requestId !== null && (
         <NotSent requestId={view.requestId} reason={view.error?.message ?? "The server could not be reached."} />
       )}

@@ -1,5 +1,6 @@
 // What a message can ask the conversation to do, handed down without passing through every component.
 
+import type { LiveMessage } from "@spool/client";
 import { createContext, createElement, useContext, type ReactNode } from "react";
 
 export interface ChatActionsValue {
@@ -8,6 +9,8 @@ export interface ChatActionsValue {
   discard: (requestId: string) => void;
   /** Another attempt at an answer; `null` where the conversation can only be read. */
   retry: ((messageId: string) => Promise<void>) | null;
+  /** Takes a message back that waits for its turn; `null` where that cannot be done. */
+  takeBack: ((view: LiveMessage) => void) | null;
 }
 
 const Context = createContext<ChatActionsValue | null>(null);

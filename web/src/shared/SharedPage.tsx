@@ -90,6 +90,6 @@ function Nothing({ named }: { named: boolean }) {
 }
 
 const NONE: readonly [] = [];
-const READING: ChatActionsValue = { resend: ignore, discard: ignore, retry: null };
+const READING: ChatActionsValue = { resend: ignore, discard: ignore, retry: null, takeBack: null };
 
 function ignore(): void {}

@@ -7,8 +7,12 @@ import { useEffect, useRef, useState } from "react";
 export function Announcer({ views }: { views: readonly LiveMessage[] }) {
   const last = views.at(-1);
   const running = last !== undefined && isRunning(last);
+  const asks = last?.parts.some((part) => part.type === "approval" && part.status === "pending") === true;
   const was = useRef(running);
   const [words, setWords] = useState("");
+  useEffect(() => {
+    if (asks) setWords("An answer from you is needed");
+  }, [asks]);
   useEffect(() => {
     if (running === was.current) return;
     was.current = running;

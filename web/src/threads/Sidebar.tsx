@@ -3,6 +3,7 @@
 
 import { useEffect, useRef } from "react";
 import { AccountBar } from "../account/AccountBar";
+import { SettingsButton } from "../account/SettingsButton";
 import { CloseIcon, PencilIcon, SpoolMark } from "../icons";
 import { openDraft } from "../local/useDrafts";
 import { useIsLocal } from "../local/useIsLocal";
@@ -16,11 +17,13 @@ import { ThreadList } from "./ThreadList";
 
 interface SidebarProps {
   threadId: string | null;
+  /** Whether the new chat is on the screen. */
+  isNew: boolean;
   open: boolean;
   onClose: () => void;
 }
 
-export function Sidebar({ threadId, open, onClose }: SidebarProps) {
+export function Sidebar({ threadId, isNew, open, onClose }: SidebarProps) {
   const side = useRef<HTMLElement>(null);
   const local = useIsLocal();
   useEffect(() => {
@@ -58,7 +61,7 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
         <div className="px-3 pt-1 pb-3">
           <a
             href={hrefOf(null)}
-            aria-current={threadId === null ? "page" : undefined}
+            aria-current={isNew ? "page" : undefined}
             onClick={followLink(() => {
               go(null);
               openDraft(null);
@@ -77,7 +80,10 @@ export function Sidebar({ threadId, open, onClose }: SidebarProps) {
         <AccountBar />
         <div className="flex shrink-0 items-center justify-between border-t border-line px-3 py-2 pb-[max(0.5rem,env(safe-area-inset-bottom))]">
           <ConnectionPill />
-          <ThemeSwitch />
+          <span className="flex items-center gap-1.5">
+            <SettingsButton />
+            <ThemeSwitch />
+          </span>
         </div>
       </aside>
     </>

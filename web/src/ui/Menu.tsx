@@ -16,12 +16,13 @@ interface MenuProps {
   icon: ReactNode;
   items: readonly MenuItem[];
   buttonClassName?: string;
+  disabled?: boolean;
   onOpenChange?: (open: boolean) => void;
 }
 
 const GAP = 6;
 
-export function Menu({ label, icon, items, buttonClassName, onOpenChange }: MenuProps) {
+export function Menu({ label, icon, items, buttonClassName, disabled, onOpenChange }: MenuProps) {
   const id = useId();
   const button = useRef<HTMLButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
@@ -50,6 +51,7 @@ export function Menu({ label, icon, items, buttonClassName, onOpenChange }: Menu
         ref={button}
         label={label}
         className={buttonClassName}
+        disabled={disabled}
         aria-haspopup="menu"
         popoverTarget={id}
       >
@@ -69,7 +71,7 @@ export function Menu({ label, icon, items, buttonClassName, onOpenChange }: Menu
           place();
           rows()[0]?.focus();
         }}
-        className="fixed inset-auto m-0 min-w-40 rounded-xl border border-line bg-raised p-1 text-ink shadow-float"
+        className="fixed inset-auto m-0 max-w-[min(24rem,calc(100vw-1rem))] min-w-40 rounded-xl border border-line bg-raised p-1 text-ink shadow-float"
       >
         {items.map((item) => (
           <button

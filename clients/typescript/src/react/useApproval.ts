@@ -3,7 +3,7 @@
 
 import { useMutation } from "convex/react";
 import { useCallback } from "react";
-import { api, type ApprovalsDecideArgs, type ApprovalView } from "../api.generated";
+import { api, type ApprovalsDecideArgs, type ApprovalsDecideManyArgs, type ApprovalView, type Decided } from "../api.generated";
 import { useFound } from "./useFound";
 
 /** `undefined` while loading, `null` if it is missing or someone else's. */
@@ -14,4 +14,10 @@ export function useApproval(approvalId: string): ApprovalView | null | undefined
 export function useDecide(): (decision: ApprovalsDecideArgs) => Promise<void> {
   const decide = useMutation(api.approvals.decide);
   return useCallback(async (decision) => void (await decide(decision)), [decide]);
+}
+
+/** Many at once, each with its own outcome, in their order. At most 100. */
+export function useDecideMany(): (decisions: ApprovalsDecideManyArgs["decisions"]) => Promise<readonly Decided[]> {
+  const decide = useMutation(api.approvals.decideMany);
+  return useCallback((decisions) => decide({ decisions }), [decide]);
 }

@@ -2,13 +2,14 @@
 
 import { useMemo } from "react";
 import type { FilePart } from "../files";
+import type { SendOptions } from "../overlay";
 import { useSpool } from "./context";
 
 export interface Send {
   /** Shows the message at once and delivers it; returns its request id. */
-  send: (text: string) => string;
+  send: (text: string, options?: SendOptions) => string;
   /** The same for a thread that exists, with files that were uploaded to it. */
-  sendWith: (threadId: string, text: string, files: readonly FilePart[]) => string;
+  sendWith: (threadId: string, text: string, files: readonly FilePart[], options?: SendOptions) => string;
   /** Tries a failed message again under the same request id. */
   resend: (requestId: string) => void;
   /** Gives a failed message up. */
@@ -20,9 +21,9 @@ export function useSend(threadId: string | null, onThread: (threadId: string) =>
   const { outbox } = useSpool();
   return useMemo(
     () => ({
-      send: (text) => outbox.add(threadId, text, onThread),
-      sendWith: (thread, text, files) => {
-        const requestId = outbox.add(thread, text, onThread, files);
+      send: (text, options) => outbox.add(threadId, text, onThread, undefined, options),
+      sendWith: (thread, text, files, options) => {
+        const requestId = outbox.add(thread, text, onThread, files, options);
         if (threadId === null) onThread(thread);
         return requestId;
       },

@@ -70,7 +70,8 @@ pub fn answered(tx: &mut Tx<'_>, approval: &Approval) -> Result<Value> {
     if approval.kind == ApprovalKind::Question
         && matches!(approval.status, ApprovalStatus::Approved | ApprovalStatus::Rejected)
     {
-        output["answer"] = json!(if approved { "yes" } else { "no" });
+        let plain = if approved { "yes" } else { "no" };
+        output["answer"] = json!(approval.answer.as_deref().unwrap_or(plain));
     }
     let Some((id, asked)) = approval.artifact_id.as_ref().zip(approval.version) else { return Ok(output) };
     output["artifactId"] = json!(id);

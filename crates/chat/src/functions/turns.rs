@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use spool_protocol::{Code, Error, Result};
+use spool_protocol::{Code, Error, FinalStatus, Result};
 use spool_store::{Id, Tx};
 
 use super::messages::{check_version, empty, find_request, user_spoke};
@@ -281,6 +281,31 @@ pub fn regenerate(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry) -> Result<Ret
         return Err(Error::new(Code::InvalidTransition, message).with("reason", "not_newest"));
     }
     again(tx, ctx, args, MessageStep::Regenerate)
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Withdraw {
+    pub message_id: Id<Message>,
+}
+
+/// `turns:withdraw`: a message that waits is not answered any more. It stays at its place as stopped, and no
+/// model is told of it.
+pub fn withdraw(tx: &mut Tx<'_>, ctx: &CallContext, args: Withdraw) -> Result<()> {
+    let (mut thread, mut message) = owned::message(tx, &ctx.principal, &args.message_id)?;
+    if message.queued_in.is_none() {
+        let status = message.status.as_str();
+        let refusal = Error::new(Code::InvalidTransition, "This message does not wait: it cannot be taken back.");
+        return Err(refusal.with("status", status));
+    }
+    message.status = message.status.step(MessageStep::Finish(FinalStatus::Stopped))?;
+    message.queued_in = None;
+    message.steers = false;
+    message.completed_at = Some(tx.now());
+    tx.put(&message)?;
+    thread.history_version += 1;
+    thread.touch(tx.now());
+    tx.put(&thread)
 }
 
 fn again(tx: &mut Tx<'_>, ctx: &CallContext, args: Retry, step: MessageStep) -> Result<Retried> {

@@ -139,6 +139,8 @@ pub static FUNCTIONS: &[Function] = functions![
         "Makes a failed, stopped or interrupted answer again, on the same message.";
     "turns:regenerate": Mutation User turns::regenerate, turns::Retry => turns::Retried,
         "Makes an answer again, on the same message: one that failed, or the newest one if it is complete.";
+    "turns:withdraw": Mutation User turns::withdraw, turns::Withdraw => (),
+        "Takes a message back that waits for its turn or for the next step of the running answer.";
     "turns:sendAndWait": Action User turns::send, turns::Send => MessageView,
         "Like turns:send, and returns the answer once it is over.";
 

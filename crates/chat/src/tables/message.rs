@@ -202,6 +202,12 @@ pub struct MessageView {
     pub completed_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// It waits for the next step of the running answer, not for its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub steers: bool,
+    /// The answer that read it while it was being made, and shows it among its parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steered: Option<Id<Generation>>,
     /// The user opened the conversation without a word; there is nothing to show of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub opening: bool,
@@ -234,6 +240,8 @@ impl From<Message> for MessageView {
             created_at: message.created_at,
             completed_at: message.completed_at,
             external_id: message.external_id,
+            steers: message.steers,
+            steered: message.steered,
             opening: message.opening,
             page: message.page,
         }

@@ -3,8 +3,9 @@
 
 import type { ApprovalView } from "@spool/client";
 import { useArtifact } from "@spool/client/react";
+import { openPanel } from "../../panel/store";
+import { Arguments } from "./Arguments";
 import { ArtifactText } from "./ArtifactText";
-import { Value } from "./Value";
 
 export function Subject({ approval }: { approval: ApprovalView }) {
   const edited = approval.editedInput !== undefined;
@@ -15,26 +16,42 @@ export function Subject({ approval }: { approval: ApprovalView }) {
           {approval.question}
         </p>
       )}
-      {approval.kind === "tool_call" && <Value label={edited ? "Asked for" : "Input"} value={approval.input} />}
-      {edited && <Value label="Approved instead" value={approval.editedInput} />}
+      {approval.kind === "tool_call" && <Arguments label={edited ? "ApprovalView for" : "Input"} input={approval.input} />}
+      {edited && <Arguments label="Approved instead" input={approval.editedInput} />}
       {approval.kind === "plan" && approval.artifactId !== undefined && (
-        <Plan artifactId={approval.artifactId} version={approval.editedVersion ?? approval.version} />
+        <Plan threadId={approval.threadId} artifactId={approval.artifactId} version={approval.editedVersion ?? approval.version} content={approval.content} />
       )}
     </>
   );
 }
 
-function Plan({ artifactId, version }: { artifactId: string; version: number | undefined }) {
+interface PlanProps {
+  threadId: string;
+  artifactId: string;
+  version: number | undefined;
+  /** For those who decide about it and do not see its thread. */
+  content: string | undefined;
+}
+
+function Plan({ threadId, artifactId, version, content }: PlanProps) {
   const plan = useArtifact(artifactId, version);
   if (plan === undefined) return <div className="h-24" />;
-  if (plan === null) return <p className="text-soft">The plan is not available any more.</p>;
+  if (plan === null && content === undefined) return <p className="text-soft">The plan is not available any more.</p>;
+  const title = plan === null ? "The plan" : `${plan.title}, version ${plan.version}`;
   return (
     <div>
-      <div dir="auto" className="mb-1 text-xs font-medium text-faint wrap-anywhere">
-        {plan.title}, version {plan.version}
+      <div className="mb-1 flex items-baseline justify-between gap-3 text-xs">
+        <span dir="auto" className="min-w-0 font-medium wrap-anywhere text-faint">
+          {title}
+        </span>
+        {plan !== null && (
+          <button type="button" aria-haspopup="dialog" onClick={() => openPanel(threadId, artifactId)} className="shrink-0 font-medium text-accent hover:text-accent-strong">
+            Open
+          </button>
+        )}
       </div>
-      <div tabIndex={0} role="region" aria-label={plan.title} className="max-h-96 overflow-auto rounded-lg border border-line bg-page px-4 py-3">
-        <ArtifactText kind={plan.kind} content={plan.content} />
+      <div tabIndex={0} role="region" aria-label={title} className="max-h-80 overflow-auto rounded-lg border border-line bg-page px-4 py-3">
+        <ArtifactText kind={plan?.kind ?? "plan"} content={plan?.content ?? content ?? ""} />
       </div>
     </div>
   );

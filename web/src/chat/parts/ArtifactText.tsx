@@ -8,8 +8,15 @@ const CODE = new Set(["code", "json", "yaml", "toml", "csv", "sql", "html", "svg
 /** Longer text is not rendered: laying it out would hold up the page. */
 const LONGEST = 200_000;
 
-export function ArtifactText({ kind, content }: { kind: string; content: string }) {
-  if (!CODE.has(kind) && content.length <= LONGEST) return <Markdown text={content} growing={false} />;
+interface ArtifactTextProps {
+  kind: string;
+  content: string;
+  /** Whether it is being written. */
+  growing?: boolean;
+}
+
+export function ArtifactText({ kind, content, growing = false }: ArtifactTextProps) {
+  if (!CODE.has(kind) && content.length <= LONGEST) return <Markdown text={content} growing={growing} />;
   return (
     <pre dir="ltr" className="font-mono text-[0.8125rem] leading-[1.65] wrap-anywhere whitespace-pre-wrap [tab-size:4]">
       <CodeText code={content} language={kind === "code" ? "text" : kind} />

@@ -70,14 +70,16 @@ const answer = (fields: Partial<LiveMessage>): LiveMessage => ({
   generationId: "gen_1",
   requestId: null,
   model: "demo",
+  agentId: null,
   usage: null,
   error: null,
   activity: null,
+  waits: null,
   ...fields,
 });
 
 describe("an answer that did not end well", () => {
-  const actions = { resend: vi.fn(), discard: vi.fn(), retry: vi.fn(() => Promise.resolve()) };
+  const actions = { resend: vi.fn(), discard: vi.fn(), retry: vi.fn(() => Promise.resolve()), takeBack: null };
   const end = (view: LiveMessage, last = true) =>
     render(
       <ChatActions value={actions}>
