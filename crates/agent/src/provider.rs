@@ -16,6 +16,7 @@ use crate::files::{Form, PromptFile};
 pub mod anthropic;
 pub mod demo;
 mod failure;
+mod frames;
 mod http;
 pub mod openai;
 mod surrogates;
