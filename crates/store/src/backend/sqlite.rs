@@ -354,8 +354,8 @@ impl Connection for SqliteConnection {
         read().map_err(|e| map(&e))
     }
 
-    fn log_append(&mut self, log: &str, chunk: &Chunk) -> Result<(), Error> {
-        self.journal.append(&self.sqlite, log, chunk).map_err(|e| map(&e))
+    fn log_append(&mut self, chunks: &[(Arc<str>, Chunk)]) -> Result<(), Error> {
+        self.journal.append(&self.sqlite, chunks).map_err(|e| map(&e))
     }
 
     fn log_read(&mut self, log: &str, from: u64, max_bytes: usize) -> Result<Vec<Chunk>, Error> {

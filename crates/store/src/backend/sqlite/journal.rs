@@ -62,10 +62,9 @@ pub struct Moved {
 }
 
 impl Index {
-    fn add(&mut self, seq: i64, log: &str, end: u64, bytes: usize) {
-        let name = self.logs.get_key_value(log).map_or_else(|| Arc::from(log), |(name, _)| Arc::clone(name));
-        self.logs.entry(Arc::clone(&name)).or_default().rows.push_back(Entry { seq, end });
-        self.order.push_back((seq, name, bytes));
+    fn add(&mut self, seq: i64, log: Arc<str>, end: u64, bytes: usize) {
+        self.logs.entry(Arc::clone(&log)).or_default().rows.push_back(Entry { seq, end });
+        self.order.push_back((seq, log, bytes));
         self.bytes += bytes;
         self.next_seq = seq + 1;
     }
@@ -83,7 +82,9 @@ impl Journal {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (log, end, bytes): (String, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
-            index.add(row.get(0)?, &log, end.cast_unsigned(), usize::try_from(bytes).unwrap_or(0));
+            let known = index.logs.get_key_value(log.as_str()).map(|(name, _)| Arc::clone(name));
+            let log = known.unwrap_or_else(|| log.into());
+            index.add(row.get(0)?, log, end.cast_unsigned(), usize::try_from(bytes).unwrap_or(0));
         }
         // Rows that were moved stay until all before them are; where the log ends elsewhere tells which.
         for (log, entries) in &mut index.logs {
@@ -99,17 +100,23 @@ impl Journal {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a row in the open transaction.
-    pub fn append(&self, sqlite: &Connection, log: &str, chunk: &Chunk) -> rusqlite::Result<()> {
-        let seq = {
+    /// Adds a row for each chunk in the open transaction.
+    pub fn append(&self, sqlite: &Connection, chunks: &[(Arc<str>, Chunk)]) -> rusqlite::Result<()> {
+        let first = {
             let mut index = self.lock();
-            let seq = index.next_seq;
-            index.add(seq, log, chunk.end, chunk.data.len());
-            seq
+            let first = index.next_seq;
+            for (seq, (log, chunk)) in (first..).zip(chunks) {
+                index.add(seq, Arc::clone(log), chunk.end, chunk.data.len());
+            }
+            first
         };
         let sql = "INSERT INTO _log_journal (seq, log, start, end, data) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let (start, end) = (chunk.start.cast_signed(), chunk.end.cast_signed());
-        sqlite.prepare_cached(sql)?.execute(params![seq, log, start, end, &*chunk.data]).map(drop)
+        let mut statement = sqlite.prepare_cached(sql)?;
+        for (seq, (log, chunk)) in (first..).zip(chunks) {
+            let (start, end) = (chunk.start.cast_signed(), chunk.end.cast_signed());
+            statement.execute(params![seq, &**log, start, end, &*chunk.data])?;
+        }
+        Ok(())
     }
 
     /// The rows of `log` that end behind `from`, in order, as far as the snapshot of `sqlite` has them, until
