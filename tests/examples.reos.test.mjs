@@ -124,7 +124,7 @@ describe("with a model that speaks OpenAI's protocol", () => {
     await until(pending, { what: "the approval" });
     const { _id: approvalId, tool, input: asked } = pending();
     assert.deepEqual([tool, asked], ["requestIntroduction", input]);
-    await investor.client.mutation("approvals:decide", { approvalId, approve: true });
+    await investor.client.mutation("approvals:decide", { approvalId, decision: "approve" });
     const message = await settled(investor.client, sent.messageId);
     assert.match(message.text, /Done\.$/);
     const [made] = await calls(investor, threadId);

@@ -47,7 +47,7 @@ describe("with the demo model", () => {
     assert.deepEqual([run.asked.kind, await phase(run)], ["plan", "awaiting_approval"]);
     assert.match((await artifact(run, "plan")).content, /Search for: Do heat pumps work in old houses\?/);
     assert.deepEqual((await calls(run)).map(({ tool }) => tool), ["submit_plan"]);
-    await decide(run, { approve: true });
+    await decide(run, { decision: "approve" });
     const message = await settled(run.client, run.messageId, 60_000);
     assert.equal(message.status, "complete", JSON.stringify(message.error));
     const made = await calls(run);
@@ -61,7 +61,7 @@ describe("with the demo model", () => {
 
   test("AG-08: an edited plan is carried out as it was edited", async (t) => {
     const run = await planned(t, demo, QUESTION);
-    await decide(run, { approve: true, editedContent: "1. Search for: noise of outdoor units\n2. Search for: refrigerants" });
+    await decide(run, { decision: "approve", edited: "1. Search for: noise of outdoor units\n2. Search for: refrigerants" });
     await settled(run.client, run.messageId, 60_000);
     const queries = (await calls(run)).filter(({ tool }) => tool === "web_search").map(({ input }) => input.query);
     assert.deepEqual(queries, ["noise of outdoor units", "refrigerants"]);
@@ -70,14 +70,14 @@ describe("with the demo model", () => {
 
   test("AG-08: a rejected plan is not carried out, and the next question plans again", async (t) => {
     const run = await planned(t, demo, QUESTION);
-    await decide(run, { approve: false, reason: "Ask about costs instead." });
+    await decide(run, { decision: "reject", reason: "Ask about costs instead." });
     const message = await settled(run.client, run.messageId);
     assert.deepEqual([message.status, message.finishReason, await phase(run)], ["complete", "rejected", "planning"]);
     assert.deepEqual((await calls(run)).map(({ tool, state }) => [tool, state]), [["submit_plan", "denied"]]);
     const sent = await run.client.mutation("turns:send", { threadId: run.threadId, text: "What does it cost?" });
     const asked = await pending(run, run.threadId);
     assert.notEqual(asked._id, run.asked._id);
-    await decide({ ...run, asked }, { approve: true });
+    await decide({ ...run, asked }, { decision: "approve" });
     assert.equal((await settled(run.client, sent.messageId, 60_000)).status, "complete");
     assert.match((await artifact(run, "report")).content, /What it costs/);
   });
@@ -100,7 +100,7 @@ describe("with a model that speaks Anthropic's protocol", () => {
     );
     const run = await planned(t, wired, "wired costs?");
     assert.deepEqual([...llm.of("wired costs")[0].tools].sort(), ["ask_human", "list_artifacts", "read_artifact", "submit_plan"]);
-    await decide(run, { approve: true, editedContent: "1. Search for: what it costs" });
+    await decide(run, { decision: "approve", edited: "1. Search for: what it costs" });
     const message = await settled(run.client, run.messageId, 60_000);
     assert.deepEqual([message.status, message.text], ["complete", "I plan. The report says what it costs."], JSON.stringify(message.error));
 
@@ -121,7 +121,7 @@ describe("with a model that speaks Anthropic's protocol", () => {
     const run = await planned(t, server, "outlives?");
     await server.restart();
     assert.equal(await phase({ client: run.http, threadId: run.threadId }), "awaiting_approval");
-    await run.http.mutation("approvals:decide", { approvalId: run.asked._id, approve: true });
+    await run.http.mutation("approvals:decide", { approvalId: run.asked._id, decision: "approve" });
     const message = await until(async () => {
       const found = await run.http.query("messages:get", { messageId: run.messageId });
       return found.status === "complete" && found;

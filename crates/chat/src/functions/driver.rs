@@ -9,7 +9,7 @@ mod history;
 mod prompts;
 
 pub use calls::{
-    CallState, EndCall, Lease, NewCall, OneCall, Segment, Settle, Standing, Steered, Submit, ToldCall, Verdict,
+    CallState, EndCall, Lease, NewCall, OneCall, Segment, Settle, Standing, Steer, Steered, Submit, ToldCall, Verdict,
     end_call, run_built_in, run_call, settle, steer, submit,
 };
 pub use history::{HistoryFile, HistoryMessage};

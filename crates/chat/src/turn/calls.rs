@@ -79,7 +79,7 @@ fn ended(call: &ToolCall) -> Event {
 /// If a runner holds the answer, it alone writes the log: it sees the count of decisions grow and tells of
 /// this one ([`tell_decisions`]). Else the log is told here, and the answer waits for a runner again.
 pub(super) fn decided(tx: &mut Tx<'_>, mut generation: Generation, approval: &Approval) -> Result<()> {
-    let Some(mut call) = call_of(tx, approval)? else { return Ok(()) };
+    let Some(mut call) = call_of(tx, &generation, approval)? else { return Ok(()) };
     judge(tx, &mut call, approval)?;
     if generation.status.is_held() {
         call.untold = true;
@@ -96,10 +96,11 @@ pub(super) fn decided(tx: &mut Tx<'_>, mut generation: Generation, approval: &Ap
     tx.put(&generation)
 }
 
-fn call_of(tx: &mut Tx<'_>, approval: &Approval) -> Result<Option<ToolCall>> {
-    let Some(name) = approval.tool_call_id.as_deref() else { return Ok(None) };
-    let call = tx.query::<ToolCall>(tool_call::BY_NAME).eq(&approval.generation_id).eq(name).first()?;
-    Ok(call.filter(|call| call.state == ToolState::AwaitingApproval))
+/// The call that waits for this approval, which may be about its arguments, a plan or a question.
+fn call_of(tx: &mut Tx<'_>, generation: &Generation, approval: &Approval) -> Result<Option<ToolCall>> {
+    let waits =
+        |call: &ToolCall| call.state == ToolState::AwaitingApproval && call.approval_id.as_ref() == Some(&approval.id);
+    Ok(of_step(tx, generation)?.into_iter().find(waits))
 }
 
 /// A call of a tool runs after its approval; a plan and a question are done with the decision itself.

@@ -197,7 +197,8 @@ impl Server {
         // A session that the server does not know any more would fail every call to come.
         let stale = match error {
             ServiceError::McpError(error) => self.config.url.is_some() && error.code.0 == BAD_SESSION,
-            _ => matches!(fate, Fate::NotSent | Fate::Unknown),
+            ServiceError::TransportSend(_) => matches!(fate, Fate::NotSent | Fate::Unknown),
+            _ => false,
         };
         if stale {
             connection.give_up();
@@ -242,6 +243,7 @@ impl Server {
                     );
                     tokio::select! {
                         () = self.follow(&connection) => {}
+                        () = connection.ended() => {}
                         () = end.cancelled() => {
                             self.state.send_modify(|state| state.connection = None);
                             connection.close().await;
@@ -273,13 +275,10 @@ impl Server {
         }
     }
 
-    /// Lists again whenever the list has changed, until the connection ends.
+    /// Lists again whenever the list has changed, for as long as the connection lives.
     async fn follow(&self, connection: &Connection) {
         loop {
-            tokio::select! {
-                () = connection.ended() => return,
-                () = connection.list_changed() => {}
-            }
+            connection.list_changed().await;
             match connection.list().await {
                 Ok(tools) => self.offer(&tools, |_| {}),
                 Err(fault) => {

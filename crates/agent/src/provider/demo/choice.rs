@@ -16,9 +16,12 @@ const ENOUGH: usize = 2;
 
 /// Words of tools that say what is done and not with what; alone they choose nothing.
 const VERBS: &[&str] = &[
-    "add", "ask", "call", "change", "create", "delete", "fetch", "find", "get", "give", "list", "look", "make", "read",
-    "remove", "return", "run", "search", "send", "set", "show", "submit", "tell", "update", "use", "write",
+    "add", "ask", "call", "change", "create", "delete", "edit", "fetch", "find", "get", "give", "list", "look", "make",
+    "read", "remove", "return", "run", "search", "send", "set", "show", "submit", "tell", "update", "use", "write",
 ];
+/// Verbs of tools that change something or somebody's day, whatever is said of them besides.
+const CHANGING: &[&str] =
+    &["add", "ask", "change", "create", "delete", "edit", "remove", "send", "set", "submit", "update", "write"];
 /// Verbs of tools that look something up.
 const LOOKING: &[&str] = &["fetch", "find", "get", "list", "look", "search"];
 /// Words that every description has.
@@ -37,9 +40,12 @@ pub(super) fn chosen<'a>(request: &'a Request, question: &str) -> Vec<&'a ToolSp
     match &request.tool_choice {
         ToolChoice::None => Vec::new(),
         ToolChoice::Named(name) => request.tools.iter().filter(|tool| tool.name == *name).collect(),
-        ToolChoice::Auto => {
-            scored.iter().filter(|(score, _)| *score >= ENOUGH).take(MOST).map(|(_, tool)| *tool).collect()
-        }
+        ToolChoice::Auto => scored
+            .iter()
+            .filter(|(score, tool)| *score >= ENOUGH && fillable(tool))
+            .take(MOST)
+            .map(|(_, tool)| *tool)
+            .collect(),
         ToolChoice::Required => {
             let looking = scored.iter().find(|(score, tool)| *score >= ENOUGH || looks_up(tool));
             looking.or(scored.first()).map(|(_, tool)| *tool).into_iter().collect()
@@ -49,17 +55,30 @@ pub(super) fn chosen<'a>(request: &'a Request, question: &str) -> Vec<&'a ToolSp
 
 /// Whether a tool finds something for a text and changes nothing, as its name and its schema have it.
 pub(super) fn looks_up(tool: &ToolSpec) -> bool {
-    let required = tool.input_schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let mut fields = required.chain(["query"]);
-    let takes_text = fields.any(|field| tool.input_schema["properties"][field]["type"] == "string");
-    !tool.writes && takes_text && words(&tool.name).iter().any(|word| LOOKING.contains(&word.as_str()))
+    let takes_text =
+        required(tool).chain(["query"]).any(|field| tool.input_schema["properties"][field]["type"] == "string");
+    !changes(tool) && takes_text && words(&tool.name).iter().any(|word| LOOKING.contains(&word.as_str()))
+}
+
+/// Whether a tool changes something, as its configuration or its name has it.
+pub(super) fn changes(tool: &ToolSpec) -> bool {
+    tool.writes || words(&tool.name).iter().any(|word| CHANGING.contains(&word.as_str()))
+}
+
+/// Whether a question can have what the tool needs: nobody writes ids and addresses into one.
+fn fillable(tool: &ToolSpec) -> bool {
+    required(tool).all(|field| !["Id", "_id", "id", "url", "Url"].iter().any(|end| field.ends_with(end)))
+}
+
+fn required(tool: &ToolSpec) -> impl Iterator<Item = &str> {
+    tool.input_schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn score(tool: &ToolSpec, asked: &BTreeSet<String>) -> usize {
     let is_verb = |word: &String| VERBS.contains(&word.as_str());
     let (verbs, nouns): (BTreeSet<_>, BTreeSet<_>) = words(&tool.name).into_iter().partition(is_verb);
     let named = if nouns.is_empty() { verbs.intersection(asked).count() } else { nouns.intersection(asked).count() };
-    if tool.writes && named == 0 {
+    if changes(tool) && named == 0 {
         return 0;
     }
     let described: BTreeSet<_> = words(&tool.description).into_iter().filter(|word| !is_verb(word)).collect();

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::calls::Ids;
 use super::super::{PromptCall, PromptMessage, ProviderEvent, Request, Role};
 use super::answer::{Piece, quote};
-use super::choice::{chosen, looks_up, words};
+use super::choice::{changes, chosen, looks_up, words};
 use super::input::Material;
 use super::quotation;
 use crate::tools::{ToolChoice, ToolSpec};
@@ -78,11 +78,13 @@ fn made(messages: &[PromptMessage]) -> Vec<Made<'_>> {
     calls.filter_map(|call| result(call).map(|(text, failed)| Made { call, text, failed })).collect()
 }
 
-/// The tool that submits a plan, where a plan is due: as long as nothing else that writes may be called, or
-/// where the question asks for one.
+/// The tool that submits a plan, where a plan is due: where the instructions name the tool or the question asks
+/// for a plan, and as long as nothing else that changes anything may be called.
 fn planner<'a>(request: &'a Request, asked: &str) -> Option<&'a ToolSpec> {
-    let planning = request.tools.iter().all(|tool| !tool.writes || tool.name == PLAN);
-    let due = request.tool_choice != ToolChoice::None && (planning || words(asked).contains("plan"));
+    let planning = request.tools.iter().all(|tool| !changes(tool) || tool.name == PLAN || tool.name.contains("ask"));
+    let told = request.system.as_deref().is_some_and(|system| system.contains(PLAN));
+    let wanted = planning || told || words(asked).contains("plan");
+    let due = wanted && request.tool_choice != ToolChoice::None;
     request.tools.iter().find(|tool| due && tool.name == PLAN)
 }
 

@@ -403,9 +403,15 @@ pub struct Steered {
     pub texts: Vec<String>,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Steer {
+    pub lease: Lease,
+}
+
 /// `driver:steer`: the messages that the answer is to read before its next step, which are its own from now on.
-pub fn steer(tx: &mut Tx<'_>, ctx: &CallContext, args: Lease) -> Result<Steered> {
-    let (mut thread, mut generation) = held(tx, ctx, &args)?;
+pub fn steer(tx: &mut Tx<'_>, ctx: &CallContext, args: Steer) -> Result<Steered> {
+    let (mut thread, mut generation) = held(tx, ctx, &args.lease)?;
     let waiting = tx.query::<Message>(message::BY_QUEUE).eq(&thread.id).take(limits::QUEUED_TURNS)?;
     let (mut texts, mut events) = (Vec::new(), Vec::new());
     for mut said in waiting.into_iter().filter(|said| said.steers) {

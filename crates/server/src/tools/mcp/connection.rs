@@ -114,7 +114,6 @@ impl Connection {
     }
 
     async fn list_slowly(&self) -> Result<Vec<Tool>, String> {
-        self.flow.refill();
         let (mut tools, mut cursor) = (Vec::new(), None);
         for _ in 0..PAGES {
             let params = PaginatedRequestParams::default().with_cursor(cursor);

@@ -32,6 +32,8 @@ fn tools() -> Vec<ToolSpec> {
     vec![
         tool("webSearch", "Finds pages of the web.", text.clone(), &["query"]),
         tool("searchProperties", "Search the listed properties by city and price.", properties, &["limit"]),
+        tool("read_letter", "Reads letters of the mail.", json!({"letterId": {"type": "string"}}), &["letterId"]),
+        tool("ask_human", "Asks a question and waits for the answer, which is long.", text.clone(), &["query"]),
         tool("searchProviders", "Finds lawyers, brokers and lenders.", text, &["query"]),
         ToolSpec {
             writes: true,
@@ -116,13 +118,16 @@ fn found(_: &PromptCall) -> (String, bool) {
 
 #[tokio::test]
 async fn tools_are_chosen_by_the_words_they_share_with_the_question() {
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 8] = [
         ("Show me a property in Haifa", &["searchProperties"]),
         ("Which providers and properties are there?", &["searchProperties", "searchProviders"]),
         ("I need lawyers and brokers", &["searchProviders"]),
         ("Create an artifact about birds", &["write_artifact"]),
         // What writes is never called by its description alone.
         ("Write a report and a document", &[]),
+        // Neither is what needs an id, or what asks somebody.
+        ("Which letters are in the mail?", &[]),
+        ("A long question and its answer", &[]),
         ("Hello there", &[]),
     ];
     for (asked, expected) in cases {
@@ -207,6 +212,10 @@ async fn a_plan_is_made_where_nothing_else_may_write_or_where_one_is_asked_for()
     let first = |asked: &'static str| async move { Turn::of(asked, everything(), found).await.calls.first().cloned() };
     assert_eq!(first("Hello there").await, None);
     assert_eq!(first("Make a plan for escrow").await.unwrap().0, "submit_plan");
+    let told = Request { tools: everything(), system: Some("Use submit_plan first.".into()), ..request("Hello there") };
+    let mut turn = Turn::new(told);
+    turn.step(&found).await;
+    assert_eq!(turn.called(), ["submit_plan"]);
 }
 
 #[tokio::test]
