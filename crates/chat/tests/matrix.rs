@@ -241,7 +241,7 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     stage.ok(&service, "generations:finish", done).await;
     let args = json!({ "threadId": thread, "text": "two", "requestId": "r1" });
     let second = stage.ok(owner, "turns:send", args).await;
-    let tool_call = stage.tool_call(owner).await;
+    let tool_call = stage.tool_call(owner, &thread).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
     stage.ok(owner, "threads:getOrCreate", json!({ "app": "theirs" })).await;
     stage.ok(owner, "instructions:set", json!({ "text": "Theirs" })).await;

@@ -98,17 +98,18 @@ impl Stage {
         text(&self.system("credentials:openSession", args).await)
     }
 
-    /// The id of a call of a tool in a thread of its own.
-    pub async fn tool_call(&self, owner: &Principal) -> String {
-        let thread = text(&self.ok(owner, "threads:create", json!({})).await);
-        let turn = self.send(owner, &thread, "call something").await;
+    /// The id of a call of a tool in an answer of this thread that is over.
+    pub async fn tool_call(&self, owner: &Principal, thread: &str) -> String {
+        let turn = self.send(owner, thread, "call something").await;
         let claimed = json!({ "generationId": turn.generation, "owner": OWNER });
         let epoch = self.system("driver:claim", claimed).await["epoch"].clone();
-        let lease = json!({ "generationId": turn.generation, "owner": OWNER, "epoch": epoch });
+        let mut lease = json!({ "generationId": turn.generation, "owner": OWNER, "epoch": epoch });
         self.system("driver:started", lease.clone()).await;
         let verdict = json!({ "type": "fail", "message": "There is no such tool." });
         let call = json!({ "toolCallId": "call_1", "tool": "nope", "input": {}, "verdict": verdict });
         let standing = self.system("driver:submit", json!({ "lease": lease, "calls": [call] })).await;
+        lease["status"] = json!("complete");
+        self.system("driver:finish", lease).await;
         text(&standing["calls"][0]["_id"])
     }
 

@@ -160,7 +160,8 @@ pub(crate) fn cancel_unstarted(
     tx: &mut Tx<'_>, ctx: &CallContext, thread: Thread, mut generation: Generation,
 ) -> Result<bool> {
     generation.stop_requested_at.get_or_insert(tx.now());
-    let reachable = generation.runner == crate::tables::Runner::Hosted && generation.status.is_held();
+    let reachable =
+        generation.runner == crate::tables::Runner::Hosted && generation.status == GenerationStatus::Streaming;
     if reachable {
         tx.put(&generation)?;
         return Ok(false);
