@@ -72,8 +72,7 @@ describe("agents in the browser", { concurrency: 2 }, () => {
     assert.deepEqual(await role.locator("option").allTextContents(), ["Broker", "Investor"]);
     await role.selectOption({ label: "Broker" });
     await window.say("Which lead do I call first?");
-    await until(async () => (await window.answers.count()) === 2);
-    await window.status("complete");
+    await until(async () => (await window.answers.count()) === 2 && (await window.answer.getAttribute("data-status")) === "complete");
     await shot(window.page, "roles-dark");
     await button(window.page, "Why this answer").last().click();
     await window.page.getByRole("dialog", { name: "Why this answer" }).getByText("Role: Broker").waitFor();

@@ -9,9 +9,18 @@ import { http } from "./lib/clients.mjs";
 import { FakeLlm } from "./lib/fake-llm.mjs";
 import { Server, serviceKey } from "./lib/server.mjs";
 import { until } from "./lib/wait.mjs";
+import { call, operatorToken } from "./lib/workers.mjs";
 
 const fake = await FakeLlm.start({ after });
-const server = await Server.start({ after }, { env: fake.env });
+const config = `
+[roles.known.supervisor]
+name = "Supervisor"
+[approvals]
+approver_roles = ["supervisor"]
+approvers = 2
+high_risk = ["wire_*"]
+`;
+const server = await Server.start({ after }, { env: fake.env, config });
 const backend = http(server, await serviceKey(server));
 const browser = await launch({ after });
 
@@ -125,6 +134,32 @@ describe("the inbox in the browser", { concurrency: 2 }, () => {
     assert.equal(await button(row(window, asked), "Approve").count(), 0);
     for (const where of [window, phone]) await row(where, short).and(where.page.locator('[data-status="expired"]')).waitFor();
     assert.deepEqual([...window.page.faults, ...phone.page.faults], []);
+  });
+
+  test("ap_09 what is of high risk is approved by two, each in an inbox of their own", async (t) => {
+    const window = await visit(t);
+    const supervisor = await visit(t, { colorScheme: "dark" });
+    await thread(supervisor, "my own affairs");
+    const userId = await supervisor.page.evaluate(() => JSON.parse(localStorage.getItem("spool.token")).userId);
+    await call(server, "mutation", "users:setRoles", { userId, roles: ["supervisor"] }, await operatorToken(server));
+    const { ask } = await thread(window, "the big money");
+    const asked = await ask({ kind: "tool_call", toolCallId: "t1", tool: "wire_money", input: { amount: 90_000, to: "The seller" } });
+    const card = window.page.locator(`section[data-approval="${asked._id}"]`);
+    await card.getByText("High risk").waitFor();
+    await card.getByText("0 of 2 approvals").waitFor();
+    assert.equal(await button(card, "Edit").count(), 0);
+    await button(card, "Approve").click();
+    await card.getByText("You have approved. Others have to, too.").waitFor();
+    await shot(window.page, "votes");
+
+    await inbox(supervisor);
+    await row(supervisor, asked).getByText("A conversation of somebody else").waitFor();
+    await row(supervisor, asked).getByRole("button").first().click();
+    await row(supervisor, asked).getByText("1 of 2 approvals").waitFor();
+    await shot(supervisor.page, "votes-inbox-dark");
+    await button(row(supervisor, asked), "Approve").click();
+    await card.and(window.page.locator('[data-status="approved"]')).waitFor();
+    assert.deepEqual([...window.page.faults, ...supervisor.page.faults], []);
   });
 
   test("ap_08 a rule is made with the answer, says so, and is taken back", async (t) => {

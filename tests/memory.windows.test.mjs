@@ -32,6 +32,12 @@ async function turn(client, threadId, text) {
   return settled(client, sent.messageId);
 }
 
+/** Null until one is made. */
+async function summaryOf(client, threadId) {
+  const summary = await client.query("summaries:get", { threadId });
+  return summary.version > 0 ? summary : null;
+}
+
 /** Opens again until the window of before is over. */
 async function nextWindow(client, before) {
   return until(async () => {
@@ -54,9 +60,9 @@ test("SE-05, SE-07, SE-08, AG-11: after sixteen messages the summary stands for 
   llm.script("<summary_so_far>\nThe first walnuts.", [`All walnuts. ${"and more ".repeat(2000)}`]);
   const { threadId } = await open(client);
   for (let n = 0; n < 7; n += 1) await turn(client, threadId, `${mark} ${n}`);
-  assert.equal(await client.query("summaries:get", { threadId }), null);
+  assert.equal(await summaryOf(client, threadId), null);
   await turn(client, threadId, `${mark} 7`);
-  const first = await until(() => client.query("summaries:get", { threadId }), { what: "a summary" });
+  const first = await until(() => summaryOf(client, threadId), { what: "a summary" });
   assert.deepEqual([first.text, first.summarizedMessageCount, first.throughSeq, first.model], ["The first walnuts.", 6, 5, "fake-model"]);
 
   await turn(client, threadId, `${mark} 8`);
@@ -93,9 +99,9 @@ test("SE-09: a summary that fails or hangs harms no turn, is counted, and the ne
   assert.equal(count(server.stderr, "a summary could not be made"), 1);
   // The second attempt hangs beside two answers that do not wait for it.
   for (let n = 8; n < 10; n += 1) assert.equal((await turn(client, threadId, `chestnut ${n}`)).status, "complete");
-  assert.equal(await client.query("summaries:get", { threadId }), null);
+  assert.equal(await summaryOf(client, threadId), null);
   hanging.open();
-  const made = await until(() => client.query("summaries:get", { threadId }), { what: "a summary" });
+  const made = await until(() => summaryOf(client, threadId), { what: "a summary" });
   assert.equal(made.text, "Chestnuts, in short.");
 });
 
@@ -133,6 +139,16 @@ test("SE-06: where that summary fails, the end of the conversation before is quo
   await turn(client, second.threadId, "and now the quince?");
   const system = systemOf(llm.of("and now the quince?")[0]);
   assert.match(system, /The end of the earlier conversation:\nUser: an apple\nAssistant: Hello from the fake model\./);
+});
+
+test("SE-05: without a model the summary is made of excerpts, and says so", async (t) => {
+  const own = await Server.start(t, { config: '[providers.demo]\nkind = "demo"\nwords_per_second = 0' });
+  const { client } = await user(t, own);
+  const { threadId } = await open(client);
+  for (let n = 0; n < 8; n += 1) await turn(client, threadId, `This is question ${n}. It goes on and on.`);
+  const summary = await until(() => summaryOf(client, threadId), { what: "a summary" });
+  assert.equal(summary.model, "excerpts");
+  assert.match(summary.text, /^Excerpts, made without a model:\n- User: This is question 0\.\n- Assistant: .+\n- User: This is question 1\.\n/);
 });
 
 test("SE-03: fifty calls at once open one window", async (t) => {
@@ -183,7 +199,7 @@ test("SE-10: clearing the memory stops what runs, and the next prompt has nothin
   const first = await open(client, { app: "short" });
   await turn(client, first.threadId, `${secret} once`);
   const second = await nextWindow(client, first.threadId);
-  await until(() => client.query("summaries:get", { threadId: first.threadId }), { what: "the summary" });
+  await until(() => summaryOf(client, first.threadId), { what: "the summary" });
   const third = await nextWindow(client, second.threadId);
   assert.equal(third.previousSummary, `They have a ${secret}.`);
   await client.mutation("memory:update", { baseVersion: 0, entries: [{ text: secret }] });

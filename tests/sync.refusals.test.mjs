@@ -27,6 +27,13 @@ async function works(session) {
   assert.match(result, /^thr_/);
 }
 
+/** A thread in which something was said: an empty message is more than the opening of an empty one. */
+async function begun(session) {
+  const { result: threadId } = await session.mutation("threads:create", {});
+  await session.mutation("messages:append", { threadId, role: "user", text: "hello" });
+  return threadId;
+}
+
 describe("refusals on the wire", { concurrency: true }, () => {
   const calls = [
     ["an unknown module", "thread:create", {}, "function_not_found", /thread:create/, /threads:create/],
@@ -61,7 +68,7 @@ describe("refusals on the wire", { concurrency: true }, () => {
   for (const [name, path, args, code, ...words] of calls) {
     test(`TY-02 TY-03: ${name} fails that call only`, async (t) => {
       const session = await signedIn(t);
-      const given = args ?? { threadId: (await session.mutation("threads:create", {})).result, text: "  \n " };
+      const given = args ?? { threadId: await begun(session), text: "  \n " };
       const failed = await session.mutation(path, given);
       assert.equal(failed.success, false);
       assert.match(failed.errorData?.code ?? `no code: ${failed.result}`, new RegExp(`^(${code})$`));

@@ -30,6 +30,7 @@ mod size;
 mod start;
 mod sync;
 mod tokens;
+mod windows;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -83,6 +84,7 @@ enum Part {
     Artifacts,
     Start,
     Size,
+    Windows,
 }
 
 #[derive(Subcommand)]
@@ -240,5 +242,9 @@ async fn measure(cli: &Cli, context: &Context, report: &mut Report) {
     if wanted(Part::Size) {
         let done = size::measure(context, report).await;
         report.finished("size", done);
+    }
+    if wanted(Part::Windows) {
+        let done = windows::measure(context, report).await;
+        report.finished("windows", done);
     }
 }

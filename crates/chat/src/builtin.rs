@@ -1,12 +1,13 @@
 //! Tools that every agent of this server can have: documents, the list of what is to be done, questions to the
-//! person.
+//! person, what is remembered of the user.
 //!
 //! Each runs inside the transaction that ends its call, and so exactly once: what it wrote, its output and its
 //! events are stored together or not at all. A tool that fails fails that transaction. The name of a tool, its
 //! description and the names of its arguments are what models read. Must never reach beyond the thread of the
-//! call, whatever ids the model names.
+//! call and the memory of its owner, whatever ids the model names.
 
 mod documents;
+mod memory;
 mod people;
 mod todos;
 
@@ -108,6 +109,10 @@ static TOOLS: &[BuiltIn] = tools![
         "Asks the user a question and waits for the answer, which can take long. Ask only what you cannot find out or decide yourself.";
     "submit_plan" writes people::submit_plan, people::SubmitPlan =>
         "Shows the user a plan and waits for approval. The user may change it: carry out exactly the content that comes back. If it is rejected, make another plan by the reason.";
+    "remember" writes memory::remember, memory::Remember =>
+        "Keeps one fact about the user for later conversations. Use it for lasting facts and wishes that the user tells you or asks you to keep, never for secrets or for what only matters now. Returns the id of the entry.";
+    "forget" writes memory::forget, memory::Forget =>
+        "Removes an entry of what you remember about the user, by its id. Use it when the user asks for it, or when the entry is wrong.";
 ];
 
 /// The tool of this name.

@@ -121,6 +121,8 @@ pub struct ApprovalPolicy {
     pub approver_roles: Vec<String>,
     /// Whether a webhook is told of what waits, with the arguments of calls if it asks for them.
     pub webhook: Option<WebhookPolicy>,
+    /// Whether browsers are told.
+    pub push: bool,
     /// Where people reach this server, for links in notices.
     pub public_url: Option<String>,
 }
@@ -134,7 +136,14 @@ pub struct WebhookPolicy {
 
 impl Default for ApprovalPolicy {
     fn default() -> Self {
-        Self { high_risk: Vec::new(), approvers: 1, approver_roles: Vec::new(), webhook: None, public_url: None }
+        Self {
+            high_risk: Vec::new(),
+            approvers: 1,
+            approver_roles: Vec::new(),
+            webhook: None,
+            push: true,
+            public_url: None,
+        }
     }
 }
 

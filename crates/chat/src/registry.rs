@@ -119,6 +119,12 @@ impl Function {
         Err(Error::new(Code::WrongKind, message).with("kind", self.kind.as_str()))
     }
 
+    /// Whether the answer is kept for a caller who repeats the request. Where asking again changes nothing and the
+    /// answer quotes a conversation it is not: it would be there when the conversation is gone.
+    pub fn keeps_answer(&self) -> bool {
+        self.path != "threads:getOrCreate"
+    }
+
     /// Runs a query or mutation: access, then arguments, then the function. Returns JSON text.
     pub fn call(&self, tx: &mut Tx<'_>, ctx: &CallContext, args: Value) -> Result<String> {
         self.authorize(&ctx.principal)?;

@@ -57,7 +57,7 @@ pub(crate) fn consider(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, ende
     if thread.next_seq.saturating_sub(start) <= after || !is_due(tx, ctx, thread, start, false)? {
         return Ok(());
     }
-    let mut row = row.map_or_else(|| Summary::new(tx, &thread.id), |row| row);
+    let mut row = row.unwrap_or_else(|| Summary::new(tx, &thread.id));
     if row.lease_owner.is_none() && row.due_at.is_none_or(|at| at > tx.now()) {
         row.due_at = Some(tx.now());
         tx.put(&row)?;
@@ -74,7 +74,7 @@ pub(crate) fn want_whole(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread) ->
     if !is_due(tx, ctx, thread, row.as_ref().map_or(0, Summary::end), true)? {
         return Ok(());
     }
-    let mut row = row.map_or_else(|| Summary::new(tx, &thread.id), |row| row);
+    let mut row = row.unwrap_or_else(|| Summary::new(tx, &thread.id));
     row.whole = true;
     row.wanted_at = Some(tx.now());
     row.failures = 0;

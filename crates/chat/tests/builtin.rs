@@ -221,9 +221,9 @@ async fn ap_03_the_answer_to_a_plan_is_exactly_what_was_approved() {
     let opened = stage.ok(&backend, "generations:open", json!({ "threadId": thread })).await;
     let mut outputs = Vec::new();
     for decision in [
-        json!({ "approve": true }),
-        json!({ "approve": true, "editedContent": "two", "reason": "shorter" }),
-        json!({ "approve": false, "reason": "no" }),
+        json!({ "decision": "approve" }),
+        json!({ "decision": "approve", "edited": "two", "reason": "shorter" }),
+        json!({ "decision": "reject", "reason": "no" }),
     ] {
         let plan = json!({ "threadId": thread, "kind": "plan", "title": "Plan", "content": "one" });
         let plan = stage.ok(&backend, "artifacts:create", plan).await;
@@ -246,8 +246,32 @@ async fn ap_03_the_answer_to_a_plan_is_exactly_what_was_approved() {
     );
     let ask = json!({ "generationId": opened["generationId"], "kind": "question", "question": "May I?" });
     let asked = stage.ok(&backend, "approvals:request", ask).await;
-    let decide = json!({ "approvalId": asked["_id"], "approve": true, "reason": "go on" });
+    let decide = json!({ "approvalId": asked["_id"], "decision": "approve", "reason": "go on" });
     stage.ok(&stage.u1, "approvals:decide", decide).await;
     assert_eq!(answered(&stage, &asked).await, json!({ "status": "approved", "answer": "yes", "said": "go on" }));
+    let ask = json!({ "generationId": opened["generationId"], "kind": "question", "question": "Which?" });
+    let asked = stage.ok(&backend, "approvals:request", ask).await;
+    let decide = json!({ "approvalId": asked["_id"], "decision": "approve", "edited": "the red one" });
+    stage.ok(&stage.u1, "approvals:decide", decide).await;
+    assert_eq!(answered(&stage, &asked).await, json!({ "status": "approved", "answer": "the red one" }));
     stage.healthy().await;
+}
+
+#[tokio::test]
+async fn ag_12_an_agent_remembers_for_the_user_and_forgets_by_id() {
+    let agent = Agent::new().await;
+    let kept = agent.ok("remember", json!({ "text": "has two dogs" })).await;
+    assert_eq!(kept, json!({ "output": { "id": "m1" }, "events": [] }));
+    assert_eq!(agent.ok("remember", json!({ "text": "has two dogs" })).await, kept);
+    let memory = agent.stage.ok(&agent.stage.u1, "memory:get", json!({})).await;
+    let entry = &memory["entries"][0];
+    assert_eq!(
+        (&entry["text"], &entry["source"], &memory["version"]),
+        (&json!("has two dogs"), &json!("assistant"), &json!(1))
+    );
+    assert_eq!(agent.run("remember", json!({ "text": " " })).await.unwrap_err().code, Code::BadRequest);
+    assert_eq!(agent.run("forget", json!({ "id": "m7" })).await.unwrap_err().code, Code::NotFound);
+    agent.ok("forget", json!({ "id": "m1" })).await;
+    assert_eq!(agent.stage.ok(&agent.stage.u1, "memory:get", json!({})).await["entries"], json!([]));
+    assert_eq!(agent.stage.ok(&agent.stage.u2, "memory:get", json!({})).await["version"], json!(0));
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use spool_chat::states::{ArtifactStatus, GenerationStatus, WorkerApproval};
+use spool_chat::states::{ArtifactStatus, GenerationStatus, Phase, SessionStatus, WorkerApproval};
 use spool_chat::tables::audit::{self, AuditEntry};
 use spool_chat::tables::{
-    Approval, Artifact, Credential, Generation, Holdings, Machine, Message, Thread, Worker, holdings,
+    Approval, Artifact, Credential, Generation, Holdings, Machine, Message, RuntimeSession, Thread, Worker, holdings,
 };
 use spool_protocol::ApprovalStatus;
 use spool_store::{Document, Id, Tx};
@@ -282,4 +282,32 @@ async fn the_doctor_looks_at_artifacts_and_approvals() {
     spoil::<Approval>(&stage, &approval, |approval| approval.input = Some(json!({ "n": 1 }))).await;
     spoil::<Approval>(&stage, &approval, |approval| approval.status = ApprovalStatus::Approved).await;
     assert_eq!(found(&stage).await, ["pending_marks", "decided_by"]);
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_drafts_and_runs() {
+    let stage = Stage::new().await;
+    let service = stage.service(&["*"]).await;
+    let thread = stage.thread(&stage.u1).await;
+    let begin = json!({ "threadId": thread, "kind": "plan", "title": "Plan" });
+    let begun = stage.ok(&stage.u1, "artifacts:begin", begin).await;
+    let artifact = text(&begun["artifactId"]);
+    let append = json!({ "artifactId": artifact, "version": 1, "offset": 0, "text": "one" });
+    stage.ok(&stage.u1, "artifacts:append", append).await;
+    let open = json!({ "threadId": thread, "runtime": "r", "phases": true });
+    let session = text(&stage.ok(&service, "sessions:open", open).await["_id"]);
+    stage.healthy().await;
+
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.writing = None).await;
+    assert_eq!(found(&stage).await, ["writing"]);
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.writing = Some(2)).await;
+    assert_eq!(found(&stage).await, ["writing"]);
+    spoil::<Artifact>(&stage, &artifact, |artifact| artifact.writing = Some(1)).await;
+    spoil::<RuntimeSession>(&stage, &session, |session| session.phase = Some(Phase::Executing)).await;
+    assert_eq!(found(&stage).await, ["session_plan"]);
+    spoil::<RuntimeSession>(&stage, &session, |session| session.phase = Some(Phase::Planning)).await;
+    spoil::<RuntimeSession>(&stage, &session, |session| session.status = SessionStatus::Closed).await;
+    assert_eq!(found(&stage).await, ["session_open"]);
+    spoil::<RuntimeSession>(&stage, &session, |session| session.open_in = None).await;
+    stage.healthy().await;
 }

@@ -51,7 +51,7 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         | "sessions:list" => NoIds(json!({})),
         "memory:get" | "memory:clear" | "memory:clearAll" | "instructions:get" | "profile:get" => NoIds(json!({})),
         "memory:versions" | "instructions:versions" | "windows:page" => NoIds(json!({ "paginationOpts": page })),
-        "memory:update" => NoIds(json!({ "baseVersion": 0, "entries": [] })),
+        "memory:update" => NoIds(json!({ "entries": [] })),
         "instructions:set" => NoIds(json!({ "text": "Mine" })),
         "profile:set" => NoIds(json!({ "fields": { "city": "Mine" } })),
         "threads:getOrCreate" => NoIds(json!({ "app": "theirs" })),

@@ -133,6 +133,13 @@ async fn ap_01_a_browser_that_is_gone_is_forgotten_and_one_that_fails_for_long()
 }
 
 #[tokio::test]
+async fn ap_01_a_server_can_be_told_to_tell_no_browser() {
+    let approvals = ApprovalPolicy { push: false, ..ApprovalPolicy::default() };
+    let stage = Stage::with(Settings { approvals, ..Settings::default() }).await;
+    assert_eq!(stage.code(&stage.u1, "push:subscribe", subscription("x")).await, Code::Forbidden);
+}
+
+#[tokio::test]
 async fn ap_01_a_browser_belongs_to_whoever_signed_in_with_it_last() {
     let asker = Asker::new().await;
     let (stage, u1, u2) = (&asker.stage, &asker.stage.u1, &asker.stage.u2);

@@ -75,7 +75,7 @@ async fn ag_08_the_phase_follows_request_edit_and_end_of_a_plan() {
         (&waits["phase"], &waits["planArtifactId"], &waits["planVersion"]),
         (&json!("awaiting_approval"), &plan, &json!(1))
     );
-    run.decide(&asked, json!({ "approve": true, "editedContent": "two" })).await.unwrap();
+    run.decide(&asked, json!({ "decision": "approve", "edited": "two" })).await.unwrap();
     let approved = run.seen().await;
     assert_eq!((&approved["phase"], &approved["planVersion"]), (&json!("executing"), &json!(2)), "exactly the edit");
     assert_eq!(run.update(json!({ "phase": "done" })).await.unwrap()["phase"], json!("done"));
@@ -92,7 +92,7 @@ async fn ap_06_a_rejected_plan_is_planned_again_with_the_reason() {
     let run = Run::new().await;
     let plan = run.plan("one").await;
     let asked = run.ask(&plan).await;
-    run.decide(&asked, json!({ "approve": false, "reason": "too dear" })).await.unwrap();
+    run.decide(&asked, json!({ "decision": "reject", "reason": "too dear" })).await.unwrap();
     let seen = run.seen().await;
     assert_eq!((&seen["phase"], &seen["rejection"]), (&json!("planning"), &json!("too dear")));
     let other = run.plan("cheaper").await;
@@ -119,8 +119,8 @@ async fn ap_07_a_plan_is_decided_only_while_the_run_waits_for_it() {
     let plan = run.plan("one").await;
     let asked = run.ask(&plan).await;
     run.update(json!({ "phase": "planning", "rejection": "changed my mind" })).await.unwrap();
-    for approve in [true, false] {
-        let refused = run.decide(&asked, json!({ "approve": approve })).await.unwrap_err();
+    for decision in ["approve", "reject"] {
+        let refused = run.decide(&asked, json!({ "decision": decision })).await.unwrap_err();
         assert_eq!((refused.code, &refused.data.unwrap()["phase"]), (Code::InvalidPhase, &json!("planning")));
     }
     let artifact = run.stage.ok(&run.stage.u1, "artifacts:get", json!({ "artifactId": plan })).await;
@@ -135,7 +135,7 @@ async fn ap_07_a_plan_is_decided_only_while_the_run_waits_for_it() {
         async move { stage.ok(&stage.u1, "approvals:get", json!({ "approvalId": id })).await["status"].clone() }
     };
     assert_eq!(status(second["_id"].clone()).await, json!("cancelled"));
-    run.decide(&third, json!({ "approve": true })).await.unwrap();
+    run.decide(&third, json!({ "decision": "approve" })).await.unwrap();
     assert_eq!(run.phase().await, "executing");
     run.stage.healthy().await;
 }

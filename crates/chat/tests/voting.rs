@@ -117,7 +117,7 @@ async fn ap_02_a_further_decider_sees_the_approval_and_nothing_else() {
     let opened = share(&asker, reader).await;
     for who in [reader, &boss] {
         assert_eq!(stage.ok(who, "approvals:get", one.clone()).await, asked);
-        assert_eq!(awaited(stage, who).await, [asked.clone()]);
+        assert_eq!(json!(awaited(stage, who).await), json!([asked]));
         // What one person decides is the owner's, whoever reads along.
         assert_eq!(stage.code(who, "approvals:get", json!({ "approvalId": alone["_id"] })).await, Code::NotFound);
         assert_eq!(stage.code(who, "approvals:decide", vote(&alone, "approve")).await, Code::NotFound);

@@ -24,12 +24,16 @@ async fn talk(stage: &Stage, who: &Principal, thread: &str, said: &str) {
     stage.answer(&turn.generation, &format!("about {said}"), "complete").await;
 }
 
+fn told(claim: &Value) -> String {
+    let sections = claim["sections"].as_array().unwrap();
+    sections.iter().map(|section| section["text"].as_str().unwrap()).collect::<Vec<_>>().join("\n\n")
+}
+
 /// What the model of the next answer is told beside the conversation.
 async fn recalled(stage: &Stage, who: &Principal, thread: &str) -> String {
     let turn = stage.send(who, thread, "and now?").await;
     let claim = stage.system("driver:claim", json!({ "generationId": turn.generation, "owner": "d" })).await;
-    let sections = claim["recalled"].as_array().cloned().unwrap_or_default();
-    sections.iter().map(|section| section.as_str().unwrap()).collect::<Vec<_>>().join("\n\n")
+    told(&claim)
 }
 
 /// Makes the summary that is due, as the server would; returns the work.
@@ -170,7 +174,7 @@ async fn se_06_a_window_that_closes_without_a_summary_gets_one_and_the_next_wait
     assert_eq!(said, ["a house", "about a house", "a garden", "about a garden"].map(|said| json!(said)).each_ref());
     assert_eq!(awaited().await, Value::Null);
     let claim = stage.system("driver:claim", json!({ "generationId": turn.generation, "owner": "d" })).await;
-    let told = claim["recalled"].to_string();
+    let told = told(&claim);
     assert_eq!(told.matches("A house with a garden.").count(), 1);
     assert!(!told.contains("about a garden"), "what the summary has is not quoted besides: {told}");
     stage.healthy().await;
@@ -192,7 +196,7 @@ async fn se_06_where_making_it_fails_the_end_is_quoted() {
     let awaited = stage.system("summaries:awaited", json!({ "generationId": turn.generation })).await;
     assert_eq!(awaited, Value::Null, "nobody waits for what failed");
     let claim = stage.system("driver:claim", json!({ "generationId": turn.generation, "owner": "d" })).await;
-    let told = claim["recalled"][0].as_str().unwrap().to_owned() + claim["recalled"][1].as_str().unwrap_or_default();
+    let told = told(&claim);
     assert!(told.contains("User: point 2\nAssistant: about point 2") && told.contains("about point 6"), "{told}");
     assert!(!told.contains("point 1"), "ten messages: {told}");
     // It is tried again after the pause.

@@ -165,7 +165,9 @@ impl App {
         let share_key = Some(shares::key(&key));
         let notices = Notices::new(&config, &key)?;
         let mut settings = Settings { url_key, share_key, ..settings(&config, &providers) };
-        settings.info.push_key = notices.push_key();
+        if config.approvals.push {
+            settings.info.push_key = notices.push_key();
+        }
         let settings = Arc::new(settings);
         let hurry = Arc::new(Notify::new());
         let functions = Functions::new(store, settings, Arc::new(Metrics::default()));

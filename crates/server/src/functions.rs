@@ -99,6 +99,7 @@ impl Functions {
     ) -> Result<oneshot::Receiver<Result<Committed, Error>>, Error> {
         let function = self.find(path, Kind::Mutation, principal)?;
         let run: MutationFn = self.bind(function, principal, args);
+        let ledger = ledger.filter(|_| function.keeps_answer());
         self.store.submit_mutation(run, ledger).await
     }
 

@@ -1,7 +1,7 @@
 // One approval of the inbox: what is asked, where, and how long there is; opened, the whole question.
 
 import type { ApprovalView } from "@spool/client";
-import { useThread } from "@spool/client/react";
+import { useApproval, useThread } from "@spool/client/react";
 import { memo, useId, useState } from "react";
 import { lookOf, titleOf } from "../chat/parts/ApprovalCard";
 import { ApprovalForm } from "../chat/parts/ApprovalForm";
@@ -24,9 +24,11 @@ interface InboxRowProps {
   onPick: (() => void) | null;
 }
 
-export const InboxRow = memo(function InboxRow({ approval, now, unread, picked, onPick }: InboxRowProps) {
+export const InboxRow = memo(function InboxRow({ approval: listed, now, unread, picked, onPick }: InboxRowProps) {
   const id = useId();
   const [open, setOpen] = useState(false);
+  // A list leaves out the text of a plan, which those who do not see its thread need.
+  const approval = useApproval(open ? listed._id : "skip") ?? listed;
   const thread = useThread(approval.threadId);
   const title = titleOf(approval, approval);
   const pending = approval.status === "pending";

@@ -68,7 +68,7 @@ function Shown({ newest, headingId, onBack }: { newest: ArtifactView; headingId:
         title={shown?.title ?? newest.title}
         onBack={onBack}
         note={
-          <p className="mt-1 flex flex-wrap items-center gap-x-2 gap-y-1 text-xs text-faint">
+          <p className="mt-1 flex min-h-5 flex-wrap items-center gap-x-2 gap-y-1 text-xs text-faint">
             <span>{nameOf(newest.kind)}</span>
             {writing !== undefined ? (
               <span role="status" className="inline-flex items-center gap-1.5 font-medium text-accent">

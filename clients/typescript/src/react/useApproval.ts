@@ -6,9 +6,9 @@ import { useCallback } from "react";
 import { api, type ApprovalsDecideArgs, type ApprovalsDecideManyArgs, type ApprovalView, type Decided } from "../api.generated";
 import { useFound } from "./useFound";
 
-/** `undefined` while loading, `null` if it is missing or someone else's. */
-export function useApproval(approvalId: string): ApprovalView | null | undefined {
-  return useFound(api.approvals.get, { approvalId });
+/** `undefined` while loading or skipped, `null` if it is missing or someone else's. */
+export function useApproval(approvalId: string | "skip"): ApprovalView | null | undefined {
+  return useFound(api.approvals.get, approvalId === "skip" ? "skip" : { approvalId });
 }
 
 export function useDecide(): (decision: ApprovalsDecideArgs) => Promise<void> {

@@ -64,7 +64,8 @@ impl Turn {
     fn close_calls(&mut self) {
         let said = self.said.calls.drain(..).map(|call| call.id);
         let runs = |stage: &Stage| matches!(stage, Stage::Ready | Stage::Running);
-        let running = self.calls.drain(..).filter(|call| runs(&call.stage)).map(|call| call.id);
+        let shown = |call: &super::Call| runs(&call.stage) && self.ids.contains(&call.id);
+        let running = self.calls.drain(..).filter(shown).map(|call| call.id);
         for id in said.chain(running).collect::<Vec<_>>() {
             self.close(id);
         }

@@ -5,6 +5,9 @@ use spool_protocol::Code;
 
 use super::*;
 
+mod random;
+mod steps;
+
 const POLICY: FlushPolicy = FlushPolicy { interval_ms: 25, max_bytes: 10 };
 
 fn policy() -> TurnPolicy {
@@ -319,17 +322,6 @@ fn before_the_start_the_provider_is_not_heard_and_a_second_start_is_ignored() {
     }
     assert_eq!(turn.handle(Input::Start(Start::default()), 1).len(), 1);
     assert_eq!(turn.handle(Input::Start(Start::default()), 1), []);
-}
-
-#[test]
-fn a_call_that_spool_would_have_to_execute_ends_with_an_error() {
-    let mut turn = started(POLICY);
-    let mut effects = turn.handle(call("1"), 1);
-    effects.extend(turn.handle(Input::Provider(ProviderEvent::Finish { reason: "tool_calls".into() }), 2));
-    let error = "No tool named \"search\" is configured on this server.";
-    assert_eq!(log(&effects), [tool_start("1"), tool_end("1", None, Some(error))]);
-    let Some(Effect::Finish(outcome)) = effects.last() else { panic!("{effects:?}") };
-    assert_eq!((outcome.status, outcome.finish_reason.as_deref()), (FinalStatus::Complete, Some("tool_calls")));
 }
 
 #[test]

@@ -180,6 +180,7 @@ fn store_version(
     tx: &mut Tx<'_>, artifact: &mut Artifact, content: String, writer: Writer, pins: &Pins, cut: bool,
 ) -> Result<()> {
     let now = tx.now();
+    let thread = tx.get(&artifact.thread_id)?.ok_or_else(|| Error::not_found("thread"))?;
     artifact.version += 1;
     artifact.content_bytes = content.len() as u64;
     artifact.updated_at = now;
@@ -204,11 +205,11 @@ fn store_version(
         cut,
         created_at: now,
     };
-    tx.put(&content)?;
     tx.put(&version)?;
     tx.put(&*artifact)?;
-    let thread = tx.get(&artifact.thread_id)?.ok_or_else(|| Error::not_found("thread"))?;
-    quota::add_storage(tx, &thread.user_id, version.content_bytes)
+    quota::add_storage(tx, &thread.user_id, version.content_bytes)?;
+    // The slowest comes last: a function may not read any more once it has taken too long.
+    tx.put(&content)
 }
 
 /// The artifact as the log of an answer tells it.

@@ -141,8 +141,8 @@ pub struct Entry {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Update {
-    /// The version that the writer saw; `history_conflict` if there is a newer one.
-    pub base_version: u64,
+    /// The version that the writer saw; `history_conflict` if there is a newer one. Absent writes over any.
+    pub base_version: Option<u64>,
     /// All entries from now on.
     pub entries: Vec<Entry>,
 }
@@ -151,7 +151,7 @@ pub struct Update {
 pub fn update(tx: &mut Tx<'_>, ctx: &CallContext, args: Update) -> Result<Saved> {
     let user = ctx.user()?.clone();
     let source = source_of(ctx);
-    let mut row = opened(tx, &user, StateKind::Memory, Some(args.base_version))?;
+    let mut row = opened(tx, &user, StateKind::Memory, args.base_version)?;
     let before = entries(Some(&row))?;
     let mut after: Vec<MemoryEntry> = Vec::with_capacity(args.entries.len().min(limits::MEMORY_ENTRIES));
     check_count("entries", args.entries.len(), limits::MEMORY_ENTRIES)?;

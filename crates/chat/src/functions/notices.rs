@@ -34,7 +34,7 @@ pub(crate) fn announce(tx: &mut Tx<'_>, ctx: &CallContext, asked: &Approval) -> 
     }
     let mut targets: Vec<Option<Id<PushSubscription>>> = Vec::new();
     targets.extend(ctx.settings.approvals.webhook.map(|_| None));
-    for person in people {
+    for person in people.into_iter().filter(|_| ctx.settings.approvals.push) {
         targets.extend(push::of(tx, &person)?.into_iter().map(|row| Some(row.id)));
     }
     for subscription_id in targets {
@@ -116,7 +116,7 @@ pub fn content(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<Option<C
         let Some(policy) = ctx.settings.approvals.webhook else { return Ok(None) };
         return Ok(Some(Content { browser: None, payload: told(ctx, &asked, policy.arguments), expires_at }));
     };
-    let Some(row) = tx.get(id)? else { return Ok(None) };
+    let Some(row) = tx.get(id)?.filter(|_| ctx.settings.approvals.push) else { return Ok(None) };
     let payload = json!({
         "title": title(&asked), "body": body(&asked), "url": url(ctx, &asked), "approvalId": asked.id,
     });

@@ -41,6 +41,9 @@ pub fn subscribe(tx: &mut Tx<'_>, ctx: &CallContext, args: Subscribe) -> Result<
     let Principal::User { user } = ctx.principal.clone() else {
         return Err(Error::new(Code::Forbidden, "People are told in their browsers, with a token of theirs."));
     };
+    if !ctx.settings.approvals.push {
+        return Err(Error::new(Code::Forbidden, "This server tells browsers nothing: approvals.push is off."));
+    }
     check(&args)?;
     let hash = approval::hash(&args.endpoint);
     let now = tx.now();

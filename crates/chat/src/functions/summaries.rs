@@ -25,10 +25,10 @@ pub struct One {
     pub thread_id: Id<Thread>,
 }
 
-/// `summaries:get`: null until one was made.
-pub fn get(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<Option<SummaryView>> {
-    let Some(thread) = owned::find_thread(tx, &ctx.principal, &args.thread_id)? else { return Ok(None) };
-    Ok(summary::of(tx, &thread.id)?.and_then(SummaryView::of))
+/// `summaries:get`: of version 0 until one was made.
+pub fn get(tx: &mut Tx<'_>, ctx: &CallContext, args: One) -> Result<SummaryView> {
+    let thread = owned::thread(tx, &ctx.principal, &args.thread_id)?;
+    Ok(summary::of(tx, &thread.id)?.map(SummaryView::from).unwrap_or_default())
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -100,7 +100,10 @@ pub fn claim(tx: &mut Tx<'_>, ctx: &CallContext, args: Claim) -> Result<Option<W
     row.epoch += 1;
     row.due_at = Some(tx.now() + LEASE_MS);
     tx.put(&row)?;
+    // Who answers in the thread, unless the configuration names somebody for all of them.
+    let agent = ctx.settings.agents.find(thread.agent_id.as_deref());
     let model = ctx.settings.summaries.model.clone().or_else(|| thread.model.clone());
+    let model = model.or_else(|| agent?.model.clone());
     let said = messages
         .into_iter()
         .map(|message| Said { role: message.role, text: shortened(&message.text(), limits::SUMMARY_MESSAGE_BYTES) });

@@ -282,8 +282,8 @@ pub static FUNCTIONS: &[Function] = functions![
     "shares:expire": Mutation System shares::expire, Nothing => crate::functions::Deleted,
         "Ends shares whose time is over.";
 
-    "summaries:get": Query User summaries::get, summaries::One => Option<crate::tables::SummaryView>,
-        "The summary of a thread's older messages, or null.";
+    "summaries:get": Query User summaries::get, summaries::One => crate::tables::SummaryView,
+        "The summary of a thread's older messages; version 0 until one is made.";
     "summaries:due": Query System summaries::due, summaries::List => Vec<summaries::Due>,
         "Summaries that are to be made, the first due first.";
     "summaries:claim": Mutation System summaries::claim, summaries::Claim => Option<summaries::Work>,

@@ -91,33 +91,37 @@ impl Summary {
 }
 
 /// A summary as the owner of the thread sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SummaryView {
+    /// How often it was made; 0 is not yet.
+    pub version: u64,
+    /// Empty until it is made.
     pub text: String,
     /// The place of the newest message in it.
-    pub through_seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through_seq: Option<u64>,
     /// Complete messages in it.
     pub summarized_message_count: u64,
-    pub version: u64,
     /// The model that made it, or `excerpts` where none was asked.
-    pub model: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Its length, estimated.
     pub tokens: u64,
-    pub made_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<u64>,
 }
 
-impl SummaryView {
-    /// None until one was made.
-    pub(crate) fn of(summary: Summary) -> Option<Self> {
-        Some(Self {
-            through_seq: summary.through_seq?,
-            made_at: summary.made_at?,
-            model: summary.model?,
-            text: summary.text,
-            summarized_message_count: summary.message_count,
+impl From<Summary> for SummaryView {
+    fn from(summary: Summary) -> Self {
+        Self {
             version: summary.version,
+            text: summary.text,
+            through_seq: summary.through_seq,
+            summarized_message_count: summary.message_count,
+            model: summary.model,
             tokens: summary.tokens,
-        })
+            made_at: summary.made_at,
+        }
     }
 }

@@ -34,6 +34,8 @@ pub struct Approvals {
     pub webhook_secret: Option<Secret>,
     /// Tells the webhook the arguments of calls, too.
     pub webhook_arguments: bool,
+    /// Lets browsers be told by Web Push, which calls the push services of their makers.
+    pub push: bool,
     /// Lets the webhook be at any address, and endpoints of browsers at this machine. For development, and for
     /// receivers in one's own network.
     pub allow_private: bool,
@@ -52,6 +54,7 @@ impl Default for Approvals {
             webhook_url: None,
             webhook_secret: None,
             webhook_arguments: false,
+            push: true,
             allow_private: false,
             push_contact: None,
         }
@@ -104,6 +107,7 @@ impl Config {
             approvers: approvals.approvers,
             approver_roles: approvals.approver_roles.clone(),
             webhook: approvals.webhook_url.as_ref().map(|_| WebhookPolicy { arguments: approvals.webhook_arguments }),
+            push: approvals.push,
             public_url: self.public_url().map(str::to_owned),
         }
     }

@@ -38,6 +38,8 @@ kind = "demo"
 words_per_second = 0.0
 [streams]
 long_poll_ms = 10
+[approvals]
+push = false
 [uploads]
 max_bytes = 65536
 # Whoever asks here is nobody on the network, and asks more than anybody may.

@@ -8,6 +8,7 @@ import { AlertIcon, CheckIcon, ChevronIcon, PauseIcon } from "../../icons";
 import { fullTime, nearTime } from "../../time";
 import { ApprovalForm } from "./ApprovalForm";
 import { Subject } from "./ApprovalSubject";
+import { wasDecidedHere } from "./useDecision";
 import { Votes } from "./Votes";
 
 type ApprovalPart = Extract<Part, { type: "approval" }>;
@@ -29,7 +30,6 @@ const LOOKS: Record<ApprovalStatus, Look> = {
 export function ApprovalCard({ part }: { part: ApprovalPart }) {
   const approval = useApproval(part.approvalId);
   const card = useRef<HTMLElement>(null);
-  const [mine, setMine] = useState(false);
   const [wasOpen, setWasOpen] = useState(false);
   const status = approval?.status ?? part.status ?? "cancelled";
   const open = approval?.status === "pending";
@@ -67,15 +67,12 @@ export function ApprovalCard({ part }: { part: ApprovalPart }) {
           </div>
           <ApprovalForm
             approval={approval}
-            onDecided={() => {
-              setMine(true);
-              // The button that had the focus is gone.
-              card.current?.focus();
-            }}
+            // The button that had the focus is gone.
+            onDecided={() => card.current?.focus()}
           />
         </>
       ) : (
-        <Decided approval={approval} title={title} badge={badge} elsewhere={wasOpen && !mine && approval?.resolvedBy !== undefined} />
+        <Decided approval={approval} title={title} badge={badge} elsewhere={wasOpen && !wasDecidedHere(part.approvalId) && approval?.resolvedBy !== undefined} />
       )}
     </section>
   );

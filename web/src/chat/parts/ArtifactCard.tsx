@@ -15,6 +15,7 @@ export function ArtifactCard({ part }: { part: ArtifactPart }) {
   const title = artifact?.title ?? part.title ?? "Document";
   const kind = artifact?.kind ?? part.kind ?? null;
   const version = artifact?.current ?? part.version;
+  const writing = artifact?.writing !== undefined;
   return (
     <button
       type="button"
@@ -37,9 +38,9 @@ export function ArtifactCard({ part }: { part: ArtifactPart }) {
             "Not available any more"
           ) : (
             <>
-              <span className="min-w-0 truncate">{[nameOf(kind), `version ${version}`].filter(Boolean).join(", ")}</span>
+              <span className="min-w-0 truncate">{[nameOf(kind), writing ? "being written" : `version ${version}`].filter(Boolean).join(", ")}</span>
               {/* Spaces for the name that is read out. */ " "}
-              {artifact !== undefined && <StatusPill status={artifact.status} />}
+              {artifact !== undefined && !writing && <StatusPill status={artifact.status} />}
             </>
           )}
           {draft !== null && <span className="text-warn">unsaved changes</span>}

@@ -71,19 +71,8 @@ export function CallForm({ approval, onDecided }: { approval: ApprovalView; onDe
         reason={reason}
         expiresAt={approval.expiresAt}
         onReason={setReason}
-        more={
-          // What several people approve is what all of them saw.
-          !single ? null : (
-          <Button
-            disabled={blocked && !deciding.offline}
-            onClick={() => setText(text === null ? original : null)}
-            className="border-transparent bg-transparent ps-2.5 text-soft hover:border-transparent"
-          >
-            {text === null && <PencilIcon size={15} />}
-            {text === null ? "Edit" : "Discard changes"}
-          </Button>
-          )
-        }
+        // What several people approve is what all of them saw.
+        more={single && <EditButton editing={text !== null} disabled={blocked && !deciding.offline} onToggle={() => setText(text === null ? original : null)} />}
       >
         <Button disabled={blocked} onClick={() => reject()}>
           Reject
@@ -102,6 +91,15 @@ export function CallForm({ approval, onDecided }: { approval: ApprovalView; onDe
         </span>
       </Answers>
     </>
+  );
+}
+
+function EditButton({ editing, disabled, onToggle }: { editing: boolean; disabled: boolean; onToggle: () => void }) {
+  return (
+    <Button disabled={disabled} onClick={onToggle} className="border-transparent bg-transparent ps-2.5 text-soft hover:border-transparent">
+      {!editing && <PencilIcon size={15} />}
+      {editing ? "Discard changes" : "Edit"}
+    </Button>
   );
 }
 

@@ -1,7 +1,7 @@
 // The parts of an answer in their order. Neighbouring sources stand together, and so does a piece of work: the
 // calls of tools, what was asked about them, and the documents that came of it.
 
-import type { Part } from "@spool/client";
+import type { ApprovalKind, Part } from "@spool/client";
 import { memo, useMemo } from "react";
 import { Markdown } from "../Markdown";
 import { ApprovalCard } from "./ApprovalCard";
@@ -82,7 +82,13 @@ const OnePart = memo(function OnePart({ part, growing }: OnePartProps) {
   }
 });
 
+// A call that is judged has an approval of its own; the server's tools that ask are what they ask.
 function isAskedAbout(call: Call, parts: readonly Part[]): boolean {
-  if (call.state !== "awaiting_approval") return false;
-  return parts.some((part) => part.type === "approval" && part.status === "pending" && part.toolCallId === call.toolCallId);
+  const waits = (fits: (approval: Extract<Part, { type: "approval" }>) => boolean) =>
+    parts.some((part) => part.type === "approval" && part.status === "pending" && fits(part));
+  if (call.state === "awaiting_approval") return waits(({ toolCallId }) => toolCallId === call.toolCallId);
+  const kind = call.state === "running" ? ASKS[call.tool] : undefined;
+  return kind !== undefined && waits((approval) => approval.kind === kind);
 }
+
+const ASKS: Partial<Record<string, ApprovalKind>> = { ask_human: "question", submit_plan: "plan" };

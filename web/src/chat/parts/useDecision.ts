@@ -12,6 +12,13 @@ export interface Deciding {
   fault: string | null;
 }
 
+/** What was decided in this window, in whichever of its places. */
+const decidedHere = new Set<string>();
+
+export function wasDecidedHere(approvalId: string): boolean {
+  return decidedHere.has(approvalId);
+}
+
 export function useDecision(approvalId: string, onDecided: () => void): Deciding {
   const send = useDecide();
   const offline = useConnectionState() !== "live";
@@ -21,9 +28,12 @@ export function useDecision(approvalId: string, onDecided: () => void): Deciding
     setWorking(true);
     setFailure(null);
     try {
+      // Before the answer: the row may be here first.
+      decidedHere.add(approvalId);
       await send({ approvalId, ...decision });
       onDecided();
     } catch (error) {
+      decidedHere.delete(approvalId);
       setFailure(readFailure(error));
     }
     setWorking(false);
