@@ -5,9 +5,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { page, user, settled } from "./lib/clients.mjs";
-import { FakeLlm } from "./lib/fake-llm.mjs";
+import { FakeLlm, rounds } from "./lib/fake-llm.mjs";
 import { Server } from "./lib/server.mjs";
-import { gate, until } from "./lib/wait.mjs";
+import { gate, until, within } from "./lib/wait.mjs";
 
 const RUNS = 100;
 const KINDS = ["openai", "openai", "anthropic", "anthropic"];
@@ -20,7 +20,7 @@ const providers = await Promise.all(
     return { name, kind, fake, section: fake.config(name, kind, [`model-of-${name}`]) };
   }),
 );
-const server = await Server.start(suite, { config: `model = "p0/model-of-p0"\n${providers.map(({ section }) => section).join("")}` });
+const server = await Server.start(suite, { config: `model = "p0/model-of-p0"\n[agents.assistant]\ntools = ["*_artifact*"]\n${providers.map(({ section }) => section).join("")}` });
 const people = await Promise.all(Array.from({ length: 10 }, () => user(suite, server)));
 const runs = Array.from({ length: RUNS }, (_, n) => ({ n, id: `run-${n}-${randomBytes(8).toString("hex")}`, ...people[n % people.length] }));
 for (const run of runs) run.threadId = await run.client.mutation("threads:create", {});
@@ -89,5 +89,36 @@ test("AG-07: each prompt is the history of its own thread and of nothing else", 
     const others = runs.filter((other) => other !== run).map(({ id }) => id);
     const whole = JSON.stringify(stored);
     assert.equal(others.some((id) => whole.includes(id)), false, "words of another thread");
+  }
+});
+
+test("AG-07 TC-06: calls and results of a hundred runs at once stay with their own", async () => {
+  const [all, done] = [gate(), gate()];
+  let begun = 0;
+  const asked = await Promise.all(
+    runs.map(async (run) => {
+      const { name, fake } = providerOf(run, 3);
+      const write = { tool: "write_artifact", input: { kind: "document", title: `document of ${run.id}`, content: `written for ${run.id}` } };
+      const steps = rounds([{ calls: [write, { tool: "list_artifacts", input: {} }] }], ["read ", { wait: done.opened }, `the list of ${run.id}`]);
+      fake.script(asks(run, 3), (n, request) => {
+        if (request.round === 1 && (begun += 1) === RUNS) all.open();
+        return steps(n, request);
+      });
+      return run.client.mutation("turns:send", { threadId: run.threadId, text: asks(run, 3), model: `${name}/model-of-${name}` });
+    }),
+  );
+  await within(all.opened, "every run to have its results", 60_000);
+  done.open();
+  for (const [n, run] of runs.entries()) {
+    const message = await settled(run.client, asked[n].messageId, 60_000);
+    assert.deepEqual([message.status, message.text], ["complete", `read the list of ${run.id}`]);
+    const [, second] = providerOf(run, 3).fake.of(asks(run, 3));
+    assert.equal(second.key, providerOf(run, 3).fake.key);
+    const [wrote, listed] = second.results;
+    const { artifactId } = JSON.parse(wrote.text);
+    assert.ok(listed.text.includes(artifactId) && listed.text.includes(`document of ${run.id}`), listed.text);
+    const { page: artifacts } = await run.http.query("artifacts:listByThread", { threadId: run.threadId, ...page() });
+    assert.deepEqual(artifacts.map(({ _id, title }) => [_id, title]), [[artifactId, `document of ${run.id}`]]);
+    assert.equal(runs.some((other) => other !== run && JSON.stringify(second.body).includes(other.id)), false);
   }
 });

@@ -64,6 +64,12 @@ describe("with the demo model", () => {
     }
   });
 
+  test("AG-05: the assistant speaks first, and says what can be done in the role", async (t) => {
+    const { message } = await ask(await somebody(t, demo, "lawyer"), "");
+    assert.match(message.text, /^Hello\. [^]*`listDeals`/);
+    assert.doesNotMatch(message.text, /searchProperties|^>/m);
+  });
+
   test("a question without any of their words calls nothing", async (t) => {
     const investor = await somebody(t, demo, "investor");
     const { message, threadId } = await ask(investor, "Good morning");
@@ -87,6 +93,30 @@ describe("with a model that speaks OpenAI's protocol", () => {
       assert.deepEqual([...told].sort(), tools);
     }
     assert.equal(prompts.size, 6);
+  });
+
+  test("AG-03 AG-05: the page that may be seen is in the prompt, one that may not is left out, and a greeting is told to", async (t) => {
+    const pages = [
+      ["investor", { pageType: "property", entityId: "prop-04" }, /Stone house in the German Colony/],
+      ["lawyer", { pageType: "deal", entityType: "deal", entityId: "deal-02" }, /comments on clause 9/],
+      ["investor", { pageType: "deal", entityType: "deal", entityId: "deal-02" }, null],
+      ["investor", { pageType: "deal", entityId: "no-such-deal" }, null],
+    ];
+    for (const [n, [role, shown, said]] of pages.entries()) {
+      const someone = await somebody(t, wired, role);
+      const { message, generationId, threadId } = await ask(someone, `page ${n} of ${role}.`, { page: shown });
+      assert.equal(message.status, "complete");
+      const { sections } = await someone.client.query("debug:prompt", { generationId });
+      assert.deepEqual(sections.map(({ label }) => label), said === null ? ["base", "role"] : ["base", "role", "page"]);
+      if (said !== null) assert.match(sections[2].text, said);
+      assert.doesNotMatch(JSON.stringify(await calls(someone, threadId)), /pageContext/);
+    }
+    const before = llm.requests.length;
+    const broker = await somebody(t, wired, "broker");
+    const { generationId } = await ask(broker, "");
+    const { sections } = await broker.client.query("debug:prompt", { generationId });
+    assert.deepEqual(sections.map(({ label }) => label), ["base", "role", "greeting"]);
+    assert.equal(llm.requests.length, before + 1);
   });
 
   test("TC-03: a model that was talked into another role's tool is refused, and the call is in the audit", async (t) => {

@@ -4,13 +4,22 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { follow, page, settled, user } from "./lib/clients.mjs";
-import { FakeLlm, paced } from "./lib/fake-llm.mjs";
+import { FakeLlm, paced, rounds } from "./lib/fake-llm.mjs";
 import { Server } from "./lib/server.mjs";
 import { until, within } from "./lib/wait.mjs";
 
 const suite = { after };
 const fake = await FakeLlm.start(suite);
-const config = `model = "one/fake-model"\n${fake.config("one", "openai")}${fake.config("two", "anthropic")}`;
+const agents = `
+[agents.assistant]
+tools = ["*"]
+max_steps = 4
+[agents.wary]
+model = "one/fake-model"
+fallback = ["two/fake-model"]
+tools = ["*"]
+`;
+const config = `model = "one/fake-model"\nagent = "assistant"\n${fake.config("one", "openai")}${fake.config("two", "anthropic")}${agents}`;
 const server = await Server.start(suite, { config });
 
 async function ask(client, provider, text) {
@@ -35,7 +44,7 @@ for (const [provider, api] of [["one", "openai"], ["two", "anthropic"]]) {
 
     test("ST-09: each way to fail ends in a typed error that names no key and keeps the text so far", async (t) => {
       const { client } = await user(t, server);
-      const said = [...paced(5, 1), { wait: 30 }];
+      const said = paced(5, 1);
       const text = "w0 w1 w2 w3 w4 ";
       const failures = [
         ["refused 400", [{ status: 400, message: `no such thing as ${fake.key}` }], "provider_error", false, "", /400/],
@@ -74,6 +83,63 @@ for (const [provider, api] of [["one", "openai"], ["two", "anthropic"]]) {
       }
     });
 
+    test("TC-05 TC-06: parallel calls, good and bad, get their own results, and the other protocol reads them later", async (t) => {
+      const { client } = await user(t, server);
+      const made = [
+        { tool: "write_artifact", input: { kind: "document", title: "A", content: "one ".repeat(50) }, pieces: 7 },
+        { tool: "no such tool", input: {} },
+        { tool: "write_artifact", input: { kind: 7, title: "B", content: "x" } },
+        { tool: "read_todos", arguments: '{"torn": "in the mid', pieces: 2 },
+        { tool: "list_artifacts", arguments: "" },
+      ];
+      const key = `parallel ${api}`;
+      fake.script(key, rounds(["I call. ", { calls: made }, { usage: { input: 50, output: 5 } }], ["All ", "done.", { usage: { input: 90, output: 2 } }]));
+      const { threadId, messageId } = await ask(client, provider, key);
+      const message = await settled(client, messageId);
+      assert.deepEqual([message.status, message.text], ["complete", "I call. All done."], JSON.stringify(message.error));
+      assert.deepEqual([message.usage.inputTokens, message.usage.outputTokens], [140, 7]);
+      const parts = message.parts.filter(({ type }) => type === "tool_call");
+      assert.deepEqual(parts.map(({ tool, state }) => [tool, state]), made.map(({ tool }, n) => [tool, n === 0 || n === 4 ? "completed" : "error"]));
+
+      const [first, second] = fake.of(key);
+      assert.ok(first.tools.includes("write_artifact") && second.refused === undefined, second.refused);
+      const [{ calls }] = second.messages.filter(({ calls }) => calls.length > 0);
+      assert.deepEqual(second.results.map(({ id }) => id), calls.map(({ id }) => id), "each call is followed by its result");
+      const texts = second.results.map(({ text }) => text);
+      [/artifactId/, /There is no tool no such tool/, /kind/, /arguments of read_todos/, /"A"/].forEach((said, n) => assert.match(texts[n], said));
+      if (api === "anthropic") assert.deepEqual(second.results.map(({ failed }) => failed), [false, true, true, true, false]);
+
+      const other = `${provider === "one" ? "two" : "one"}/fake-model`;
+      fake.script(`later than ${api}`, ["read"]);
+      const sent = await client.mutation("turns:send", { threadId, text: `later than ${api}`, model: other });
+      assert.equal((await settled(client, sent.messageId)).text, "read");
+      const [later] = fake.of(`later than ${api}`);
+      assert.deepEqual([later.refused, later.messages.flatMap((message) => message.results).length], [undefined, made.length]);
+    });
+
+    test("TC-07: a model that calls for ever is ended after its steps, with a word for it", async (t) => {
+      const { client } = await user(t, server);
+      const key = `for ever ${api}`;
+      fake.script(key, (n) => [{ call: { tool: "list_artifacts", input: {}, id: n < 2 ? "again" : undefined } }]);
+      const { messageId } = await ask(client, provider, key);
+      const message = await settled(client, messageId);
+      assert.deepEqual([message.status, message.finishReason, fake.of(key).length], ["complete", "max_steps", 4]);
+      const ids = message.parts.filter(({ type }) => type === "tool_call").map(({ toolCallId }) => toolCallId);
+      assert.equal(new Set(ids).size, 4, "a server that gives an id twice does not mix two calls up");
+      assert.equal(fake.of(key).some(({ refused }) => refused !== undefined), false);
+    });
+
+    test("ST-09: an answer that breaks off in a call runs none of it", async (t) => {
+      const { client } = await user(t, server);
+      const key = `mid call ${api}`;
+      const write = { kind: "document", title: "half", content: "never" };
+      fake.script(key, ["before ", { call: { tool: "write_artifact", input: write, torn: true } }, { cut: true }]);
+      const { threadId, messageId } = await ask(client, provider, key);
+      const message = await settled(client, messageId);
+      assert.deepEqual([message.status, message.error.code, message.text], ["error", "provider_cut", "before "]);
+      assert.equal((await client.query("artifacts:listByThread", { threadId, ...page() })).page.length, 0);
+    });
+
     test("a conversation goes on with the other protocol", async (t) => {
       const { client } = await user(t, server);
       fake.script(`first with ${api}`, ["an answer"]);
@@ -90,3 +156,18 @@ for (const [provider, api] of [["one", "openai"], ["two", "anthropic"]]) {
     });
   });
 }
+
+test("AG-13: the other protocol goes on in the same message where a model fails after its calls", async (t) => {
+  const { client } = await user(t, server);
+  const threadId = await client.mutation("threads:create", {});
+  const refuse = [{ status: 500, message: "not today" }];
+  fake.script({ asked: "fall back", api: "openai" }, rounds(["first ", { call: { tool: "list_artifacts", input: {} } }], refuse));
+  fake.script({ asked: "fall back", api: "anthropic" }, ["and second"]);
+  const { messageId, generationId } = await client.mutation("turns:send", { threadId, text: "fall back", agent: "wary" });
+  const message = await settled(client, messageId);
+  assert.deepEqual([message.status, message.text, message.provider], ["complete", "first and second", "two"], JSON.stringify(message.error));
+  assert.deepEqual(fake.of("fall back").map(({ api, refused }) => [api, refused]), [["openai", undefined], ["openai", undefined], ["anthropic", undefined]]);
+  assert.equal(fake.of("fall back")[2].results.length, 1);
+  const { fallbacks } = await client.query("generations:get", { generationId });
+  assert.deepEqual(fallbacks.map(({ provider, error }) => [provider, error.code]), [["one", "provider_error"]]);
+});

@@ -206,8 +206,11 @@ async function play(steps, { response, record, api, refuse }) {
     else if (step.error !== undefined) {
       answer.error(step.error, step.type);
       return leave("end");
-    } else if (step.cut) return leave("destroy");
-    else if (step.end) return leave("end");
+    } else if (step.cut) {
+      record.done = true;
+      // What was written before the break arrives; the end of the body does not.
+      return void response.socket.destroySoon();
+    } else if (step.end) return leave("end");
     else if (step.hang) return void (await record.closed);
     else throw new Error(`no such step: ${JSON.stringify(step)}`);
   }

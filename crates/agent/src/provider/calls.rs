@@ -62,7 +62,8 @@ impl Writing {
 
     /// Tells what came since the last time. Nothing is told of a call whose tool is not known yet.
     pub(super) fn tell(&mut self, events: &mut Vec<ProviderEvent>) {
-        let delta = &self.json[self.told..];
+        // A server that takes back what it sent is told no further; its call has what it said last.
+        let delta = self.json.get(self.told..).unwrap_or_default();
         if !self.tool.is_empty() && !delta.is_empty() {
             let delta = delta.to_owned();
             events.push(ProviderEvent::ToolInput { id: self.id.clone(), tool: self.tool.clone(), delta });

@@ -284,6 +284,19 @@ async fn the_name_of_a_tool_may_come_after_its_first_arguments() {
 }
 
 #[tokio::test]
+async fn arguments_that_are_taken_back_are_those_that_came_last() {
+    let server = Server::stream([
+        piece(0, json!({"id": "a", "function": {"name": "search", "arguments": "{\"q\": \"é"}})),
+        piece(0, json!({"function": {"arguments": {}}})),
+        reason("tool_calls"),
+        end(),
+    ])
+    .await;
+    let expected = [input_piece("a", "{\"q\": \"é"), tool_call("a", "search", json!({})), finish("tool_calls")];
+    assert_eq!(run(server.openai(), Request { stream_tool_input: true, ..request() }).await, expected.map(Ok));
+}
+
+#[tokio::test]
 async fn tc_06_a_call_gets_another_id_than_the_calls_of_its_prompt() {
     let server = Server::stream([
         piece(0, json!({"id": "a", "function": {"name": "search", "arguments": "{}"}})),

@@ -6,6 +6,7 @@ use spool_agent::{Call, MadeCall, Stage, Then, ToolSpec};
 use spool_chat::builtin::BuiltIn;
 use spool_chat::functions::driver::{CallState, Claim, NewCall, Verdict};
 use spool_chat::parts::ToolState;
+use spool_chat::states::Phase;
 use spool_protocol::ApprovalKind;
 
 use crate::agents;
@@ -20,15 +21,16 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    /// What the assistant may call in this turn. A server without tools for it is not asked for any.
-    pub async fn of(app: &App, agent: &Agent, claim: &Claim) -> Self {
+    /// What the assistant may call in this turn, in this phase of its run. A server without tools for it is not
+    /// asked for any.
+    pub async fn of(app: &App, agent: &Agent, claim: &Claim, phase: Option<Phase>) -> Self {
         let role = claim.effective_role.as_deref();
-        if agent.tools(role).is_empty() && claim.phase.is_none() {
+        if agent.tools(role).is_empty() && phase.is_none() {
             return Self { tools: Vec::new(), known: Vec::new() };
         }
         let mut all: Vec<ToolSpec> = spool_chat::builtin::all().iter().map(built_in).collect();
         all.extend(app.tools.specs().await);
-        let tools = agents::offered(agent, role, claim.phase, &all);
+        let tools = agents::offered(agent, role, phase, &all);
         Self { tools, known: all.into_iter().map(|tool| tool.name).collect() }
     }
 
@@ -104,6 +106,11 @@ pub(super) fn staged(call: &CallState) -> Call {
         ToolState::Error | ToolState::Denied | ToolState::Cancelled => over(true, Then::GoOn),
     };
     Call { row: call.id.as_str().to_owned(), id: call.tool_call_id.clone(), stage }
+}
+
+/// Whether a plan of the step was approved: from here on the run carries it out.
+pub(super) fn approves_plan(calls: &[CallState]) -> bool {
+    calls.iter().any(|call| call.asked == Some(ApprovalKind::Plan) && call.state == ToolState::Completed)
 }
 
 /// A result as a model reads it: text as it is, everything else as JSON.

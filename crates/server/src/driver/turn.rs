@@ -13,6 +13,7 @@ use spool_agent::{
     Effect, EventStream, Failure, FlushPolicy, Input, MadeCall, Outcome, Provider, ProviderEvent, Request, Turn,
 };
 use spool_chat::functions::driver::{CallState, Claim, Standing, Steered, Told};
+use spool_chat::states::Phase;
 use spool_chat::tables::Section;
 use spool_protocol::{Code, Error, Event, Usage};
 use spool_store::Appending;
@@ -44,6 +45,8 @@ struct Run<'app> {
     agent: &'app Agent,
     caller: Caller,
     offer: Offer,
+    /// What may be called instead once the plan is approved, which can be while this turn still holds the answer.
+    after_plan: Option<Offer>,
     candidates: Vec<Candidate>,
     candidate: usize,
     stream: Option<EventStream>,
@@ -176,7 +179,11 @@ impl<'app> Run<'app> {
                 Candidate { provider_name, provider, model }
             })
             .collect();
-        let offer = Offer::of(app, agent, &claim).await;
+        let offer = Offer::of(app, agent, &claim, claim.phase).await;
+        let after_plan = match claim.phase {
+            None | Some(Phase::Executing) => None,
+            Some(_) => Some(Offer::of(app, agent, &claim, Some(Phase::Executing)).await),
+        };
         let (start, sections) = prompt::start(app, &claim, agent, &caller, offer.tools.clone()).await;
         let told = told(&candidates[0].model, sections, &start);
         let run = Run {
@@ -187,6 +194,7 @@ impl<'app> Run<'app> {
             agent,
             caller,
             offer,
+            after_plan,
             candidates,
             candidate: 0,
             stream: None,
@@ -258,7 +266,8 @@ impl<'app> Run<'app> {
     fn ask(&mut self, request: Request, candidate: usize) {
         self.candidate = candidate;
         let asked = &self.candidates[candidate];
-        self.stream = Some(asked.provider.stream(Request { model: asked.model.clone(), ..request }));
+        let tools = self.offer.tools.clone();
+        self.stream = Some(asked.provider.stream(Request { model: asked.model.clone(), tools, ..request }));
     }
 
     /// Durable before anybody sees it.
@@ -297,6 +306,11 @@ impl<'app> Run<'app> {
     fn stand(&mut self, standing: Standing) -> Input {
         self.offset = standing.log_end;
         self.calls = standing.calls;
+        if calls::approves_plan(&self.calls)
+            && let Some(offer) = self.after_plan.take()
+        {
+            self.offer = offer;
+        }
         if standing.parked { Input::Parked } else { Input::Calls(self.calls.iter().map(calls::staged).collect()) }
     }
 
