@@ -164,8 +164,11 @@ describe("an approval", () => {
     ["expired", "Expired"],
     ["cancelled", "Cancelled"],
   ] as const)("has no answers left when it is %s, whoever decided", (status, label) => {
-    const { rerender } = show();
-    rerender(become({ resolvedBy: status === "approved" || status === "rejected" ? "usr_1" : undefined }, status));
+    // Of its own: what this window has decided is remembered.
+    const part = { ...PART, approvalId: `apr_${status}` };
+    const { rerender } = render(<PartList parts={[part]} running />);
+    server.approval = asked({ status, resolvedBy: status === "approved" || status === "rejected" ? "usr_1" : undefined });
+    rerender(<PartList parts={[{ ...part, status }]} running />);
     expect(screen.getByRole("status").textContent).toBe(label);
     expect(screen.queryByRole("button", { name: "Approve" })).toBeNull();
     expect(screen.queryByText(/another window/) !== null).toBe(status === "approved" || status === "rejected");
