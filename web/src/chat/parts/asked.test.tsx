@@ -147,6 +147,16 @@ describe("an approval", () => {
     expect(screen.queryByRole("button", { name: "Approve" })).toBeNull();
   });
 
+  it("of the server's own tools that ask stands for the call", () => {
+    const call = { ...CALL, tool: "ask_human", state: "running" } as const;
+    const part = { type: "approval", approvalId: "apr_1", kind: "question", status: "pending" } as const;
+    server.approval = asked({ kind: "question", question: "Which city?", options: [] });
+    const { container, rerender } = render(<PartList parts={[call, part]} running />);
+    expect(container.querySelector("[data-tool]")).toBeNull();
+    rerender(<PartList parts={[{ ...call, state: "error", error: "too many questions" }, part]} running />);
+    expect(container.querySelector("[data-tool]")).toBeTruthy();
+  });
+
   it("that is a question takes a proposed answer or another", async () => {
     const { rerender } = render(become({ kind: "question", question: "Which city?", options: ["Bern", "Basel"] }));
     fireEvent.click(button("Basel"));
