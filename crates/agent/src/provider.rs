@@ -18,6 +18,7 @@ pub mod anthropic;
 mod calls;
 pub mod demo;
 mod failure;
+mod frames;
 mod http;
 pub mod openai;
 mod surrogates;

@@ -4,6 +4,8 @@
 //! document's meaning, a subscription or a session. Everything here must be possible on any SQL engine
 //! with serializable transactions; what only one engine can do stays inside that engine's file.
 
+use std::sync::Arc;
+
 use spool_protocol::Error;
 
 use crate::Timestamp;
@@ -120,12 +122,13 @@ pub trait Connection: Send {
     fn delete(&mut self, table: &'static Table, id: &str) -> Result<OldKeys, Error>;
 
     fn log_end(&mut self, log: &str) -> Result<LogEnd, Error>;
-    fn log_append(&mut self, log: &str, chunk: &Chunk) -> Result<(), Error>;
+    /// Adds each chunk at the end of its log.
+    fn log_append(&mut self, chunks: &[(Arc<str>, Chunk)]) -> Result<(), Error>;
     /// Chunks from the one that holds offset `from` on, in order, until `max_bytes` are exceeded.
     fn log_read(&mut self, log: &str, from: u64, max_bytes: usize) -> Result<Vec<Chunk>, Error>;
     fn log_seal(&mut self, log: &str, end: u64) -> Result<(), Error>;
-    /// Removes the newest chunks of a log, at most `limit.rows` of them and about `limit.bytes`, and its seal
-    /// once no chunk is left. From the end, so that whoever still reads the log finds less of it, but never a
+    /// Removes the newest chunks of a log, at most `limit.rows` rows of them and about `limit.bytes`, and its
+    /// seal once no chunk is left. From the end, so that whoever still reads the log finds less of it, but never a
     /// gap.
     fn log_delete(&mut self, log: &str, limit: Limit) -> Result<Removed, Error>;
 

@@ -102,10 +102,12 @@ struct Batch {
     ts: Timestamp,
     now_ms: u64,
     changes: ChangeSet,
-    appended: Vec<(String, Chunk)>,
+    appended: Vec<(Arc<str>, Chunk)>,
+    /// How many of them the connection has been given: all, before anybody reads through it.
+    stored: usize,
     ended: Vec<String>,
     /// Ends of logs as they are inside this transaction.
-    ends: HashMap<String, LogEnd>,
+    ends: HashMap<Arc<str>, LogEnd>,
     answers: Vec<Answer>,
 }
 
@@ -136,6 +138,9 @@ impl Committer {
             } else if let Err(error) = self.perform(&mut batch, job) {
                 failure = Some(error);
             }
+        }
+        if failure.is_none() {
+            failure = self.store_appended(&mut batch).err();
         }
         if let Some(error) = failure {
             self.connection.rollback();
@@ -211,6 +216,7 @@ impl Committer {
     fn mutate(
         &mut self, batch: &mut Batch, run: &MutationFn, ledger: Option<&LedgerKey>,
     ) -> Result<Result<Committed, Error>, Error> {
+        self.store_appended(batch)?;
         if let Some(key) = ledger
             && let Some(record) = self.connection.ledger_get(&key.session, &key.request)?
         {
@@ -239,11 +245,11 @@ impl Committer {
             batch.ends.insert(log.clone(), LogEnd { end: chunk.end, sealed: false });
         }
         for log in &traces.ended {
-            batch.ends.remove(log);
             let end = self.connection.log_end(log)?;
-            batch.ends.insert(log.clone(), end);
+            batch.ends.insert(log.as_str().into(), end);
         }
         batch.appended.extend(traces.appended);
+        batch.stored = batch.appended.len();
         batch.ended.extend(traces.ended);
         batch.changes.keys.extend(traces.changes.keys);
         batch.changes.logs.extend(traces.changes.logs);
@@ -253,12 +259,13 @@ impl Committer {
     fn append(
         &mut self, batch: &mut Batch, log: String, expected: u64, units: u64, data: String,
     ) -> Result<Result<u64, Error>, Error> {
-        let LogEnd { end, sealed } = match batch.ends.get(&log) {
-            Some(end) => *end,
-            None => match self.logs.active_end(&log) {
-                Some(end) => LogEnd { end, sealed: false },
-                None => self.connection.log_end(&log)?,
-            },
+        let (log, active) = match self.logs.active_end(&log) {
+            Some((log, end)) => (log, Some(LogEnd { end, sealed: false })),
+            None => (log.into(), None),
+        };
+        let LogEnd { end, sealed } = match batch.ends.get(&log).copied().or(active) {
+            Some(end) => end,
+            None => self.connection.log_end(&log)?,
         };
         if sealed {
             return Ok(Err(log_sealed()));
@@ -268,16 +275,24 @@ impl Committer {
             return Ok(Err(Error::new(Code::OffsetMismatch, message).with("end", end)));
         }
         let chunk = Chunk::new(end, end + units, data);
-        self.connection.log_append(&log, &chunk)?;
         let end = chunk.end;
-        batch.ends.insert(log.clone(), LogEnd { end, sealed: false });
-        batch.changes.logs.push(log.clone());
+        batch.ends.insert(Arc::clone(&log), LogEnd { end, sealed: false });
+        batch.changes.logs.push(Arc::clone(&log));
         batch.appended.push((log, chunk));
         Ok(Ok(end))
     }
 
+    fn store_appended(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        let new = &batch.appended[batch.stored..];
+        if !new.is_empty() {
+            self.connection.log_append(new)?;
+            batch.stored = batch.appended.len();
+        }
+        Ok(())
+    }
+
     fn committed_end(&mut self, batch: &Batch, log: &str) -> Result<LogEnd, Error> {
-        let first_here = batch.appended.iter().find(|(name, _)| name == log).map(|(_, chunk)| chunk.start);
+        let first_here = batch.appended.iter().find(|(name, _)| **name == *log).map(|(_, chunk)| chunk.start);
         match first_here {
             Some(end) => Ok(LogEnd { end, sealed: false }),
             None => self.connection.log_end(log),

@@ -267,7 +267,7 @@ impl Live {
         }
         let mut grown = Vec::new();
         for log in &changes.logs {
-            for (entry, page_end) in state.logs.get(log).into_iter().flatten() {
+            for (entry, page_end) in state.logs.get(&**log).into_iter().flatten() {
                 if page_end.is_none() { stale.push(*entry) } else { grown.push(*entry) }
             }
         }

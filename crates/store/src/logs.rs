@@ -37,7 +37,7 @@ pub struct Encoded {
 /// What one commit did to logs, in the order of the appends.
 #[derive(Debug)]
 pub struct Published {
-    pub appended: Vec<(String, Chunk)>,
+    pub appended: Vec<(Arc<str>, Chunk)>,
     /// Logs that were sealed or deleted.
     pub ended: Vec<String>,
 }
@@ -65,7 +65,7 @@ impl Default for Logs {
 
 #[derive(Default)]
 struct Active {
-    logs: HashMap<String, Arc<LogState>>,
+    logs: HashMap<Arc<str>, Arc<LogState>>,
     /// How many there may be before those without followers are forgotten.
     room: usize,
 }
@@ -112,7 +112,7 @@ impl Logs {
         let recent = Recent { chunks: VecDeque::new(), bytes: 0, end: end.end, ended: end.sealed };
         let state = Arc::new(LogState { recent: Mutex::new(recent), changed: Notify::new() });
         if !end.sealed {
-            active.logs.insert(log.to_owned(), Arc::clone(&state));
+            active.logs.insert(log.into(), Arc::clone(&state));
         }
         state
     }
@@ -121,8 +121,10 @@ impl Logs {
         lock(&self.active).logs.get(log).cloned()
     }
 
-    pub fn active_end(&self, log: &str) -> Option<u64> {
-        self.find(log).map(|state| lock(&state.recent).end)
+    /// Where an active log ends, and its name to share: with every token a copy would be made, and kept for long.
+    pub fn active_end(&self, log: &str) -> Option<(Arc<str>, u64)> {
+        let active = lock(&self.active);
+        active.logs.get_key_value(log).map(|(name, state)| (Arc::clone(name), lock(&state.recent).end))
     }
 
     /// Everything that is published from now on.
@@ -131,7 +133,7 @@ impl Logs {
     }
 
     /// Shows committed chunks to followers, then to the feed. Called in commit order.
-    pub fn publish(&self, appended: Vec<(String, Chunk)>, ended: Vec<String>) {
+    pub fn publish(&self, appended: Vec<(Arc<str>, Chunk)>, ended: Vec<String>) {
         if appended.is_empty() && ended.is_empty() {
             return;
         }
@@ -162,7 +164,7 @@ impl Logs {
             state.changed.notify_waiters();
         }
         for log in &published.ended {
-            if let Some(state) = active.logs.remove(log) {
+            if let Some(state) = active.logs.remove(log.as_str()) {
                 lock(&state.recent).ended = true;
                 state.changed.notify_waiters();
             }

@@ -2,6 +2,7 @@
 //! Pure: no clock, no lock, no database.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Names an index of a table; `BY_ID` is the table itself.
 pub type IndexName = (&'static str, &'static str);
@@ -56,7 +57,7 @@ pub struct ChangeSet {
     /// Index keys that the commit removed or added, those of changed documents included.
     pub keys: Vec<(IndexName, Vec<u8>)>,
     /// Logs that the commit appended to, sealed or deleted.
-    pub logs: Vec<String>,
+    pub logs: Vec<Arc<str>>,
 }
 
 impl ChangeSet {
@@ -68,7 +69,7 @@ impl ChangeSet {
     /// Whether a result with these reads is stale after this commit.
     pub fn touches(&self, reads: &ReadSet) -> bool {
         reads.ranges.iter().any(|range| self.keys.iter().any(|(index, key)| range.contains(*index, key)))
-            || reads.logs.iter().any(|read| read.page_end.is_none() && self.logs.contains(&read.log))
+            || reads.logs.iter().any(|read| read.page_end.is_none() && self.logs.iter().any(|log| **log == *read.log))
     }
 }
 

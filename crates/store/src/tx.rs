@@ -3,6 +3,7 @@
 //! Records what is read and what changes. Must never read a clock, the network or randomness of its
 //! own: a function that gets the same transaction does the same thing, so it can be run again.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -32,7 +33,7 @@ pub struct Tx<'conn> {
     begun: Instant,
     reads: ReadSet,
     changes: ChangeSet,
-    appended: Vec<(String, Chunk)>,
+    appended: Vec<(Arc<str>, Chunk)>,
     ended: Vec<String>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct ScanRows<T> {
 pub(crate) struct Traces {
     pub reads: ReadSet,
     pub changes: ChangeSet,
-    pub appended: Vec<(String, Chunk)>,
+    pub appended: Vec<(Arc<str>, Chunk)>,
     /// Logs sealed or deleted.
     pub ended: Vec<String>,
     pub journal: Option<String>,
@@ -215,12 +216,11 @@ impl<'conn> Tx<'conn> {
         if sealed {
             return Err(log_sealed());
         }
-        let chunk = Chunk::new(end, end + units, data);
-        self.connection.log_append(log, &chunk)?;
-        self.changes.logs.push(log.to_owned());
-        let end = chunk.end;
-        self.appended.push((log.to_owned(), chunk));
-        Ok(end)
+        let appended = [(Arc::<str>::from(log), Chunk::new(end, end + units, data))];
+        self.connection.log_append(&appended)?;
+        self.changes.logs.push(Arc::clone(&appended[0].0));
+        self.appended.extend(appended);
+        Ok(end + units)
     }
 
     /// Ends a log for good; followers see its end.
@@ -242,7 +242,7 @@ impl<'conn> Tx<'conn> {
     }
 
     fn log_ended(&mut self, log: &str) {
-        self.changes.logs.push(log.to_owned());
+        self.changes.logs.push(log.into());
         self.ended.push(log.to_owned());
     }
 

@@ -6,16 +6,16 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use eventsource_stream::{EventStreamError, Eventsource};
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt, stream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{RequestBuilder, Response, Url};
 use serde_json::Value;
 
+use super::frames::Frames;
 use super::surrogates::Surrogates;
 use super::{EventStream, Failure, ProviderEvent, checked};
 
@@ -24,7 +24,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest a provider may send nothing at all, from the request on. There is no limit on the whole
 /// answer: reasoning models work for many minutes.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-/// The most bytes between two events. A server that never ends its event must not fill the memory.
+/// The most bytes of one event. A server that never ends its event must not fill the memory.
 const MAX_FRAME_BYTES: usize = 8 << 20;
 /// The most bytes of an error's body that are read.
 const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -86,7 +86,7 @@ pub(super) fn endpoint(base: &str, path: &str) -> Result<Url, Failure> {
 }
 
 /// What the frames of one provider mean.
-pub(super) trait Decode: Send + 'static {
+pub(super) trait Decode: Send + Unpin + 'static {
     /// Reads the data of one event and adds what it says.
     fn frame(&mut self, data: &str, events: &mut Vec<ProviderEvent>) -> Result<(), Failure>;
 
@@ -137,87 +137,72 @@ async fn error_body(mut response: Response) -> String {
     String::from_utf8_lossy(&body).into_owned()
 }
 
-enum ReadError {
-    Transport(reqwest::Error),
-    FrameTooLarge,
-}
-
-type Frames = Pin<Box<dyn Stream<Item = Result<eventsource_stream::Event, EventStreamError<ReadError>>> + Send>>;
+type Body = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
 
 /// Everything that one answer needs while it is read.
 struct Reading<D> {
+    body: Body,
     frames: Frames,
-    /// Bytes since the last event.
-    since_event: Arc<AtomicUsize>,
     surrogates: Surrogates,
     decoder: D,
     key: Option<ApiKey>,
+    /// Of the frame that is being read; its memory is used again.
+    events: Vec<ProviderEvent>,
     ready: VecDeque<Result<ProviderEvent, Failure>>,
     open: bool,
 }
 
-fn events<D: Decode>(
-    response: Response, decoder: D, key: Option<ApiKey>,
-) -> impl Stream<Item = Result<ProviderEvent, Failure>> + Send {
-    let since_event = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&since_event);
-    let bytes = response.bytes_stream().map(move |chunk| {
-        let chunk = chunk.map_err(ReadError::Transport)?;
-        let before = counted.fetch_add(chunk.len(), Ordering::Relaxed);
-        if before + chunk.len() > MAX_FRAME_BYTES { Err(ReadError::FrameTooLarge) } else { Ok(chunk) }
-    });
-    let frames = Box::pin(bytes.eventsource());
-    let reading = Reading {
-        frames,
-        since_event,
+fn events<D: Decode>(response: Response, decoder: D, key: Option<ApiKey>) -> Reading<D> {
+    Reading {
+        body: Box::pin(response.bytes_stream()),
+        frames: Frames::default(),
         surrogates: Surrogates::default(),
         decoder,
         key,
+        events: Vec::new(),
         ready: VecDeque::new(),
         open: true,
-    };
-    stream::unfold(reading, |mut reading| async move {
-        loop {
-            if let Some(event) = reading.ready.pop_front() {
-                return Some((event, reading));
-            }
-            if !reading.open {
-                return None;
-            }
-            reading.read().await;
+    }
+}
+
+impl<D: Decode> Stream for Reading<D> {
+    type Item = Result<ProviderEvent, Failure>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while self.ready.is_empty() && self.open {
+            let failure = match ready!(self.body.as_mut().poll_next(task)) {
+                Some(Ok(bytes)) => self.read(&bytes).err(),
+                end => self.close(end.and_then(Result::err)),
+            };
+            self.open &= failure.is_none();
+            self.ready.extend(failure.map(Err));
         }
-    })
+        Poll::Ready(self.ready.pop_front())
+    }
 }
 
 impl<D: Decode> Reading<D> {
-    /// Reads one frame, or the end.
-    async fn read(&mut self) {
-        let mut events = Vec::new();
-        let failure = match self.frames.next().await {
-            Some(Ok(frame)) => {
-                self.since_event.store(0, Ordering::Relaxed);
-                let data = self.surrogates.mend(&frame.data);
-                self.decoder.frame(&data, &mut events).err()
-            }
-            end => {
-                self.open = false;
-                self.decoder.close(&mut events);
-                // A connection that breaks after the provider named its reason has lost nothing.
-                end.and_then(Result::err).filter(|_| events.is_empty()).map(|error| self.broken(error))
-            }
-        };
-        self.ready.extend(events.into_iter().map(Ok));
-        self.ready.extend(failure.map(Err));
+    fn read(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.frames.push(bytes);
+        while let Some(frame) = self.frames.next() {
+            let data = self.surrogates.mend(frame.map_err(|_| unreadable())?);
+            let read = self.decoder.frame(&data, &mut self.events);
+            self.ready.extend(self.events.drain(..).map(Ok));
+            read?;
+        }
+        if self.frames.held() > MAX_FRAME_BYTES {
+            return Err(Failure::error("The model provider sent an event that is too large.", false));
+        }
+        Ok(())
     }
 
-    fn broken(&self, error: EventStreamError<ReadError>) -> Failure {
-        match error {
-            EventStreamError::Transport(ReadError::Transport(error)) => Failure::transport(&error, self.key.as_ref()),
-            EventStreamError::Transport(ReadError::FrameTooLarge) => {
-                Failure::error("The model provider sent an event that is too large.", false)
-            }
-            EventStreamError::Utf8(_) | EventStreamError::Parser(_) => unreadable(),
-        }
+    /// A connection that breaks after the provider named its reason has lost nothing.
+    fn close(&mut self, broken: Option<reqwest::Error>) -> Option<Failure> {
+        self.open = false;
+        self.decoder.close(&mut self.events);
+        let failure = broken.filter(|_| self.events.is_empty());
+        self.ready.extend(self.events.drain(..).map(Ok));
+        failure.map(|error| Failure::transport(&error, self.key.as_ref()))
     }
 }
 

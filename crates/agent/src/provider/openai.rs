@@ -5,6 +5,8 @@
 
 use reqwest::Url;
 use reqwest::header::AUTHORIZATION;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use spool_protocol::Usage;
 
@@ -165,6 +167,43 @@ struct Decoder {
     reason: Option<String>,
 }
 
+/// A chunk, as far as nearly all of them go: a tree of all that it says would cost more than what it brings.
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
+}
+
 impl Decode for Decoder {
     fn frame(&mut self, data: &str, events: &mut Vec<ProviderEvent>) -> Result<(), Failure> {
         if data.trim() == "[DONE]" {
@@ -172,21 +211,21 @@ impl Decode for Decoder {
             // An end without a reason is no end: proxies send it when their upstream died.
             return if events.is_empty() { Err(Failure::cut()) } else { Ok(()) };
         }
-        let chunk: Value = serde_json::from_str(data).map_err(|_| unreadable())?;
-        if chunk.get("error").is_some_and(|error| !error.is_null()) || chunk["object"] == "error" {
-            return Err(Failure::reported(&chunk, self.key.as_ref()));
+        let chunk: Chunk<'_> = serde_json::from_str(data).map_err(|_| unreadable())?;
+        if chunk.error.is_some() || text(chunk.object).is_some_and(|object| object == "error") {
+            return Err(Failure::reported(&parsed(data), self.key.as_ref()));
         }
-        let choice = &chunk["choices"][0];
-        self.delta(&choice["delta"], events);
-        if let Some(usage) = usage(&chunk["usage"]).filter(|usage| *usage != self.usage) {
+        let choice = chunk.choices.into_iter().flatten().next().unwrap_or_default();
+        self.delta(choice.delta.unwrap_or_default(), events);
+        if let Some(usage) = usage(&value(chunk.usage)).filter(|usage| *usage != self.usage) {
             self.usage = usage;
             events.push(ProviderEvent::Usage(usage));
         }
-        if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty()) {
+        if let Some(reason) = text(choice.finish_reason) {
             if reason == "error" {
-                return Err(Failure::reported(choice, self.key.as_ref()));
+                return Err(Failure::reported(&parsed(data)["choices"][0], self.key.as_ref()));
             }
-            self.reason = Some(reason.to_owned());
+            self.reason = Some(reason);
         }
         Ok(())
     }
@@ -205,21 +244,16 @@ impl Decode for Decoder {
 }
 
 impl Decoder {
-    fn delta(&mut self, delta: &Value, events: &mut Vec<ProviderEvent>) {
+    fn delta(&mut self, delta: Delta<'_>, events: &mut Vec<ProviderEvent>) {
         // Servers that know both spellings send the same text twice.
-        let reasoning = [&delta["reasoning_content"], &delta["reasoning"]].into_iter().find_map(Value::as_str);
-        if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
-            events.push(ProviderEvent::Reasoning(text.to_owned()));
+        if let Some(reasoning) = text(delta.reasoning_content.or(delta.reasoning)) {
+            events.push(ProviderEvent::Reasoning(reasoning));
         }
-        for text in [&delta["content"], &delta["refusal"]].into_iter().filter_map(Value::as_str) {
-            if !text.is_empty() {
-                events.push(ProviderEvent::Text(text.to_owned()));
-            }
-        }
-        for call in delta["tool_calls"].as_array().into_iter().flatten() {
+        events.extend([delta.content, delta.refusal].into_iter().filter_map(text).map(ProviderEvent::Text));
+        for call in value(delta.tool_calls).as_array().into_iter().flatten() {
             self.call(call, events);
         }
-        for annotation in delta["annotations"].as_array().into_iter().flatten() {
+        for annotation in value(delta.annotations).as_array().into_iter().flatten() {
             self.cite(&annotation["url_citation"], events);
         }
     }
@@ -268,6 +302,20 @@ impl Decoder {
             snippet: citation["content"].as_str().map(str::to_owned),
         });
     }
+}
+
+/// A text that is one and not empty: servers send null and worse in its place.
+fn text(raw: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(raw?.get()).ok().filter(|text: &String| !text.is_empty())
+}
+
+fn value(raw: Option<&RawValue>) -> Value {
+    raw.map(|raw| parsed(raw.get())).unwrap_or_default()
+}
+
+/// JSON that is known to be JSON.
+fn parsed(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_default()
 }
 
 fn usage(usage: &Value) -> Option<Usage> {

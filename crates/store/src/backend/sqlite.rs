@@ -4,6 +4,7 @@
 //! `sqlite3`) and one key column per index. `_`-prefixed tables are the store's own.
 
 mod journal;
+mod packs;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -46,9 +47,6 @@ const OWN_TABLES: &str = "
         session TEXT NOT NULL, request TEXT NOT NULL, principal TEXT NOT NULL, ts INTEGER NOT NULL,
         value TEXT NOT NULL, created_ms INTEGER NOT NULL, PRIMARY KEY (session, request)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS _ledger_by_age ON _ledger (created_ms);
-    CREATE TABLE IF NOT EXISTS _log_chunks (
-        log TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, data TEXT NOT NULL,
-        PRIMARY KEY (log, start)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS _logs_sealed (log TEXT PRIMARY KEY, end INTEGER NOT NULL) WITHOUT ROWID;";
 
 impl SqliteBackend {
@@ -64,7 +62,7 @@ impl SqliteBackend {
                 "CREATE TABLE IF NOT EXISTS \"{name}\" (_id TEXT PRIMARY KEY, document TEXT NOT NULL{columns});"
             );
         }
-        connection.execute_batch(&ddl).map_err(|e| backend.broken(&e))?;
+        connection.execute_batch(&ddl).and_then(|()| packs::prepare(&connection)).map_err(|e| backend.broken(&e))?;
         for table in schema.tables {
             backend.add_missing_indexes(&connection, table).map_err(|e| backend.broken(&e))?;
         }
@@ -215,30 +213,6 @@ impl SqliteConnection {
         self.sqlite.prepare_cached(sql).and_then(|mut s| s.execute(params)).map_err(|e| map(&e))
     }
 
-    /// Chunks that have left the journal, from the one that holds `from` on, and their bytes.
-    fn moved_chunks(&self, log: &str, from: u64, max_bytes: usize) -> rusqlite::Result<(Vec<Chunk>, usize)> {
-        let sql = "SELECT start, end, data FROM _log_chunks WHERE log = ?1 AND end > ?2 AND start >= \
-                   coalesce((SELECT max(start) FROM _log_chunks WHERE log = ?1 AND start <= ?2), 0) ORDER BY start";
-        let mut statement = self.sqlite.prepare_cached(sql)?;
-        let mut rows = statement.query(params![log, from.cast_signed()])?;
-        let (mut chunks, mut bytes) = (Vec::new(), 0);
-        while bytes < max_bytes
-            && let Some(row) = rows.next()?
-        {
-            let chunk = journal::chunk(row)?;
-            bytes += chunk.data.len();
-            chunks.push(chunk);
-        }
-        Ok((chunks, bytes))
-    }
-
-    /// Where the chunks that have left the journal end.
-    fn moved_end(&self, log: &str) -> rusqlite::Result<u64> {
-        let sql = "SELECT end FROM _log_chunks WHERE log = ?1 ORDER BY start DESC LIMIT 1";
-        let end = self.sqlite.prepare_cached(sql)?.query_row([log], |row| row.get::<_, i64>(0)).optional()?;
-        Ok(end.unwrap_or(0).cast_unsigned())
-    }
-
     fn newest(&self) -> Result<Timestamp, Error> {
         let ts: i64 = self
             .sqlite
@@ -372,29 +346,32 @@ impl Connection for SqliteConnection {
     }
 
     fn log_end(&mut self, log: &str) -> Result<LogEnd, Error> {
-        let sql = "SELECT (SELECT end FROM _log_chunks WHERE log = ?1 ORDER BY start DESC LIMIT 1), \
-                          (SELECT end FROM _logs_sealed WHERE log = ?1)";
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
-        let (moved, sealed) =
-            self.sqlite.prepare_cached(sql).and_then(|mut s| s.query_row([log], read)).map_err(|e| map(&e))?;
-        let end = match sealed {
-            Some(end) => Some(end.cast_unsigned()),
-            None => self.journal.end(&self.sqlite, self.snapshot, log).map_err(|e| map(&e))?,
+        let read = || -> rusqlite::Result<LogEnd> {
+            let sql = "SELECT end FROM _logs_sealed WHERE log = ?1";
+            let sealed = self.sqlite.prepare_cached(sql)?.query_row([log], |row| row.get::<_, i64>(0)).optional()?;
+            if let Some(end) = sealed {
+                return Ok(LogEnd { end: end.cast_unsigned(), sealed: true });
+            }
+            let end = match self.journal.end(&self.sqlite, self.snapshot, log)? {
+                Some(end) => end,
+                None => packs::end(&self.sqlite, log)?.unwrap_or(0),
+            };
+            Ok(LogEnd { end, sealed: false })
         };
-        Ok(LogEnd { end: end.unwrap_or(moved.unwrap_or(0).cast_unsigned()), sealed: sealed.is_some() })
+        read().map_err(|e| map(&e))
     }
 
-    fn log_append(&mut self, log: &str, chunk: &Chunk) -> Result<(), Error> {
-        self.journal.append(&self.sqlite, log, chunk).map_err(|e| map(&e))
+    fn log_append(&mut self, chunks: &[(Arc<str>, Chunk)]) -> Result<(), Error> {
+        self.journal.append(&self.sqlite, chunks).map_err(|e| map(&e))
     }
 
     fn log_read(&mut self, log: &str, from: u64, max_bytes: usize) -> Result<Vec<Chunk>, Error> {
         let read = || -> rusqlite::Result<Vec<Chunk>> {
-            let (mut chunks, bytes) = self.moved_chunks(log, from, max_bytes)?;
+            let (mut chunks, bytes) = packs::read(&self.sqlite, log, from, max_bytes)?;
             if bytes < max_bytes {
                 let moved_to = match chunks.last() {
                     Some(last) => last.end,
-                    None => self.moved_end(log)?,
+                    None => packs::end(&self.sqlite, log)?.unwrap_or(0),
                 };
                 let rest = max_bytes - bytes;
                 chunks.extend(self.journal.read(&self.sqlite, self.snapshot, log, from.max(moved_to), rest)?);
@@ -412,30 +389,12 @@ impl Connection for SqliteConnection {
     fn log_delete(&mut self, log: &str, limit: Limit) -> Result<Removed, Error> {
         // From the end, so that a late reader never sees a gap: what is in the journal is the newest.
         let mut removed = self.journal.delete(&self.sqlite, log, limit).map_err(|e| map(&e))?;
-        if removed.rows > 0 {
-            return Ok(removed);
+        if removed.rows == 0 {
+            removed = packs::delete(&self.sqlite, log, limit).map_err(|e| map(&e))?;
         }
-        let mut first = None;
-        {
-            let sql = "SELECT start, octet_length(data) FROM _log_chunks WHERE log = ?1 ORDER BY start DESC LIMIT ?2";
-            let mut statement = self.sqlite.prepare_cached(sql).map_err(|e| map(&e))?;
-            let row_limit = i64::try_from(limit.rows).unwrap_or(i64::MAX);
-            let mut found = statement.query(params![log, row_limit]).map_err(|e| map(&e))?;
-            while let Some(row) = found.next().map_err(|e| map(&e))? {
-                let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(i64, i64)> { Ok((row.get(0)?, row.get(1)?)) };
-                let (start, length) = read(row).map_err(|e| map(&e))?;
-                first = Some(start);
-                removed.rows += 1;
-                removed.bytes = removed.bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
-                if removed.bytes >= limit.bytes {
-                    break;
-                }
-            }
+        if removed.rows == 0 {
+            self.run("DELETE FROM _logs_sealed WHERE log = ?1", [log])?;
         }
-        match first {
-            Some(first) => self.run("DELETE FROM _log_chunks WHERE log = ?1 AND start >= ?2", params![log, first])?,
-            None => self.run("DELETE FROM _logs_sealed WHERE log = ?1", [log])?,
-        };
         Ok(removed)
     }
 

@@ -35,7 +35,9 @@ fn ia_02_the_settings_in_the_documents_are_valid() {
     let variables =
         ["SUPABASE_JWT_SECRET", "LEGACY_SECRET", "LOCAL_KEY", "GOOGLE_CLIENT_SECRET"].map(|name| (name, secret));
     let tools = ["SEARCH_TOKEN", "FILES_KEY", "CRM_TOKEN"].map(|name| (name, secret));
-    let variables = [&variables[..], &tools, &[("SMTP_URL", "smtps://user:password@mail.example.com"), ("HOOK_SECRET", secret)]].concat();
+    let variables =
+        [&variables[..], &tools, &[("SMTP_URL", "smtps://user:password@mail.example.com"), ("HOOK_SECRET", secret)]]
+            .concat();
     for (document, count) in [
         (include_str!("../../../../../docs/authentication.md"), 13),
         (include_str!("../../../../../docs/configuration.md"), 1),

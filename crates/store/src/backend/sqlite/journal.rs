@@ -2,7 +2,7 @@
 //!
 //! A table ordered by log takes a page for every log that grows; a thousand streams would write a
 //! thousand pages for a thousand tokens. Here they fill one page after the other. Once there are many, the
-//! oldest move to `_log_chunks`, all that a log has at a time, so a page there takes many of them: a
+//! oldest are filed, all that a log has at a time, in a [pack](super::packs) that takes many of them: a
 //! log-structured merge tree of two levels (O'Neil et al., 1996).
 //!
 //! Which rows belong to a log is known in memory alone, read anew at start. The index may name rows that
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::packs::{self, Packer};
 use crate::Timestamp;
 use crate::backend::{Limit, Removed};
 use crate::limits;
@@ -61,16 +62,15 @@ pub struct Moved {
 }
 
 impl Index {
-    fn add(&mut self, seq: i64, log: &str, end: u64, bytes: usize) {
-        let name = self.logs.get_key_value(log).map_or_else(|| Arc::from(log), |(name, _)| Arc::clone(name));
-        self.logs.entry(Arc::clone(&name)).or_default().rows.push_back(Entry { seq, end });
-        self.order.push_back((seq, name, bytes));
+    fn add(&mut self, seq: i64, log: Arc<str>, end: u64, bytes: usize) {
+        self.logs.entry(Arc::clone(&log)).or_default().rows.push_back(Entry { seq, end });
+        self.order.push_back((seq, log, bytes));
         self.bytes += bytes;
         self.next_seq = seq + 1;
     }
 
-    fn is_full(&self, without: usize) -> bool {
-        self.order.len().saturating_sub(without) > limits::JOURNAL_ROWS || self.bytes > limits::JOURNAL_BYTES
+    fn is_full(&self) -> bool {
+        self.order.len() > limits::JOURNAL_ROWS || self.bytes > limits::JOURNAL_BYTES
     }
 }
 
@@ -82,12 +82,13 @@ impl Journal {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (log, end, bytes): (String, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
-            index.add(row.get(0)?, &log, end.cast_unsigned(), usize::try_from(bytes).unwrap_or(0));
+            let known = index.logs.get_key_value(log.as_str()).map(|(name, _)| Arc::clone(name));
+            let log = known.unwrap_or_else(|| log.into());
+            index.add(row.get(0)?, log, end.cast_unsigned(), usize::try_from(bytes).unwrap_or(0));
         }
         // Rows that were moved stay until all before them are; where the log ends elsewhere tells which.
-        let mut moved = sqlite.prepare("SELECT end FROM _log_chunks WHERE log = ?1 ORDER BY start DESC LIMIT 1")?;
         for (log, entries) in &mut index.logs {
-            let end = moved.query_row([&**log], |row| row.get::<_, i64>(0)).optional()?.unwrap_or(0).cast_unsigned();
+            let end = packs::end(sqlite, log)?.unwrap_or(0);
             let last = entries.rows.iter().rev().find(|entry| entry.end <= end);
             entries.moved_to = last.map_or(0, |entry| entry.seq);
         }
@@ -99,17 +100,23 @@ impl Journal {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a row in the open transaction.
-    pub fn append(&self, sqlite: &Connection, log: &str, chunk: &Chunk) -> rusqlite::Result<()> {
-        let seq = {
+    /// Adds a row for each chunk in the open transaction.
+    pub fn append(&self, sqlite: &Connection, chunks: &[(Arc<str>, Chunk)]) -> rusqlite::Result<()> {
+        let first = {
             let mut index = self.lock();
-            let seq = index.next_seq;
-            index.add(seq, log, chunk.end, chunk.data.len());
-            seq
+            let first = index.next_seq;
+            for (seq, (log, chunk)) in (first..).zip(chunks) {
+                index.add(seq, Arc::clone(log), chunk.end, chunk.data.len());
+            }
+            first
         };
         let sql = "INSERT INTO _log_journal (seq, log, start, end, data) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let (start, end) = (chunk.start.cast_signed(), chunk.end.cast_signed());
-        sqlite.prepare_cached(sql)?.execute(params![seq, log, start, end, &*chunk.data]).map(drop)
+        let mut statement = sqlite.prepare_cached(sql)?;
+        for (seq, (log, chunk)) in (first..).zip(chunks) {
+            let (start, end) = (chunk.start.cast_signed(), chunk.end.cast_signed());
+            statement.execute(params![seq, &**log, start, end, &*chunk.data])?;
+        }
+        Ok(())
     }
 
     /// The rows of `log` that end behind `from`, in order, as far as the snapshot of `sqlite` has them, until
@@ -173,32 +180,27 @@ impl Journal {
         Some(rows.into_iter().flatten().filter(|entry| entry.end > from).map(|entry| entry.seq).collect())
     }
 
-    /// Moves the oldest rows on, a bounded number of them, while there are too many. In the open
-    /// transaction; [`Journal::moved`] once it is committed.
+    /// Moves the oldest rows on if there are too many: a good number of them, so that the commits in between
+    /// leave the pages of the oldest alone. In the open transaction; [`Journal::moved`] once it is committed.
     pub fn make_room(&self, sqlite: &Connection) -> rusqlite::Result<Moved> {
         let mut moved = Moved::default();
+        if !self.lock().is_full() {
+            return Ok(moved);
+        }
         let (mut work, mut at) = (0, 0);
         while work < limits::JOURNAL_MOVED {
             let (seq, log, rows) = {
                 let index = self.lock();
-                if !index.is_full(at) {
-                    break;
-                }
                 let Some((seq, log, _)) = index.order.get(at) else { break };
                 let entries = index.logs.get(log);
                 let before = moved.logs.iter().rev().find(|(name, _)| name == log).map(|(_, to)| *to);
                 let done = before.or(entries.map(|entries| entries.moved_to)).unwrap_or(0);
-                let rows = entries.into_iter().flat_map(|entries| entries.rows.iter());
-                let rows = rows.map(|entry| entry.seq).filter(|row| *row > done && *seq > done);
+                let waiting = entries.filter(|_| *seq > done).into_iter().flat_map(|entries| entries.rows.iter());
+                let rows = waiting.map(|entry| entry.seq).filter(|row| *row > done);
                 (*seq, Arc::clone(log), rows.take(limits::JOURNAL_MOVED).collect::<Vec<i64>>())
             };
             if let Some(last) = rows.last().copied() {
-                let sql = "INSERT INTO _log_chunks (log, start, end, data) \
-                           SELECT log, start, end, data FROM _log_journal WHERE seq = ?1";
-                let mut statement = sqlite.prepare_cached(sql)?;
-                for row in &rows {
-                    statement.execute([row])?;
-                }
+                file(sqlite, &log, &rows)?;
                 moved.logs.push((log, last));
             }
             work += 1 + rows.len();
@@ -206,9 +208,7 @@ impl Journal {
             moved.removed_to = seq;
         }
         moved.rows = at;
-        if at > 0 {
-            sqlite.prepare_cached("DELETE FROM _log_journal WHERE seq <= ?1")?.execute([moved.removed_to])?;
-        }
+        sqlite.prepare_cached("DELETE FROM _log_journal WHERE seq <= ?1")?.execute([moved.removed_to])?;
         Ok(moved)
     }
 
@@ -238,6 +238,19 @@ impl Journal {
     }
 }
 
+/// Copies rows of a log to its packs, those that there are.
+fn file(sqlite: &Connection, log: &str, rows: &[i64]) -> rusqlite::Result<()> {
+    let mut packer = Packer::new(sqlite, log);
+    let mut statement = sqlite.prepare_cached("SELECT start, end, data FROM _log_journal WHERE seq = ?1")?;
+    for seq in rows {
+        let mut found = statement.query([seq])?;
+        if let Some(row) = found.next()? {
+            packer.add(row.get(0)?, row.get(1)?, row.get_ref(2)?.as_str()?)?;
+        }
+    }
+    packer.finish()
+}
+
 const ONE_ROW: &str = "SELECT start, end, data FROM _log_journal WHERE seq = ?1 AND log = ?2";
 
 /// The rows of a log without help of the index.
@@ -258,7 +271,7 @@ fn search(sqlite: &Connection, log: &str, from: u64, max_bytes: usize) -> rusqli
 }
 
 /// A chunk from the columns `start`, `end`, `data`.
-pub fn chunk(row: &Row<'_>) -> rusqlite::Result<Chunk> {
+fn chunk(row: &Row<'_>) -> rusqlite::Result<Chunk> {
     let data: String = row.get(2)?;
     let (start, end) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
     Ok(Chunk::new(start.cast_unsigned(), end.cast_unsigned(), data))
