@@ -531,7 +531,6 @@ export type SharesListReturns = ShareView[];
 export type SharesRevokeReturns = null;
 export type SharesWithMeArgs = Record<string, never>;
 export type SharesWithMeReturns = SharedWithMe[];
-export type SummariesGetReturns = SummaryView | null;
 export type ThreadStatus = "active" | "completed" | "archived";
 /**
  * Where a title came from. Only a placeholder is ever replaced by the server.
@@ -1750,9 +1749,9 @@ export type MemoryClearAllArgs = {
 };
 export type MemoryUpdateArgs = {
   /**
-   * The version that the writer saw; `history_conflict` if there is a newer one.
+   * The version that the writer saw; `history_conflict` if there is a newer one. Absent writes over any.
    */
-  baseVersion: number;
+  baseVersion?: number | null;
   /**
    * All entries from now on.
    */
@@ -2491,24 +2490,30 @@ export type SummariesGetArgs = {
  * A summary as the owner of the thread sees it.
  */
 export type SummaryView = {
-  madeAt: number;
+  madeAt?: number;
   /**
    * The model that made it, or `excerpts` where none was asked.
    */
-  model: string;
+  model?: string;
   /**
    * Complete messages in it.
    */
   summarizedMessageCount: number;
+  /**
+   * Empty until it is made.
+   */
   text: string;
   /**
    * The place of the newest message in it.
    */
-  throughSeq: number;
+  throughSeq?: number;
   /**
    * Its length, estimated.
    */
   tokens: number;
+  /**
+   * How often it was made; 0 is not yet.
+   */
   version: number;
 };
 /**
@@ -3201,7 +3206,7 @@ export const api = {
     readUrl: makeFunctionReference<"mutation", StreamsReadUrlArgs, SignedUrl>("streams:readUrl"),
   },
   summaries: {
-    get: makeFunctionReference<"query", SummariesGetArgs, SummariesGetReturns>("summaries:get"),
+    get: makeFunctionReference<"query", SummariesGetArgs, SummaryView>("summaries:get"),
   },
   threads: {
     clear: makeFunctionReference<"mutation", ThreadsClearArgs, Deleted>("threads:clear"),
