@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { person } from "../lib/account.mjs";
 import { guest, http, page, send } from "../lib/clients.mjs";
-import { FakeLlm } from "../lib/fake-llm.mjs";
+import { FakeLlm, rounds } from "../lib/fake-llm.mjs";
 import { Issuer, seconds } from "../lib/issuer.mjs";
 import { run, Server, serviceKey } from "../lib/server.mjs";
 import { until } from "../lib/wait.mjs";
@@ -64,13 +64,14 @@ async function callers(server, issuer) {
 
 /** A row of every kind that has an id, and more around them. The names are those of the placeholders in the cases. */
 async function rowsOf(token, server, fake, viewer) {
-  fake.script(`${MARK} fails`, [MARK, { error: "scripted" }]);
+  fake.script(`${MARK} fails`, rounds([MARK, { call: { tool: MARK } }], [{ error: "scripted" }]));
   fake.script(`${MARK} goes on`, [MARK, { hang: true }]);
   const [owner, backend] = [http(server, token), http(server, await serviceKey(server))];
   const thread = await owner.mutation("threads:create", { title: MARK, externalId: "theirs" });
   const failed = await send(owner, `${MARK} fails`, thread);
   const status = async (messageId) => (await owner.query("messages:get", { messageId })).status;
   await until(async () => (await status(failed.messageId)) === "error", { what: "an answer that failed" });
+  const { page: [{ _id: toolCall }] } = await owner.query("toolCalls:listByThread", { threadId: thread, ...page() });
   const { artifactId } = await owner.mutation("artifacts:create", { threadId: thread, kind: "plan", title: MARK, content: MARK, key: "k" });
   const { generationId } = await backend.mutation("generations:open", { threadId: thread });
   const asked = await backend.mutation("approvals:request", { generationId, kind: "plan", artifactId });
@@ -90,7 +91,7 @@ async function rowsOf(token, server, fake, viewer) {
   const { args: browser } = functions.find(({ path }) => path === "push:subscribe");
   const push = await owner.mutation("push:subscribe", { ...browser, endpoint: `https://push.invalid/${MARK}` });
   const answers = { message: failed.messageId, generation: going.generationId };
-  return { thread, ...answers, artifact: artifactId, approval: asked._id, upload, session, share, machine, worker: worker._id, user, rule, push };
+  return { thread, ...answers, artifact: artifactId, approval: asked._id, toolCall, upload, session, share, machine, worker: worker._id, user, rule, push };
 }
 
 async function uploaded(server, token, thread) {

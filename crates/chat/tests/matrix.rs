@@ -17,6 +17,7 @@ pub struct Ids {
     pub generation: String,
     pub artifact: String,
     pub approval: String,
+    pub tool_call: String,
     pub upload: String,
     pub session: String,
     pub share: String,
@@ -120,6 +121,10 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         "approvals:request" => {
             Takes(json!({ "generationId": ids.generation, "kind": "question", "question": "May I?" }))
         }
+        "toolCalls:listByThread" => Takes(json!({ "threadId": ids.thread, "paginationOpts": page })),
+        "toolCalls:get" => Takes(json!({ "id": ids.tool_call })),
+        "toolCalls:output" => Takes(json!({ "id": ids.tool_call, "cursor": 0 })),
+        "debug:prompt" => Takes(json!({ "generationId": ids.generation })),
         "approvals:get" => Takes(json!({ "approvalId": ids.approval })),
         "approvals:list" => NoIds(json!({ "paginationOpts": page })),
         "approvals:decide" => Takes(json!({ "approvalId": ids.approval, "decision": "approve" })),
@@ -164,8 +169,23 @@ pub fn nowhere() -> Ids {
     let (artifact, approval, upload, share, session) = (id("art"), id("apr"), id("upl"), id("shr"), id("crd"));
     let (machine, worker, user) = (id("mch"), id("wkr"), id("usr"));
     let (thread, message, generation) = (id("thr"), id("msg"), id("gen"));
-    let (rule, push) = (id("rul"), id("psh"));
-    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user, rule, push }
+    let (rule, push, tool_call) = (id("rul"), id("psh"), id("tc"));
+    Ids {
+        thread,
+        message,
+        generation,
+        artifact,
+        approval,
+        tool_call,
+        upload,
+        session,
+        share,
+        machine,
+        worker,
+        user,
+        rule,
+        push,
+    }
 }
 
 /// The whole table, with `$thread` and the like in place of ids: what the tests over the wire and the fuzzer
@@ -175,13 +195,14 @@ pub fn cases() -> Value {
     let (artifact, approval, upload) = (id("artifact"), id("approval"), id("upload"));
     let (thread, message, generation) = (id("thread"), id("message"), id("generation"));
     let (session, share, machine, worker, user) = (id("session"), id("share"), id("machine"), id("worker"), id("user"));
-    let (rule, push) = (id("rule"), id("push"));
+    let (rule, push, tool_call) = (id("rule"), id("push"), id("toolCall"));
     let ids = Ids {
         thread,
         message,
         generation,
         artifact,
         approval,
+        tool_call,
         upload,
         session,
         share,
@@ -220,6 +241,7 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     stage.ok(&service, "generations:finish", done).await;
     let args = json!({ "threadId": thread, "text": "two", "requestId": "r1" });
     let second = stage.ok(owner, "turns:send", args).await;
+    let tool_call = stage.tool_call(owner).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
     stage.ok(owner, "threads:getOrCreate", json!({ "app": "theirs" })).await;
     stage.ok(owner, "instructions:set", json!({ "text": "Theirs" })).await;
@@ -235,7 +257,7 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let made = json!({ "tool": "theirs", "effect": "allow" });
     let rule = text(&stage.ok(owner, "rules:create", made).await["_id"]);
     let push = text(&stage.ok(owner, "push:subscribe", subscription("theirs")).await);
-    Ids { thread, message, generation, artifact, approval, upload, session, share, machine, worker, user, rule, push }
+    Ids { thread, message, generation, artifact, approval, tool_call, upload, session, share, machine, worker, user, rule, push }
 }
 
 pub type Outcome = Result<Value, Error>;

@@ -98,6 +98,20 @@ impl Stage {
         text(&self.system("credentials:openSession", args).await)
     }
 
+    /// The id of a call of a tool in a thread of its own.
+    pub async fn tool_call(&self, owner: &Principal) -> String {
+        let thread = text(&self.ok(owner, "threads:create", json!({})).await);
+        let turn = self.send(owner, &thread, "call something").await;
+        let claimed = json!({ "generationId": turn.generation, "owner": OWNER });
+        let epoch = self.system("driver:claim", claimed).await["epoch"].clone();
+        let lease = json!({ "generationId": turn.generation, "owner": OWNER, "epoch": epoch });
+        self.system("driver:started", lease.clone()).await;
+        let verdict = json!({ "type": "fail", "message": "There is no such tool." });
+        let call = json!({ "toolCallId": "call_1", "tool": "nope", "input": {}, "verdict": verdict });
+        let standing = self.system("driver:submit", json!({ "lease": lease, "calls": [call] })).await;
+        text(&standing["calls"][0]["_id"])
+    }
+
     pub async fn call(&self, principal: &Principal, path: &str, args: Value) -> Result<Value, Error> {
         let function = if *principal == Principal::System { find_internal(path)? } else { find(path)? };
         let ctx = CallContext::new(principal.clone(), Arc::clone(&self.settings));

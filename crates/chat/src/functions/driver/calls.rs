@@ -2,6 +2,8 @@
 //! that nothing can be done before somebody decides. Every answer says how all calls of the step stand, so a
 //! driver that was told half of it, or another one after a crash, has the whole picture.
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,7 +22,7 @@ use crate::parts::{Part, ToolState, safe_json};
 use crate::rules;
 use crate::states::{GenerationStep, MessageStatus, MessageStep};
 use crate::tables::audit::Outcome;
-use crate::tables::{Approval, Effect, Generation, Message, Thread, ToolCall, approval, message};
+use crate::tables::{Approval, Effect, Generation, Message, Thread, ToolCall, approval, message, tool_call};
 use crate::turn::{self, calls};
 
 /// A call as the model made it, and what the server's configuration says about it.
@@ -463,13 +465,18 @@ pub struct ToldCall {
     pub error: Option<String>,
 }
 
-/// The stretches of an answer: text, then the calls behind it. Pure.
-pub(super) fn segments(parts: Vec<Part>) -> Vec<Segment> {
+/// The stretches of an answer: text, then the calls behind it that are of one step. Pure. Calls that are in no row,
+/// because a runner outside made them, are of one step until something is said.
+fn segments(parts: Vec<Part>, steps: &HashMap<String, u32>) -> Vec<Segment> {
     let mut segments = vec![Segment::default()];
+    let mut step = None;
     for part in parts {
         let begins = match (&part, segments.last()) {
             (Part::Text { .. }, Some(last)) => !last.calls.is_empty() || last.steered.is_some(),
-            (Part::ToolCall { .. }, Some(last)) => last.steered.is_some(),
+            (Part::ToolCall { tool_call_id, .. }, Some(last)) => {
+                let before = std::mem::replace(&mut step, steps.get(tool_call_id));
+                last.steered.is_some() || (!last.calls.is_empty() && before != step)
+            }
             _ => false,
         };
         if begins {
@@ -494,10 +501,18 @@ pub(super) fn segments(parts: Vec<Part>) -> Vec<Segment> {
     segments
 }
 
+/// The stretches of an answer whose parts these are.
+pub(super) fn segments_of(tx: &mut Tx<'_>, generation: &Id<Generation>, parts: Vec<Part>) -> Result<Vec<Segment>> {
+    let rows = tx.query::<ToolCall>(tool_call::BY_GENERATION).eq(generation).take(limits::ANSWER_CALLS)?;
+    let steps = rows.into_iter().map(|call| (call.tool_call_id, call.step)).collect();
+    Ok(segments(parts, &steps))
+}
+
 /// The answer so far, for whoever goes on with it.
 pub(super) fn so_far(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Segment>> {
     if generation.boundary == 0 {
         return Ok(Vec::new());
     }
-    Ok(segments(turn::folded(tx, generation)?))
+    let parts = turn::folded(tx, generation)?;
+    segments_of(tx, &generation.id, parts)
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::Result;
 use spool_store::{Id, Order, Tx};
 
-use super::calls::{Segment, segments};
+use super::calls::{Segment, segments_of};
 use crate::limits;
 use crate::parts::Part;
 use crate::recall;
@@ -58,7 +58,10 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Thread, seq: u64) -> Result<Vec<H
         }
         let files = message.parts.iter().cloned().filter_map(file).collect();
         let called = message.parts.iter().any(|part| matches!(part, Part::ToolCall { .. } | Part::Steered { .. }));
-        let segments = if called { segments(message.parts) } else { Vec::new() };
+        let segments = match message.generation_id.filter(|_| called) {
+            Some(generation) => segments_of(tx, &generation, message.parts)?,
+            None => Vec::new(),
+        };
         history.push(HistoryMessage { message_id: message.id, role: message.role, text, files, segments });
     }
     history.reverse();
