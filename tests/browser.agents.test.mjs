@@ -47,7 +47,7 @@ describe("agents in the browser", { concurrency: 2 }, () => {
     await button(panel, "Approve with changes").click();
     await phase(window, "done").waitFor({ timeout: 60_000 });
     await window.status("complete");
-    await window.page.locator("[data-artifact]").last().getByText("Report").waitFor();
+    await window.page.locator("[data-artifact]").last().getByText("Report, version 1").waitFor();
     await window.page.locator("[data-artifact]").last().click();
     await window.page.getByRole("complementary").getByText("Report", { exact: true }).waitFor();
     await shot(window.page, "plan-done");

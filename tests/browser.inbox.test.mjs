@@ -5,14 +5,17 @@ import assert from "node:assert/strict";
 import { createECDH, randomBytes } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { launch, open, shot, ui } from "./lib/browser.mjs";
-import { http } from "./lib/clients.mjs";
+import { http, live, page, watch } from "./lib/clients.mjs";
 import { FakeLlm } from "./lib/fake-llm.mjs";
+import { Issuer } from "./lib/issuer.mjs";
 import { Server, serviceKey } from "./lib/server.mjs";
 import { until } from "./lib/wait.mjs";
 import { call, operatorToken } from "./lib/workers.mjs";
 
 const fake = await FakeLlm.start({ after });
+const issuer = await Issuer.start({ after });
 const config = `
+${issuer.config()}
 [roles.known.supervisor]
 name = "Supervisor"
 [approvals]
@@ -136,11 +139,10 @@ describe("the inbox in the browser", { concurrency: 2 }, () => {
     assert.deepEqual([...window.page.faults, ...phone.page.faults], []);
   });
 
-  test("ap_09 what is of high risk is approved by two, each in an inbox of their own", async (t) => {
+  test("ap_09 what is of high risk is approved by two: the one here has no more to say, and sees the other", async (t) => {
     const window = await visit(t);
-    const supervisor = await visit(t, { colorScheme: "dark" });
-    await thread(supervisor, "my own affairs");
-    const userId = await supervisor.page.evaluate(() => JSON.parse(localStorage.getItem("spool.token")).userId);
+    const boss = live(t, server, issuer.token({ sub: "boss", name: "Grace" }));
+    const { _id: userId } = await boss.query("users:me", {});
     await call(server, "mutation", "users:setRoles", { userId, roles: ["supervisor"] }, await operatorToken(server));
     const { ask } = await thread(window, "the big money");
     const asked = await ask({ kind: "tool_call", toolCallId: "t1", tool: "wire_money", input: { amount: 90_000, to: "The seller" } });
@@ -151,15 +153,12 @@ describe("the inbox in the browser", { concurrency: 2 }, () => {
     await button(card, "Approve").click();
     await card.getByText("You have approved. Others have to, too.").waitFor();
     await shot(window.page, "votes");
-
-    await inbox(supervisor);
-    await row(supervisor, asked).getByText("A conversation of somebody else").waitFor();
-    await row(supervisor, asked).getByRole("button").first().click();
-    await row(supervisor, asked).getByText("1 of 2 approvals").waitFor();
-    await shot(supervisor.page, "votes-inbox-dark");
-    await button(row(supervisor, asked), "Approve").click();
+    const theirs = watch(boss, "approvals:list", page());
+    await until(() => theirs.current?.awaitingMyVote.some(({ _id }) => _id === asked._id));
+    await boss.mutation("approvals:decide", { approvalId: asked._id, decision: "approve" });
     await card.and(window.page.locator('[data-status="approved"]')).waitFor();
-    assert.deepEqual([...window.page.faults, ...supervisor.page.faults], []);
+    await card.getByText(/by Grace/).waitFor();
+    assert.deepEqual(window.page.faults, []);
   });
 
   test("ap_08 a rule is made with the answer, says so, and is taken back", async (t) => {

@@ -82,13 +82,14 @@ const OnePart = memo(function OnePart({ part, growing }: OnePartProps) {
   }
 });
 
-// A call that is judged has an approval of its own; the server's tools that ask are what they ask.
+// A call that is judged has an approval of its own. The server's tools that ask are what they ask, and the card of
+// the question says all of it, also afterwards.
 function isAskedAbout(call: Call, parts: readonly Part[]): boolean {
-  const waits = (fits: (approval: Extract<Part, { type: "approval" }>) => boolean) =>
-    parts.some((part) => part.type === "approval" && part.status === "pending" && fits(part));
-  if (call.state === "awaiting_approval") return waits(({ toolCallId }) => toolCallId === call.toolCallId);
-  const kind = call.state === "running" ? ASKS[call.tool] : undefined;
-  return kind !== undefined && waits((approval) => approval.kind === kind);
+  const asked = (fits: (approval: Extract<Part, { type: "approval" }>) => boolean) =>
+    parts.some((part) => part.type === "approval" && fits(part));
+  if (call.state === "awaiting_approval") return asked(({ toolCallId, status }) => toolCallId === call.toolCallId && status === "pending");
+  const kind = call.state === "running" || call.state === "completed" ? ASKS[call.tool] : undefined;
+  return kind !== undefined && asked((approval) => approval.kind === kind);
 }
 
 const ASKS: Partial<Record<string, ApprovalKind>> = { ask_human: "question", submit_plan: "plan" };

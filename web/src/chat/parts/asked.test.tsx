@@ -147,6 +147,16 @@ describe("an approval", () => {
     expect(screen.queryByRole("button", { name: "Approve" })).toBeNull();
   });
 
+  it("of the server's own tools that ask stands for the call", () => {
+    const call = { ...CALL, tool: "ask_human", state: "running" } as const;
+    const part = { type: "approval", approvalId: "apr_1", kind: "question", status: "pending" } as const;
+    server.approval = asked({ kind: "question", question: "Which city?", options: [] });
+    const { container, rerender } = render(<PartList parts={[call, part]} running />);
+    expect(container.querySelector("[data-tool]")).toBeNull();
+    rerender(<PartList parts={[{ ...call, state: "error", error: "too many questions" }, part]} running />);
+    expect(container.querySelector("[data-tool]")).toBeTruthy();
+  });
+
   it("that is a question takes a proposed answer or another", async () => {
     const { rerender } = render(become({ kind: "question", question: "Which city?", options: ["Bern", "Basel"] }));
     fireEvent.click(button("Basel"));
@@ -164,8 +174,11 @@ describe("an approval", () => {
     ["expired", "Expired"],
     ["cancelled", "Cancelled"],
   ] as const)("has no answers left when it is %s, whoever decided", (status, label) => {
-    const { rerender } = show();
-    rerender(become({ resolvedBy: status === "approved" || status === "rejected" ? "usr_1" : undefined }, status));
+    // Of its own: what this window has decided is remembered.
+    const part = { ...PART, approvalId: `apr_${status}` };
+    const { rerender } = render(<PartList parts={[part]} running />);
+    server.approval = asked({ status, resolvedBy: status === "approved" || status === "rejected" ? "usr_1" : undefined });
+    rerender(<PartList parts={[{ ...part, status }]} running />);
     expect(screen.getByRole("status").textContent).toBe(label);
     expect(screen.queryByRole("button", { name: "Approve" })).toBeNull();
     expect(screen.queryByText(/another window/) !== null).toBe(status === "approved" || status === "rejected");
