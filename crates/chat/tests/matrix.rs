@@ -239,9 +239,9 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let approval = text(&stage.ok(&service, "approvals:request", plan).await["_id"]);
     let done = json!({ "generationId": asking["generationId"], "status": "complete" });
     stage.ok(&service, "generations:finish", done).await;
+    let tool_call = stage.tool_call(owner, &thread).await;
     let args = json!({ "threadId": thread, "text": "two", "requestId": "r1" });
     let second = stage.ok(owner, "turns:send", args).await;
-    let tool_call = stage.tool_call(owner, &thread).await;
     let upload = stage.upload(owner, &thread, "Theirs").await;
     stage.ok(owner, "threads:getOrCreate", json!({ "app": "theirs" })).await;
     stage.ok(owner, "instructions:set", json!({ "text": "Theirs" })).await;
