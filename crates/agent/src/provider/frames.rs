@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn events_are_the_same_however_their_bytes_arrive() {
-        let text = "\u{FEFF}data: one\n\ndata:two\r\n\r\ndata: é\rdata\rdata:  4\r\r: comment\nevent: x\nid: 7\ndata: last\n\n";
+        let text = "\u{FEFF}data: one\n\ndata:two\r\n\r\ndata: é\rdata\rdata:  4\r\r\
+                    : comment\nevent: x\nid: 7\ndata: last\n\n";
         for size in 1..=text.len() {
             assert_eq!(events(text, size), ["one", "two", "é\n\n 4", "last"], "pieces of {size}");
         }
