@@ -8,7 +8,7 @@ import { stream } from "@durable-streams/client";
 import { ConvexClient } from "convex/browser";
 import WebSocket from "ws";
 import { onEnd } from "../lib/cleanup.mjs";
-import { FakeLlm } from "../lib/fake-llm.mjs";
+import { FakeLlm, rounds } from "../lib/fake-llm.mjs";
 import { Server } from "../lib/server.mjs";
 import { followSse } from "../lib/sse.mjs";
 import { random, until } from "../lib/wait.mjs";
@@ -125,7 +125,8 @@ describe(`one answer with text, reasoning and a tool (seed ${seed})`, { concurre
         const key = `durable ${release.version} ${middle}`;
         const characters = Array.from(MIXED.repeat(4));
         const thoughts = Array.from("thinking: é 💭 你 ");
-        fake.script(key, [...thoughts.flatMap((one) => [{ reasoning: one }, { wait: 1 }]), ...characters.flatMap((one) => [one, { wait: 2 }]), toolCall]);
+        const said = [...thoughts.flatMap((one) => [{ reasoning: one }, { wait: 1 }]), ...characters.flatMap((one) => [one, { wait: 2 }]), toolCall];
+        fake.script(key, rounds(said, []));
         let response;
         const sdk = transport(release, server, token, { fetch: async (url, init) => (response = await fetch(url, init)).clone() });
         const leave = new AbortController();

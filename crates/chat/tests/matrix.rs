@@ -257,7 +257,22 @@ pub async fn rows_of(stage: &Stage, owner: &Principal) -> Ids {
     let made = json!({ "tool": "theirs", "effect": "allow" });
     let rule = text(&stage.ok(owner, "rules:create", made).await["_id"]);
     let push = text(&stage.ok(owner, "push:subscribe", subscription("theirs")).await);
-    Ids { thread, message, generation, artifact, approval, tool_call, upload, session, share, machine, worker, user, rule, push }
+    Ids {
+        thread,
+        message,
+        generation,
+        artifact,
+        approval,
+        tool_call,
+        upload,
+        session,
+        share,
+        machine,
+        worker,
+        user,
+        rule,
+        push,
+    }
 }
 
 pub type Outcome = Result<Value, Error>;

@@ -80,7 +80,7 @@ fn call(id: &str) -> Event {
 }
 
 fn answer(id: &str, output: Option<Value>, error: Option<&str>) -> Event {
-    Event::ToolEnd { tool_call_id: id.into(), output, error: error.map(str::to_owned) }
+    Event::ToolEnd { tool_call_id: id.into(), output, error: error.map(str::to_owned), denied: false }
 }
 
 fn status(status: FinalStatus) -> Event {

@@ -126,7 +126,7 @@ fn ap_08_what_waits_is_let_go_and_what_is_decided_goes_on() {
     turn.handle(finish("tool_calls"), 1);
     let waiting = |a: Stage| vec![staged("a", a), staged("b", Stage::Waiting)];
     let park = Effect::Settle { park: true };
-    assert_eq!(turn.handle(Input::Calls(waiting(Stage::Waiting)), 1), [park.clone()]);
+    assert_eq!(turn.handle(Input::Calls(waiting(Stage::Waiting)), 1), std::slice::from_ref(&park));
     // One was approved before the turn could be let go.
     let run = Effect::Run { row: "tc_a".into(), again: false };
     assert_eq!(turn.handle(Input::Calls(waiting(Stage::Ready)), 1), [run]);

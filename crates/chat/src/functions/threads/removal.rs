@@ -17,7 +17,9 @@ use crate::owned;
 use crate::quota;
 use crate::states::ThreadStep;
 use crate::summary;
-use crate::tables::{Approval, Generation, Message, Thread, approval, generation, message, thread};
+use crate::tables::{
+    Approval, Generation, Message, Prompt, Thread, ToolCall, approval, generation, message, prompt, thread, tool_call,
+};
 use crate::turn;
 
 /// `threads:remove`
@@ -82,6 +84,15 @@ fn delete_generation(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
     remains::leave(tx, generation.id.as_str(), None)?;
     for approval in tx.query::<Approval>(approval::BY_GENERATION).eq(&generation.id).collect()? {
         tx.delete(&approval.id)?;
+    }
+    for prompt in tx.query::<Prompt>(prompt::BY_GENERATION).eq(&generation.id).collect()? {
+        tx.delete(&prompt.id)?;
+    }
+    for call in tx.query::<ToolCall>(tool_call::BY_GENERATION).eq(&generation.id).collect()? {
+        if call.output_bytes.is_some() {
+            remains::leave(tx, call.id.as_str(), None)?;
+        }
+        tx.delete(&call.id)?;
     }
     tx.delete(&generation.id).map(drop)
 }
