@@ -92,9 +92,8 @@ impl Turn {
         self.count_usage();
         self.steps += 1;
         self.phase = Phase::Calling;
-        let mut effects = self.batch.flush(now_ms);
-        effects.extend([Effect::CancelProvider, Effect::Submit { calls, usage: self.spent }]);
-        effects
+        let events = self.batch.take(now_ms);
+        vec![Effect::CancelProvider, Effect::Submit { events, calls, usage: self.spent }]
     }
 
     /// A model failed. Once something of the step was shown, another model would have to guess the rest.

@@ -77,9 +77,14 @@ impl Batch {
         if self.pending.is_empty() {
             return Vec::new();
         }
+        vec![Effect::Append(self.take(now_ms))]
+    }
+
+    /// What is pending, for another effect that appends it.
+    pub fn take(&mut self, now_ms: u64) -> Vec<Event> {
         self.last_flush = Some(now_ms);
         self.units = 0;
-        vec![Effect::Append(std::mem::take(&mut self.pending))]
+        std::mem::take(&mut self.pending)
     }
 
     pub fn drop_pending(&mut self) {
