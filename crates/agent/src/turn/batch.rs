@@ -1,8 +1,8 @@
-//! When pending events become a batch.
+//! When pending events, and pieces of documents, become a batch.
 
 use spool_protocol::Event;
 
-use super::Effect;
+use super::{Effect, Piece};
 
 /// When pending events go out. The first goes out at once, so that the wait for the first word is the model's
 /// alone.
@@ -24,7 +24,8 @@ impl Default for FlushPolicy {
 #[derive(Debug)]
 pub(super) struct Batch {
     policy: FlushPolicy,
-    pending: Vec<Event>,
+    /// What goes out, in order: [`Effect::Append`] and [`Effect::Write`].
+    pending: Vec<Effect>,
     units: usize,
     last_flush: Option<u64>,
     wake_at: Option<u64>,
@@ -37,7 +38,30 @@ impl Batch {
 
     pub fn push(&mut self, event: Event) {
         self.units = self.units.saturating_add(usize::try_from(event.units()).unwrap_or(usize::MAX));
-        Event::push_coalesced(&mut self.pending, event);
+        let mut batch = match self.pending.pop() {
+            Some(Effect::Append(batch)) => batch,
+            other => {
+                self.pending.extend(other);
+                Vec::new()
+            }
+        };
+        Event::push_coalesced(&mut batch, event);
+        if !batch.is_empty() {
+            self.pending.push(Effect::Append(batch));
+        }
+    }
+
+    /// Adds a piece to the document that a call writes.
+    pub fn write(&mut self, piece: Piece) {
+        self.units = self.units.saturating_add(piece.text.len());
+        let before = self.pending.iter_mut().find_map(|effect| match effect {
+            Effect::Write(before) if before.call == piece.call => Some(before),
+            _ => None,
+        });
+        match before {
+            Some(before) => before.text.push_str(&piece.text),
+            None => self.pending.push(Effect::Write(piece)),
+        }
     }
 
     pub fn appended(&mut self, now_ms: u64) {
@@ -79,7 +103,7 @@ impl Batch {
         }
         self.last_flush = Some(now_ms);
         self.units = 0;
-        vec![Effect::Append(std::mem::take(&mut self.pending))]
+        std::mem::take(&mut self.pending)
     }
 
     pub fn drop_pending(&mut self) {
