@@ -164,3 +164,23 @@ async fn ar_08_what_a_rule_may_forbid_and_what_is_too_large_is_not_shown() {
     assert_eq!((error.code, error.data.unwrap().get("call")), (Code::Forbidden, None));
     assert_eq!(desk.lease["owner"], OWNER);
 }
+
+#[tokio::test]
+async fn ar_08_whoever_goes_on_after_a_crash_finishes_the_document_that_was_seen() {
+    let mut desk = Desk::new().await;
+    desk.write("c1", "one ").await;
+    let standing = desk.submit("c1", json!({ "kind": "report", "title": "R", "content": "one two" }), run()).await;
+    let expired = desk.stage.system("driver:expire", json!({ "owner": "next", "onlyOwner": true })).await;
+    assert_eq!((&expired["interrupted"], &expired["requeued"]), (&json!(0), &json!(1)));
+    desk.stage.healthy().await;
+    let epoch = desk.stage.start(&desk.turn.generation).await;
+    desk.lease = held(&desk.turn.generation, epoch);
+    desk.run(&standing).await;
+    desk.end("complete").await;
+    let [whole] = &desk.artifacts().await[..] else { panic!("one artifact") };
+    assert_eq!(
+        (&whole["content"], &whole["current"], whole.get("cut"), &whole["title"]),
+        (&json!("one two"), &json!(1), None, &json!("R"))
+    );
+    desk.stage.healthy().await;
+}
