@@ -129,7 +129,7 @@ for (const [provider, api] of [["one", "openai"], ["two", "anthropic"]]) {
       assert.equal(fake.of(key).some(({ refused }) => refused !== undefined), false);
     });
 
-    test("ST-09: an answer that breaks off in a call runs none of it", async (t) => {
+    test("ST-09: AR-08: an answer that breaks off in a call runs none of it, and keeps what people saw of its document", async (t) => {
       const { client } = await user(t, server);
       const key = `mid call ${api}`;
       const write = { kind: "document", title: "half", content: "never" };
@@ -137,7 +137,11 @@ for (const [provider, api] of [["one", "openai"], ["two", "anthropic"]]) {
       const { threadId, messageId } = await ask(client, provider, key);
       const message = await settled(client, messageId);
       assert.deepEqual([message.status, message.error.code, message.text], ["error", "provider_cut", "before "]);
-      assert.equal((await client.query("artifacts:listByThread", { threadId, ...page() })).page.length, 0);
+      assert.deepEqual((await client.query("toolCalls:listByThread", { threadId, ...page() })).page, []);
+      const { page: artifacts } = await client.query("artifacts:listByThread", { threadId, ...page() });
+      assert.deepEqual(artifacts.map(({ title, version, writing }) => [title, version, writing]), [["half", 1, undefined]]);
+      const { cut, content } = await client.query("artifacts:get", { artifactId: artifacts[0]._id });
+      assert.deepEqual([cut, content], [true, "never"]);
     });
 
     test("a conversation goes on with the other protocol", async (t) => {

@@ -187,7 +187,8 @@ describe("calls of tools", { concurrency: true }, () => {
     ];
     fake.script("ar-05", (_, { round, results }) => steps[Math.min(round, 2)](results));
     const sent = await send(me.client, "ar-05");
-    const artifact = await until(async () => (await me.client.query("artifacts:listByThread", { threadId: sent.threadId, ...page() })).page[0]);
+    // It is there while it is written, and can be changed when it is whole.
+    const artifact = await until(async () => (await me.client.query("artifacts:listByThread", { threadId: sent.threadId, ...page() })).page.find(({ version }) => version === 1));
     await me.client.mutation("artifacts:update", { artifactId: artifact._id, baseVersion: 1, content: "the user's words" });
     edited.open();
     const message = await settled(me.client, sent.messageId);

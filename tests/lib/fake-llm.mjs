@@ -5,7 +5,8 @@
 //   "text" or {text}                  one delta of text
 //   {reasoning}                       one delta of reasoning
 //   {call: {tool, input, id?}}        a call. `pieces` (default 3) is how many deltas its arguments take,
-//                                     `arguments` (text) replaces their JSON, `torn: true` leaves it unclosed
+//                                     `arguments` (text) replaces their JSON, `torn: true` leaves it unclosed,
+//                                     `between` (ms, or n => ms | promise) is a pause before the n-th further piece
 //   {calls: [call, …]}                parallel calls, their pieces interleaved
 //   {serverCall: {tool, input, id?, output}}   a call that the provider runs itself (Anthropic only)
 //   {usage: {input, output, cached?, reasoning?}}   what the answer is said to have cost
@@ -182,7 +183,8 @@ async function play(steps, { response, record, api, refuse }) {
   response.flushHeaders();
   const spoken = steps.filter((step) => typeof step === "string" || step.text !== undefined).length;
   const usage = { input: 7, output: spoken, ...steps.find((step) => step.usage !== undefined)?.usage };
-  const answer = new api.Answer((text) => response.write(text), { usage, prefix: `call_${record.nth}` });
+  const answer = new api.Answer((text) => response.destroyed || response.write(text), { usage, prefix: `call_${record.nth}` });
+  const between = ({ between }, at) => (between === undefined || at === 0 ? undefined : pause(typeof between === "function" ? between(at) : between));
   let slow = 0;
   let finish;
   for (const step of steps) {
@@ -194,8 +196,8 @@ async function play(steps, { response, record, api, refuse }) {
       record.sent += words(text);
       record.sentAt.push(Date.now());
     } else if (step.reasoning !== undefined) answer.reasoning(step.reasoning);
-    else if (step.call !== undefined) answer.calls([written(step.call)]);
-    else if (step.calls !== undefined) answer.calls(step.calls.map(written));
+    else if (step.call !== undefined) await answer.calls([written(step.call)], between);
+    else if (step.calls !== undefined) await answer.calls(step.calls.map(written), between);
     else if (step.serverCall !== undefined) answer.serverCall(step.serverCall);
     else if (step.usage !== undefined) continue;
     else if (step.finish !== undefined) finish = step.finish;
@@ -220,12 +222,12 @@ async function play(steps, { response, record, api, refuse }) {
 }
 
 /** A call with its arguments as the pieces that are sent. */
-function written({ tool, input = {}, id, pieces = 3, arguments: json = JSON.stringify(input), torn = false }) {
+function written({ tool, input = {}, id, pieces = 3, arguments: json = JSON.stringify(input), torn = false, between }) {
   const text = torn ? json.slice(0, -1) : json;
   const size = Math.max(1, Math.ceil(text.length / pieces));
   const deltas = [];
   for (let at = 0; at < text.length; at += size) deltas.push(text.slice(at, at + size));
-  return { tool, id, deltas };
+  return { tool, id, deltas, between };
 }
 
 /** `count` deltas with a pause before each. */

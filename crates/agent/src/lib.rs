@@ -13,4 +13,6 @@ pub use files::{PromptFile, wanted};
 pub use prompt::{PromptLimits, assemble};
 pub use provider::{Answered, EventStream, Failure, PromptCall, PromptMessage, Provider, ProviderEvent, Request, Role};
 pub use tools::{ToolChoice, ToolSpec};
-pub use turn::{Call, Effect, FlushPolicy, Input, MadeCall, Outcome, Stage, Start, Then, Turn, TurnPolicy};
+pub use turn::{
+    Call, Effect, FlushPolicy, Input, MadeCall, Outcome, Piece, Stage, Start, Then, Turn, TurnPolicy, WRITES,
+};

@@ -6,13 +6,14 @@
 //!
 //! A turn is a loop of steps. In `answering.rs` a model speaks, and may call tools; in `calling.rs` the calls
 //! are carried out, as rows say; then the model speaks again. `ending.rs` is every way out, `batch.rs` when
-//! events are worth an append. The machine does not write the log's last event: the driver's `finish` seals
+//! events are worth an append, `partial.rs` reads a document out of a call that is still being made. The machine does not write the log's last event: the driver's `finish` seals
 //! the log with it, in the transaction that stores the final message.
 
 mod answering;
 mod batch;
 mod calling;
 mod ending;
+mod partial;
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,6 +25,7 @@ use self::batch::Batch;
 use crate::provider::{Failure, ProviderEvent, Request};
 use crate::tools::ToolChoice;
 
+pub use answering::WRITES;
 pub use batch::FlushPolicy;
 
 /// How far a turn may go.
@@ -138,6 +140,18 @@ pub struct MadeCall {
     pub repeated: bool,
 }
 
+/// A piece of a document that a model writes as the arguments of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// What the log and the model will call the call.
+    pub call: String,
+    /// Present as far as they came before the text.
+    pub kind: Option<String>,
+    pub title: Option<String>,
+    /// What follows the pieces before it. Never empty.
+    pub text: String,
+}
+
 /// What the driver has to do, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -147,6 +161,9 @@ pub enum Effect {
     CancelProvider,
     /// Append one batch to the generation's log. Never empty, neighbouring text already joined.
     Append(Vec<Event>),
+    /// Show the next piece of a document that a call writes, which is not made yet, and answer with
+    /// [`Input::Appended`].
+    Write(Piece),
     /// Append the end of a step, and store its calls and the tokens so far, all at once, and answer with
     /// [`Input::Calls`].
     Submit { events: Vec<Event>, calls: Vec<MadeCall>, usage: Option<Usage> },

@@ -94,7 +94,7 @@ macro_rules! tools {
 
 static TOOLS: &[BuiltIn] = tools![
     "write_artifact" writes documents::write, documents::Write =>
-        "Writes a document that the user sees beside the conversation: a plan, a report, a document or code. Use it for anything longer than a few paragraphs that the user will keep or change. Returns its artifactId and version.";
+        "Writes a document that the user sees beside the conversation: a plan, a report, a document or code. Use it for anything longer than a few paragraphs that the user will keep or change. Give kind and title before content: the user watches it grow. Returns its artifactId and version.";
     "edit_artifact" writes documents::edit, documents::Edit =>
         "Changes a document. Name the version that you read as baseVersion, and either replacements (each `old` text must occur exactly once) or the whole new content. Fails if somebody has changed it since: read it again then.";
     "read_artifact" reads documents::read, documents::Read =>

@@ -40,3 +40,4 @@ mod users;
 mod voting;
 mod windows;
 mod workers;
+mod writing;

@@ -97,11 +97,16 @@ export class Answer {
   }
 
   /** The real one finishes a block before the next; the pieces of each call come at once. */
-  calls(calls) {
-    for (const { tool, id, deltas } of calls) {
+  async calls(calls, between) {
+    for (const call of calls) {
+      const { tool, id, deltas } = call;
       this.start("tool_use", { type: "tool_use", id: id ?? `${this.prefix}_${this.called}`, name: tool, input: {} });
       this.called += 1;
-      for (const partial_json of ["", ...deltas]) this.delta({ type: "input_json_delta", partial_json });
+      this.delta({ type: "input_json_delta", partial_json: "" });
+      for (const [at, partial_json] of deltas.entries()) {
+        await between(call, at);
+        this.delta({ type: "input_json_delta", partial_json });
+      }
       this.stop();
     }
   }

@@ -65,13 +65,17 @@ export class Answer {
     this.say(this.chunk({ reasoning_content }));
   }
 
-  calls(calls) {
+  async calls(calls, between) {
     const first = this.called;
     this.called += calls.length;
     const piece = (n, rest) => this.say(this.chunk({ tool_calls: [{ index: first + n, ...rest }] }));
     calls.forEach(({ tool, id }, n) => piece(n, { id: id ?? `${this.prefix}_${first + n}`, type: "function", function: { name: tool, arguments: "" } }));
     for (let at = 0; calls.some(({ deltas }) => at < deltas.length); at += 1) {
-      calls.forEach(({ deltas }, n) => at < deltas.length && piece(n, { function: { arguments: deltas[at] } }));
+      for (const [n, call] of calls.entries()) {
+        if (at >= call.deltas.length) continue;
+        await between(call, at);
+        piece(n, { function: { arguments: call.deltas[at] } });
+      }
     }
   }
 

@@ -1,11 +1,17 @@
 //! A model speaks: its events become those of the log, and its failures are answered by asking again or by
 //! asking another model, as long as nobody has seen anything of the step.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use spool_protocol::Event;
 
-use super::{Effect, MadeCall, Phase, Turn};
+use super::partial::Partial;
+use super::{Effect, MadeCall, Phase, Piece, Turn};
 use crate::provider::{Failure, PromptCall, ProviderEvent};
+
+/// The tool whose text is shown while the model writes it.
+pub const WRITES: &str = "write_artifact";
 
 /// What a model said in one step.
 #[derive(Debug, Default)]
@@ -14,6 +20,8 @@ pub(super) struct Said {
     pub calls: Vec<MadeCall>,
     /// Calls that the provider runs itself, and that have no result yet.
     pub elsewhere: Vec<String>,
+    /// Documents that are being written, by the provider's ids of their calls.
+    pub written: HashMap<String, Partial>,
     /// Whether the log has anything of the step.
     pub shown: bool,
 }
@@ -41,6 +49,7 @@ impl Turn {
                     self.show(Event::ToolEnd { tool_call_id: id, output, error, denied: false });
                 }
             }
+            ProviderEvent::ToolInput { id, tool, delta } if tool == WRITES => self.write(id, &delta),
             ProviderEvent::ToolInput { .. } => {}
             ProviderEvent::Source { title, url, snippet } => self.show(Event::Source { title, url, snippet }),
             ProviderEvent::Usage(usage) => self.usage = Some(usage),
@@ -54,14 +63,33 @@ impl Turn {
         self.batch.push(event);
     }
 
+    /// A piece of the arguments of a call that writes a document.
+    fn write(&mut self, id: String, delta: &str) {
+        let partial = self.said.written.entry(id.clone()).or_default();
+        let text = partial.push(delta);
+        if text.is_empty() {
+            return;
+        }
+        let (kind, title) = (partial.kind.clone(), partial.title.clone());
+        let call = self.name_of(id);
+        // Another model would write another document.
+        self.said.shown = true;
+        self.batch.write(Piece { call, kind, title, text });
+    }
+
+    /// What the log and the model call a call. Some servers count calls anew in every step: it gets a name of its
+    /// own then.
+    fn name_of(&self, id: String) -> String {
+        if self.ids.contains(&id) { format!("{id}_{}", self.steps + 1) } else { id }
+    }
+
     fn call(&mut self, id: String, tool: String, input: Value, by_provider: bool) {
         let own = self.said.calls.iter().map(|call| &call.id).chain(&self.said.elsewhere);
         // A second call of one id in one step could not be told from the first by anyone downstream.
         if own.into_iter().any(|earlier| *earlier == id) {
             return;
         }
-        // Some servers count calls anew in every step; for the log and for the model it gets a name of its own.
-        let id = if self.ids.contains(&id) { format!("{id}_{}", self.steps + 1) } else { id };
+        let id = self.name_of(id);
         if !self.ids.insert(id.clone()) {
             return;
         }
@@ -92,8 +120,9 @@ impl Turn {
         self.count_usage();
         self.steps += 1;
         self.phase = Phase::Calling;
-        let events = self.batch.take(now_ms);
-        vec![Effect::CancelProvider, Effect::Submit { events, calls, usage: self.spent }]
+        let (mut effects, events) = self.batch.take(now_ms);
+        effects.extend([Effect::CancelProvider, Effect::Submit { events, calls, usage: self.spent }]);
+        effects
     }
 
     /// A model failed. Once something of the step was shown, another model would have to guess the rest.

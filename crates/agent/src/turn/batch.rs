@@ -1,8 +1,8 @@
-//! When pending events become a batch.
+//! When pending events, and pieces of documents, become a batch.
 
 use spool_protocol::Event;
 
-use super::Effect;
+use super::{Effect, Piece};
 
 /// When pending events go out. The first goes out at once, so that the wait for the first word is the model's
 /// alone.
@@ -24,7 +24,8 @@ impl Default for FlushPolicy {
 #[derive(Debug)]
 pub(super) struct Batch {
     policy: FlushPolicy,
-    pending: Vec<Event>,
+    /// What goes out, in order: [`Effect::Append`] and [`Effect::Write`].
+    pending: Vec<Effect>,
     units: usize,
     last_flush: Option<u64>,
     wake_at: Option<u64>,
@@ -37,7 +38,30 @@ impl Batch {
 
     pub fn push(&mut self, event: Event) {
         self.units = self.units.saturating_add(usize::try_from(event.units()).unwrap_or(usize::MAX));
-        Event::push_coalesced(&mut self.pending, event);
+        let mut batch = match self.pending.pop() {
+            Some(Effect::Append(batch)) => batch,
+            other => {
+                self.pending.extend(other);
+                Vec::new()
+            }
+        };
+        Event::push_coalesced(&mut batch, event);
+        if !batch.is_empty() {
+            self.pending.push(Effect::Append(batch));
+        }
+    }
+
+    /// Adds a piece to the document that a call writes.
+    pub fn write(&mut self, piece: Piece) {
+        self.units = self.units.saturating_add(piece.text.len());
+        let before = self.pending.iter_mut().find_map(|effect| match effect {
+            Effect::Write(before) if before.call == piece.call => Some(before),
+            _ => None,
+        });
+        match before {
+            Some(before) => before.text.push_str(&piece.text),
+            None => self.pending.push(Effect::Write(piece)),
+        }
     }
 
     pub fn appended(&mut self, now_ms: u64) {
@@ -74,17 +98,23 @@ impl Batch {
     }
 
     pub fn flush(&mut self, now_ms: u64) -> Vec<Effect> {
-        if self.pending.is_empty() {
-            return Vec::new();
+        if !self.pending.is_empty() {
+            self.last_flush = Some(now_ms);
+            self.units = 0;
         }
-        vec![Effect::Append(self.take(now_ms))]
+        std::mem::take(&mut self.pending)
     }
 
-    /// What is pending, for another effect that appends it.
-    pub fn take(&mut self, now_ms: u64) -> Vec<Event> {
-        self.last_flush = Some(now_ms);
-        self.units = 0;
-        std::mem::take(&mut self.pending)
+    /// What is pending, and the events at its end apart, for another effect that appends them.
+    pub fn take(&mut self, now_ms: u64) -> (Vec<Effect>, Vec<Event>) {
+        let mut effects = self.flush(now_ms);
+        match effects.pop() {
+            Some(Effect::Append(events)) => (effects, events),
+            other => {
+                effects.extend(other);
+                (effects, Vec::new())
+            }
+        }
     }
 
     pub fn drop_pending(&mut self) {

@@ -9,7 +9,7 @@ use spool_store::{Id, Order, Tx};
 
 use super::{Call, Done};
 use crate::context::CallContext;
-use crate::functions::artifacts::{self, Naming, Pins, Writer};
+use crate::functions::artifacts::{self, Naming, Pins, Writer, writing};
 use crate::limits::{self, check_bytes, check_count};
 use crate::quota;
 use crate::states::ArtifactStep;
@@ -34,15 +34,19 @@ pub fn write(tx: &mut Tx<'_>, ctx: &CallContext, call: &Call, input: Write) -> R
     Ok(saved(&made))
 }
 
-/// A new artifact of the call.
+/// The artifact of the call: the one that people have seen while it was written, or a new one.
 pub(super) fn create(tx: &mut Tx<'_>, ctx: &CallContext, call: &Call, input: Write) -> Result<Artifact> {
-    let naming = Naming { kind: input.kind, title: input.title, key: None };
+    let Write { kind, title, content } = input;
+    let naming = Naming { kind, title, key: None };
     naming.check()?;
-    check_bytes("content", &input.content, limits::ARTIFACT_BYTES)?;
-    quota::check_storage_of(tx, ctx, &call.thread.user_id, input.content.len() as u64)?;
+    check_bytes("content", &content, limits::ARTIFACT_BYTES)?;
+    quota::check_storage_of(tx, ctx, &call.thread.user_id, content.len() as u64)?;
+    if let Some(draft) = writing::find(tx, &call.generation, &call.tool_call_id)? {
+        return writing::finish(tx, &call.generation, draft, naming, content);
+    }
     let pins = pins(call);
     let mut made = artifacts::named(tx, &call.thread, naming, &pins);
-    artifacts::write_version(tx, &mut made, input.content, writer(call), pins)?;
+    artifacts::write_version(tx, &mut made, content, writer(call), pins)?;
     Ok(made)
 }
 

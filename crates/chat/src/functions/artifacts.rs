@@ -6,6 +6,7 @@
 
 mod diff;
 pub(crate) mod draft;
+pub(crate) mod writing;
 
 pub use diff::{Diff, Difference, diff};
 pub use draft::{Append, Begin, Begun, Deltas, Finish, TextPage, Written, append, begin, deltas, finish};

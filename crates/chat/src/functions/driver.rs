@@ -5,6 +5,7 @@
 //! still believes: every function that changes something checks both.
 
 mod calls;
+mod documents;
 mod history;
 mod prompts;
 
@@ -12,6 +13,7 @@ pub use calls::{
     CallState, EndCall, Lease, NewCall, OneCall, Segment, Settle, Standing, Steer, Steered, Submit, ToldCall, Verdict,
     end_call, run_built_in, run_call, settle, steer, submit,
 };
+pub use documents::{Draft, Drafted, draft};
 pub use history::{HistoryFile, HistoryMessage};
 pub use prompts::{FallBack, PromptView, ShowPrompt, fall_back, show_prompt};
 

@@ -428,6 +428,8 @@ pub static FUNCTIONS: &[Function] = functions![
         "Makes the lease longer; false if it is lost.";
     "driver:watch": Query System driver::watch, driver::Watch => Option<driver::Watched>,
         "What a driver must know while it works.";
+    "driver:draft": Mutation System driver::draft, driver::Draft => driver::Drafted,
+        "A piece of a document that a model is still writing.";
     "driver:submit": Mutation System driver::submit, driver::Submit => driver::Standing,
         "A step of the model ended with calls of tools: they are rows now.";
     "driver:runCall": Mutation System driver::run_call, driver::OneCall => bool,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use spool_agent::tools::validate;
-use spool_agent::{Call, MadeCall, Stage, Then, ToolSpec};
+use spool_agent::{Call, MadeCall, Stage, Then, ToolSpec, WRITES};
 use spool_chat::builtin::BuiltIn;
 use spool_chat::functions::driver::{CallState, Claim, NewCall, Verdict};
 use spool_chat::parts::ToolState;
@@ -36,6 +36,11 @@ impl Offer {
 
     pub fn find(&self, name: &str) -> Option<&ToolSpec> {
         self.tools.iter().find(|tool| tool.name == name)
+    }
+
+    /// Whether people see a document while the model writes it: if nobody has to be asked about the call.
+    pub fn shows_writing(&self, agent: &Agent) -> bool {
+        self.find(WRITES).is_some_and(|tool| tool.approvers <= 1) && !matches(&agent.high_risk, WRITES)
     }
 
     /// The call as it is stored, and whether it may run.

@@ -1,5 +1,6 @@
 //! Runs one claimed turn: feeds the pure machine with what happens, performs what it asks for.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,10 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use spool_agent::{
-    Effect, EventStream, Failure, FlushPolicy, Input, MadeCall, Outcome, Provider, ProviderEvent, Request, Turn,
+    Effect, EventStream, Failure, FlushPolicy, Input, MadeCall, Outcome, Piece, Provider, ProviderEvent, Request, Turn,
+    WRITES,
 };
-use spool_chat::functions::driver::{CallState, Claim, Standing, Steered, Told};
+use spool_chat::functions::driver::{CallState, Claim, Drafted, Standing, Steered, Told};
 use spool_chat::states::Phase;
 use spool_chat::tables::Section;
 use spool_protocol::{Code, Error, Event, Usage};
@@ -53,6 +55,8 @@ struct Run<'app> {
     /// The calls of the step as the rows last had them, and those that run.
     calls: Vec<CallState>,
     running: FuturesUnordered<BoxFuture<'app, Ran>>,
+    /// Calls whose documents are not shown while they are written, because a piece was refused.
+    unshown: HashSet<String>,
     /// What the model is told, until it is stored with the start.
     told: Option<Told>,
     /// Where the log ends once `appending` is over.
@@ -201,6 +205,7 @@ impl<'app> Run<'app> {
             offset: claim.resumed.as_ref().map_or(0, |resumed| resumed.log_end),
             calls: claim.resumed.map(|resumed| resumed.calls).unwrap_or_default(),
             running: FuturesUnordered::new(),
+            unshown: HashSet::new(),
             told: Some(told),
             appending: None,
             started: false,
@@ -249,6 +254,7 @@ impl<'app> Run<'app> {
             Effect::CallProvider { request, candidate } => self.ask(request, candidate),
             Effect::CancelProvider => self.stream = None,
             Effect::Append(events) => self.append(&events).await?,
+            Effect::Write(piece) => return self.write(piece).await.map(Some),
             Effect::Submit { events, calls, usage } => return self.submit(events, calls, usage).await.map(Some),
             Effect::Run { row, again } => return self.begin(&row, again).await,
             Effect::CancelCalls => self.running.clear(),
@@ -267,7 +273,8 @@ impl<'app> Run<'app> {
         self.candidate = candidate;
         let asked = &self.candidates[candidate];
         let tools = self.offer.tools.clone();
-        self.stream = Some(asked.provider.stream(Request { model: asked.model.clone(), tools, ..request }));
+        let (model, stream_tool_input) = (asked.model.clone(), self.offer.shows_writing(self.agent));
+        self.stream = Some(asked.provider.stream(Request { model, tools, stream_tool_input, ..request }));
     }
 
     /// Durable before anybody sees it.
@@ -301,6 +308,23 @@ impl<'app> Run<'app> {
         args["lease"] = self.lease();
         let answer = self.app.functions.mutate_as_system(function, args).await?;
         serde_json::from_str(&answer).map_err(|e| Error::internal(format!("{function}: {e}")))
+    }
+
+    /// Shows a piece of a document. What is refused is only not shown: the call has the whole, and says why.
+    async fn write(&mut self, piece: Piece) -> Result<Input, Error> {
+        let Piece { call, kind, title, text } = piece;
+        if !self.unshown.contains(&call) {
+            let args = json!({ "toolCallId": call, "tool": WRITES, "kind": kind, "title": title, "text": text });
+            match self.tell::<Drafted>("driver:draft", args).await {
+                Ok(drafted) => self.offset = drafted.log_end,
+                Err(error) if error.data.as_ref().is_some_and(|data| data["call"] == call.as_str()) => {
+                    tracing::debug!(call, %error, "a document is not shown while it is written");
+                    self.unshown.insert(call);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Input::Appended)
     }
 
     fn stand(&mut self, standing: Standing) -> Input {

@@ -28,6 +28,9 @@ fn any_input() -> impl Strategy<Value = Input> {
     prop_oneof![
         6 => Just(delta("word ")),
         4 => call,
+        3 => (0..4_u8, "(\\{\"content\":\")?[a-z]{0,4}").prop_map(|(id, delta)| {
+            Input::Provider(ProviderEvent::ToolInput { id: format!("c{id}"), tool: WRITES.into(), delta })
+        }),
         2 => Just(result("c1")),
         4 => Just(done()),
         6 => calls,

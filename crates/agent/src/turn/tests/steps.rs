@@ -218,3 +218,65 @@ fn a_server_that_ends_between_steps_leaves_the_rows_as_they_are() {
     assert_eq!(turn.handle(Input::Interrupted, 2), [Effect::CancelCalls]);
     assert!(turn.is_over());
 }
+
+fn writes(id: &str, delta: &str) -> Input {
+    Input::Provider(ProviderEvent::ToolInput { id: id.into(), tool: WRITES.into(), delta: delta.into() })
+}
+
+fn piece(call: &str, title: Option<&str>, text: &str) -> Piece {
+    Piece { call: call.into(), kind: None, title: title.map(str::to_owned), text: text.into() }
+}
+
+#[test]
+fn ar_08_a_document_goes_out_while_its_call_is_written_in_its_place_among_the_events() {
+    let flush = FlushPolicy { interval_ms: 25, max_bytes: 4096 };
+    let mut turn = turn(TurnPolicy { flush, ..TurnPolicy::default() });
+    turn.handle(delta("Here "), 0);
+    turn.handle(delta("it is."), 1);
+    assert_eq!(turn.handle(writes("a", r#"{"title":"T","con"#), 2), []);
+    assert_eq!(turn.handle(writes("a", r#"tent":"one "#), 3), []);
+    assert_eq!(turn.handle(writes("b", r#"{"content":"other"#), 4), []);
+    // Of another tool, nothing is shown.
+    let other = ProviderEvent::ToolInput { id: "c".into(), tool: "search".into(), delta: "{\"content\":\"x".into() };
+    assert_eq!(turn.handle(Input::Provider(other), 5), []);
+    assert_eq!(turn.handle(writes("a", r"two\n"), 6), []);
+    let batch = Effect::Append(vec![text("it is.")]);
+    let (a, b) = (piece("a", Some("T"), "one two\n"), piece("b", None, "other"));
+    assert_eq!(turn.handle(Input::Tick, 25), [batch, Effect::Write(a), Effect::Write(b)]);
+    turn.handle(Input::Appended, 30);
+    assert_eq!(turn.handle(writes("a", "three\"}"), 31), [Effect::WakeAt(55)]);
+    let input = json!({ "title": "T", "content": "one two\nthree" });
+    let call =
+        ProviderEvent::ToolCall { id: "a".into(), tool: WRITES.into(), input: input.clone(), by_provider: false };
+    assert_eq!(turn.handle(Input::Provider(call), 32), []);
+    let effects = turn.handle(finish("tool_calls"), 33);
+    let start = Event::ToolStart { tool_call_id: "a".into(), tool: WRITES.into(), input };
+    let last = Effect::Write(piece("a", Some("T"), "three"));
+    assert_eq!(effects[..2], [last, Effect::CancelProvider]);
+    // What ends the step goes with its calls.
+    let Effect::Submit { events, .. } = &effects[2] else { panic!("{effects:?}") };
+    assert_eq!(*events, [start]);
+    assert_eq!(submitted(&effects), [("a".to_owned(), false)]);
+}
+
+#[test]
+fn ar_08_a_document_that_was_seen_is_not_written_by_another_model() {
+    let mut turn = turn(TurnPolicy { candidates: 2, retries: 1, ..TurnPolicy::default() });
+    assert_eq!(turn.handle(writes("a", r#"{"content":"seen"#), 0), [Effect::Write(piece("a", None, "seen"))]);
+    turn.handle(writes("a", " and not yet"), 1);
+    let effects = turn.handle(Input::ProviderEnded, 2);
+    assert_eq!(effects[0], Effect::Write(piece("a", None, " and not yet")));
+    assert_eq!(ended(&effects).0, FinalStatus::Error);
+}
+
+#[test]
+fn ar_08_a_document_has_the_name_that_its_call_will_have() {
+    let mut turn = turn(TurnPolicy::default());
+    turn.handle(Input::Steered(Vec::new()), 0);
+    assert_eq!(step(&mut turn, &["a"]), [Effect::Steer]);
+    turn.handle(Input::Steered(Vec::new()), 2);
+    let effects = turn.handle(writes("a", r#"{"content":"x"#), 100);
+    assert_eq!(effects, [Effect::Write(piece("a_2", None, "x"))]);
+    turn.handle(made("a", json!({})), 101);
+    assert_eq!(submitted(&turn.handle(finish("tool_calls"), 102)), [("a_2".to_owned(), false)]);
+}

@@ -89,7 +89,9 @@ fn begin_first(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Id<Thread>, args: Be
     let pins = pins(tx, ctx, &thread, args.generation_id, args.message_id, args.tool_call_id)?;
     let made = named(tx, &thread, naming, &pins);
     let title = made.title.clone();
-    open(tx, ctx, made, title, pins)
+    let writer = Writer::of(ctx)?;
+    let (_, draft) = open(tx, ctx, made, title, pins, writer)?;
+    begun(tx, &draft)
 }
 
 fn begin_next(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Artifact>, args: Begin) -> Result<Begun> {
@@ -113,14 +115,18 @@ fn begin_next(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Artifact>, args: Begin
     artifact.status.step(ArtifactStep::Edit)?;
     let title = args.title.unwrap_or_else(|| artifact.title.clone());
     check_name("title", &title, limits::TITLE_BYTES)?;
-    open(tx, ctx, artifact, title, pins)
+    let writer = Writer::of(ctx)?;
+    let (_, draft) = open(tx, ctx, artifact, title, pins, writer)?;
+    begun(tx, &draft)
 }
 
 /// Stores the draft of the next version of `artifact`, and tells of it.
-fn open(tx: &mut Tx<'_>, ctx: &CallContext, mut artifact: Artifact, title: String, pins: Pins) -> Result<Begun> {
+pub(super) fn open(
+    tx: &mut Tx<'_>, ctx: &CallContext, mut artifact: Artifact, title: String, pins: Pins, writer: Writer,
+) -> Result<(Artifact, ArtifactDraft)> {
     let open = tx.query::<ArtifactDraft>(draft::BY_THREAD).eq(&artifact.thread_id).take(limits::DRAFTS)?;
     check_count("drafts", open.len() + 1, limits::DRAFTS)?;
-    let (now, writer) = (tx.now(), Writer::of(ctx)?);
+    let now = tx.now();
     let draft = ArtifactDraft {
         id: tx.new_id(),
         creation_time: now as f64,
@@ -141,7 +147,7 @@ fn open(tx: &mut Tx<'_>, ctx: &CallContext, mut artifact: Artifact, title: Strin
     tx.put(&artifact)?;
     tx.put(&draft)?;
     tell(tx, &artifact, draft.version, pins.generation)?;
-    begun(tx, &draft)
+    Ok((artifact, draft))
 }
 
 fn begun(tx: &mut Tx<'_>, draft: &ArtifactDraft) -> Result<Begun> {
@@ -178,7 +184,7 @@ pub(super) fn so_far(tx: &mut Tx<'_>, draft: ArtifactDraft) -> Result<(VersionVi
 }
 
 /// Not recorded as a read: whoever wants to hear of more follows `artifacts:deltas`.
-fn text_of(tx: &mut Tx<'_>, draft: &ArtifactDraft) -> Result<String> {
+pub(super) fn text_of(tx: &mut Tx<'_>, draft: &ArtifactDraft) -> Result<String> {
     Ok(tx.log_read_all(draft.id.as_str())?.iter().map(|chunk| &*chunk.data).collect())
 }
 
@@ -273,14 +279,15 @@ pub fn finish(tx: &mut Tx<'_>, ctx: &CallContext, args: Finish) -> Result<Saved>
         return Ok(Saved { artifact_id: artifact.id, version: whole.version, status: whole.status });
     };
     let generation = held(tx, ctx, &draft)?;
-    keep(tx, artifact, draft, generation, false)
+    let content = text_of(tx, &draft)?;
+    Ok(Saved::from(&keep(tx, artifact, draft, generation, content, false)?))
 }
 
-/// The text becomes the version, and the draft ends.
-fn keep(
-    tx: &mut Tx<'_>, mut artifact: Artifact, draft: ArtifactDraft, generation: Option<Generation>, cut: bool,
-) -> Result<Saved> {
-    let content = text_of(tx, &draft)?;
+/// `content` becomes the version, and the draft ends.
+pub(super) fn keep(
+    tx: &mut Tx<'_>, mut artifact: Artifact, draft: ArtifactDraft, generation: Option<Generation>, content: String,
+    cut: bool,
+) -> Result<Artifact> {
     tx.delete(&draft.id)?;
     remains::leave(tx, draft.id.as_str(), None)?;
     artifact.status = artifact.status.step(ArtifactStep::Edit)?;
@@ -290,7 +297,7 @@ fn keep(
     let writer = Writer { author: draft.author, user: draft.user_id };
     store_version(tx, &mut artifact, content, writer, &pins, cut)?;
     tell(tx, &artifact, artifact.version, pins.generation)?;
-    Ok(Saved::from(&artifact))
+    Ok(artifact)
 }
 
 /// An answer is about to be over: what it was writing is kept as far as it came.
@@ -299,7 +306,8 @@ pub(crate) fn abandon(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
     for draft in left {
         let lost = || Error::internal(format!("{} has no artifact", draft.id));
         let artifact = tx.get(&draft.artifact_id)?.ok_or_else(lost)?;
-        keep(tx, artifact, draft, Some(generation.clone()), true)?;
+        let content = text_of(tx, &draft)?;
+        keep(tx, artifact, draft, Some(generation.clone()), content, true)?;
     }
     Ok(())
 }

@@ -99,7 +99,7 @@ pub struct Lease {
     pub epoch: u64,
 }
 
-fn held(tx: &mut Tx<'_>, ctx: &CallContext, lease: &Lease) -> Result<(Thread, Generation)> {
+pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, lease: &Lease) -> Result<(Thread, Generation)> {
     let (thread, generation) = owned::generation(tx, &ctx.principal, &lease.generation_id)?;
     if !generation.status.is_held() || !holds(&generation, &lease.owner, lease.epoch) {
         return Err(lost());
@@ -157,6 +157,9 @@ pub fn submit(tx: &mut Tx<'_>, ctx: &CallContext, args: Submit) -> Result<Standi
     for (place, new) in args.calls.into_iter().enumerate() {
         let mut call = insert(tx, &generation, place, &new)?;
         events.extend(judge(tx, ctx, &generation, &mut call, new.verdict)?);
+        if calls::is_over(call.state) {
+            events.extend(artifacts::writing::cut(tx, &generation, &call.tool_call_id)?);
+        }
         tx.put(&call)?;
     }
     generation.boundary = turn::log_end(tx, &generation)?;
@@ -292,8 +295,9 @@ pub fn end_call(tx: &mut Tx<'_>, ctx: &CallContext, args: EndCall) -> Result<Sta
         Some(error) => calls::End { output: args.output.map(safe_json), ..calls::End::failed(error) },
         None => calls::End::done(safe_json(args.output.unwrap_or(Value::Null))),
     };
-    let event = calls::end_call(tx, &mut call, end)?;
-    calls::append_step(tx, &mut generation, &[event])?;
+    let mut events = vec![calls::end_call(tx, &mut call, end)?];
+    events.extend(artifacts::writing::cut(tx, &generation, &call.tool_call_id)?);
+    calls::append_step(tx, &mut generation, &events)?;
     tx.put(&generation)?;
     standing(tx, &generation)
 }
