@@ -8,14 +8,18 @@ mod calls;
 mod documents;
 mod history;
 mod prompts;
+mod segments;
+mod steering;
 
 pub use calls::{
-    CallState, EndCall, Lease, NewCall, OneCall, Segment, Settle, Standing, Steer, Steered, Submit, ToldCall, Verdict,
-    end_call, run_built_in, run_call, settle, steer, submit,
+    CallState, EndCall, Lease, NewCall, OneCall, Settle, Standing, Submit, Verdict, end_call, run_built_in, run_call,
+    settle, submit,
 };
 pub use documents::{Draft, Drafted, draft};
 pub use history::{HistoryFile, HistoryMessage};
 pub use prompts::{FallBack, PromptView, ShowPrompt, fall_back, show_prompt};
+pub use segments::{Segment, ToldCall};
+pub use steering::{Steer, Steered, steer};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -183,7 +187,7 @@ fn resumed(tx: &mut Tx<'_>, generation: &Generation) -> Result<Option<Resumed>> 
     Ok(Some(Resumed {
         steps: generation.steps,
         log_end: turn::log_end(tx, generation)?,
-        so_far: calls::so_far(tx, generation)?,
+        so_far: segments::so_far(tx, generation)?,
         calls: calls::states(tx, generation)?,
         sections: prompts::stored(tx, generation)?.map(|prompt| prompt.sections).unwrap_or_default(),
         usage: generation.usage,

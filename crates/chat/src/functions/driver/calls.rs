@@ -2,8 +2,6 @@
 //! that nothing can be done before somebody decides. Every answer says how all calls of the step stand, so a
 //! driver that was told half of it, or another one after a crash, has the whole picture.
 
-use std::collections::HashMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,11 +16,11 @@ use crate::functions::approvals::{self, Subject};
 use crate::functions::{artifacts, notices};
 use crate::limits;
 use crate::owned;
-use crate::parts::{Part, ToolState, safe_json};
+use crate::parts::{ToolState, safe_json};
 use crate::rules;
-use crate::states::{GenerationStep, MessageStatus, MessageStep};
+use crate::states::GenerationStep;
 use crate::tables::audit::Outcome;
-use crate::tables::{Approval, Effect, Generation, Message, Thread, ToolCall, approval, message, tool_call};
+use crate::tables::{Approval, Effect, Generation, Thread, ToolCall, approval};
 use crate::turn::{self, calls};
 
 /// A call as the model made it, and what the server's configuration says about it.
@@ -400,125 +398,4 @@ pub fn settle(tx: &mut Tx<'_>, ctx: &CallContext, args: Settle) -> Result<Standi
     }
     tx.put(&generation)?;
     Ok(Standing { log_end: turn::log_end(tx, &generation)?, calls: states, parked })
-}
-
-/// What users said while the answer was being made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Steered {
-    pub log_end: u64,
-    /// Oldest first.
-    pub texts: Vec<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Steer {
-    pub lease: Lease,
-}
-
-/// `driver:steer`: the messages that the answer is to read before its next step, which are its own from now on.
-pub fn steer(tx: &mut Tx<'_>, ctx: &CallContext, args: Steer) -> Result<Steered> {
-    let (mut thread, mut generation) = held(tx, ctx, &args.lease)?;
-    let waiting = tx.query::<Message>(message::BY_QUEUE).eq(&thread.id).take(limits::QUEUED_TURNS)?;
-    let (mut texts, mut events) = (Vec::new(), Vec::new());
-    for mut said in waiting.into_iter().filter(|said| said.steers) {
-        said.status = said.status.step(MessageStep::Finish(spool_protocol::FinalStatus::Complete))?;
-        debug_assert_eq!(said.status, MessageStatus::Complete);
-        said.queued_in = None;
-        said.steers = false;
-        said.completed_at = Some(tx.now());
-        said.answered_by = Some(generation.id.clone());
-        said.steered = Some(generation.id.clone());
-        tx.put(&said)?;
-        let text = said.text();
-        events.push(Event::Steered { message_id: said.id.as_str().to_owned(), text: text.clone() });
-        texts.push(text);
-    }
-    if !events.is_empty() {
-        calls::append_step(tx, &mut generation, &events)?;
-        tx.put(&generation)?;
-        thread.touch(tx.now());
-        tx.put(&thread)?;
-    }
-    Ok(Steered { log_end: turn::log_end(tx, &generation)?, texts })
-}
-
-/// A stretch of an answer that is told to a model again: what it said, what it called, what it was told
-/// meanwhile.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Segment {
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub text: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub calls: Vec<ToldCall>,
-    /// What the user said after it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub steered: Option<String>,
-}
-
-/// A call and what came of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ToldCall {
-    pub tool_call_id: String,
-    pub tool: String,
-    pub input: Value,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
-/// The stretches of an answer: text, then the calls behind it that are of one step. Pure. Calls that are in no row,
-/// because a runner outside made them, are of one step until something is said.
-fn segments(parts: Vec<Part>, steps: &HashMap<String, u32>) -> Vec<Segment> {
-    let mut segments = vec![Segment::default()];
-    let mut step = None;
-    for part in parts {
-        let begins = match (&part, segments.last()) {
-            (Part::Text { .. }, Some(last)) => !last.calls.is_empty() || last.steered.is_some(),
-            (Part::ToolCall { tool_call_id, .. }, Some(last)) => {
-                let before = std::mem::replace(&mut step, steps.get(tool_call_id));
-                last.steered.is_some() || (!last.calls.is_empty() && before != step)
-            }
-            _ => false,
-        };
-        if begins {
-            segments.push(Segment::default());
-        }
-        let Some(last) = segments.last_mut() else { break };
-        match part {
-            Part::Text { text } => last.text.push_str(&text),
-            Part::ToolCall { tool_call_id, tool, input, output, error, .. } => {
-                last.calls.push(ToldCall { tool_call_id, tool, input, output, error });
-            }
-            Part::Steered { text, .. } => {
-                let said = last.steered.get_or_insert_default();
-                if !said.is_empty() {
-                    said.push_str("\n\n");
-                }
-                said.push_str(&text);
-            }
-            _ => {}
-        }
-    }
-    segments
-}
-
-/// The stretches of an answer whose parts these are.
-pub(super) fn segments_of(tx: &mut Tx<'_>, generation: &Id<Generation>, parts: Vec<Part>) -> Result<Vec<Segment>> {
-    let rows = tx.query::<ToolCall>(tool_call::BY_GENERATION).eq(generation).take(limits::ANSWER_CALLS)?;
-    let steps = rows.into_iter().map(|call| (call.tool_call_id, call.step)).collect();
-    Ok(segments(parts, &steps))
-}
-
-/// The answer so far, for whoever goes on with it.
-pub(super) fn so_far(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Segment>> {
-    if generation.boundary == 0 {
-        return Ok(Vec::new());
-    }
-    let parts = turn::folded(tx, generation)?;
-    segments_of(tx, &generation.id, parts)
 }

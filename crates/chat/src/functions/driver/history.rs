@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::Result;
 use spool_store::{Id, Order, Tx};
 
-use super::calls::{Segment, segments_of};
+use super::segments::{Segment, segments_of};
 use crate::limits;
 use crate::parts::Part;
 use crate::recall;
