@@ -212,8 +212,9 @@ describe("the inbox in the browser", { concurrency: 2 }, () => {
     const { registrationId } = await registered;
     const deliver = (data) => cdp.send("ServiceWorker.deliverPushMessage", { origin: server.url, registrationId, data });
     const shown = () => page.evaluate(async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(({ title, body, data }) => ({ title, body, data })));
-    await deliver(JSON.stringify({ title: "A tool waits for your approval", body: "pay", url: "https://evil.example/t/x/y", approvalId: "apr_1" }));
-    await until(async () => (await shown()).length === 1, { what: "the notification" });
+    const notice = JSON.stringify({ title: "A tool waits for your approval", body: "pay", url: "https://evil.example/t/x/y", approvalId: "apr_1" });
+    // A push service keeps what a worker that only begins cannot take yet; a second one takes the place of the first.
+    await until(async () => (await deliver(notice), (await shown()).length === 1), { what: "the notification" });
     assert.deepEqual(await shown(), [{ title: "A tool waits for your approval", body: "pay", data: { path: "/#/inbox" } }]);
     await deliver("no JSON");
     await until(async () => (await shown()).some(({ title }) => title === "Something waits for you"));

@@ -73,6 +73,7 @@ async function rowsOf(token, server, fake, viewer) {
   await until(async () => (await status(failed.messageId)) === "error", { what: "an answer that failed" });
   const { page: [{ _id: toolCall }] } = await owner.query("toolCalls:listByThread", { threadId: thread, ...page() });
   const { artifactId } = await owner.mutation("artifacts:create", { threadId: thread, kind: "plan", title: MARK, content: MARK, key: "k" });
+  await backend.mutation("sessions:open", { threadId: thread, runtime: "theirs" });
   const { generationId } = await backend.mutation("generations:open", { threadId: thread });
   const asked = await backend.mutation("approvals:request", { generationId, kind: "plan", artifactId });
   await backend.mutation("generations:finish", { generationId, status: "complete", text: MARK });

@@ -164,8 +164,9 @@ pub enum Effect {
     /// Show the next piece of a document that a call writes, which is not made yet, and answer with
     /// [`Input::Appended`].
     Write(Piece),
-    /// Store the calls of a step and the tokens so far, and answer with [`Input::Calls`].
-    Submit { calls: Vec<MadeCall>, usage: Option<Usage> },
+    /// Append the end of a step, and store its calls and the tokens so far, all at once, and answer with
+    /// [`Input::Calls`].
+    Submit { events: Vec<Event>, calls: Vec<MadeCall>, usage: Option<Usage> },
     /// Carry out the call of this row, and answer with [`Input::Calls`] when it is over. `again`: somebody began
     /// it before, and nobody knows how far they came.
     Run { row: String, again: bool },

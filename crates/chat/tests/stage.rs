@@ -107,7 +107,7 @@ impl Stage {
         self.system("driver:started", lease.clone()).await;
         let verdict = json!({ "type": "fail", "message": "There is no such tool." });
         let call = json!({ "toolCallId": "call_1", "tool": "nope", "input": {}, "verdict": verdict });
-        let standing = self.system("driver:submit", json!({ "lease": lease, "calls": [call] })).await;
+        let standing = self.system("driver:submit", json!({ "lease": lease, "events": [], "calls": [call] })).await;
         lease["status"] = json!("complete");
         self.system("driver:finish", lease).await;
         text(&standing["calls"][0]["_id"])

@@ -120,8 +120,8 @@ impl Turn {
         self.count_usage();
         self.steps += 1;
         self.phase = Phase::Calling;
-        let mut effects = self.batch.flush(now_ms);
-        effects.extend([Effect::CancelProvider, Effect::Submit { calls, usage: self.spent }]);
+        let (mut effects, events) = self.batch.take(now_ms);
+        effects.extend([Effect::CancelProvider, Effect::Submit { events, calls, usage: self.spent }]);
         effects
     }
 

@@ -106,6 +106,18 @@ impl Batch {
         std::mem::take(&mut self.pending)
     }
 
+    /// What is pending: what has to go out before, and the events for another effect that appends them.
+    pub fn take(&mut self, now_ms: u64) -> (Vec<Effect>, Vec<Event>) {
+        let mut before = self.flush(now_ms);
+        match before.pop() {
+            Some(Effect::Append(events)) => (before, events),
+            other => {
+                before.extend(other);
+                (before, Vec::new())
+            }
+        }
+    }
+
     pub fn drop_pending(&mut self) {
         self.pending.clear();
     }

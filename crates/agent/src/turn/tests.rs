@@ -76,7 +76,7 @@ fn outcome(status: FinalStatus) -> Outcome {
 fn log(effects: &[Effect]) -> Vec<Event> {
     let mut events = Vec::new();
     for effect in effects {
-        if let Effect::Append(batch) = effect {
+        if let Effect::Append(batch) | Effect::Submit { events: batch, .. } = effect {
             batch.iter().cloned().for_each(|event| Event::push_coalesced(&mut events, event));
         }
     }

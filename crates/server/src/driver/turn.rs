@@ -255,7 +255,7 @@ impl<'app> Run<'app> {
             Effect::CancelProvider => self.stream = None,
             Effect::Append(events) => self.append(&events).await?,
             Effect::Write(piece) => return self.write(piece).await.map(Some),
-            Effect::Submit { calls, usage } => return self.submit(calls, usage).await.map(Some),
+            Effect::Submit { events, calls, usage } => return self.submit(events, calls, usage).await.map(Some),
             Effect::Run { row, again } => return self.begin(&row, again).await,
             Effect::CancelCalls => self.running.clear(),
             Effect::Settle { park } => return self.settle(park).await.map(Some),
@@ -338,9 +338,10 @@ impl<'app> Run<'app> {
         if standing.parked { Input::Parked } else { Input::Calls(self.calls.iter().map(calls::staged).collect()) }
     }
 
-    async fn submit(&mut self, made: Vec<MadeCall>, usage: Option<Usage>) -> Result<Input, Error> {
+    async fn submit(&mut self, events: Vec<Event>, made: Vec<MadeCall>, usage: Option<Usage>) -> Result<Input, Error> {
         let calls: Vec<_> = made.into_iter().map(|call| self.offer.judge(self.agent, call)).collect();
-        let standing = self.tell("driver:submit", json!({ "calls": calls, "usage": usage })).await?;
+        let args = json!({ "events": events, "calls": calls, "usage": usage });
+        let standing = self.tell("driver:submit", args).await?;
         Ok(self.stand(standing))
     }
 

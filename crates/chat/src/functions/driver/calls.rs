@@ -139,19 +139,21 @@ fn standing(tx: &mut Tx<'_>, generation: &Generation) -> Result<Standing> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Submit {
     pub lease: Lease,
+    /// The end of the step, which the log does not have yet.
+    pub events: Vec<Event>,
     pub calls: Vec<NewCall>,
     /// The tokens of the answer so far.
     pub usage: Option<Usage>,
 }
 
-/// `driver:submit`: a step of the model ended with these calls, whose starts are in the log. From here on they
-/// are rows, and whoever holds the answer carries them out.
+/// `driver:submit`: a step of the model ended with these calls, whose starts are in the log with this at the
+/// latest. From here on they are rows, and whoever holds the answer carries them out.
 pub fn submit(tx: &mut Tx<'_>, ctx: &CallContext, args: Submit) -> Result<Standing> {
     let (_, mut generation) = held(tx, ctx, &args.lease)?;
     limits::check_count("calls", args.calls.len(), limits::STEP_CALLS)?;
     generation.steps += 1;
     generation.usage = args.usage.or(generation.usage);
-    let mut events = Vec::new();
+    let mut events = args.events;
     for (place, new) in args.calls.into_iter().enumerate() {
         let mut call = insert(tx, &generation, place, &new)?;
         events.extend(judge(tx, ctx, &generation, &mut call, new.verdict)?);
