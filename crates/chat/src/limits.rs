@@ -60,6 +60,8 @@ pub const APPROVAL_BYTES: usize = 1 << 20;
 pub const REASON_BYTES: usize = 16 << 10;
 /// Calls of tools in one step of an answer. More than a model makes at once, and little to read.
 pub const STEP_CALLS: usize = 128;
+/// Runners that may be lost at the same place of an answer. What takes so many down takes the next one, too.
+pub const LOST_RUNNERS: u32 = 5;
 /// Calls of one answer whose steps are looked up to tell the answer again.
 pub const ANSWER_CALLS: usize = 1_000;
 /// Pieces in which a result that is too large for a row is kept and read.

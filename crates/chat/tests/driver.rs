@@ -201,3 +201,31 @@ async fn ms_11_an_answer_too_long_to_keep_ends_with_an_error_and_what_fits() {
     assert_eq!(message["error"]["code"], json!("too_large"));
     assert!(text(&message["text"]).len() > 4 << 20);
 }
+
+#[tokio::test]
+async fn an_answer_that_takes_every_runner_down_ends() {
+    let stage = Stage::new().await;
+    let thread = stage.thread(&stage.u1).await;
+    let turn = stage.send(&stage.u1, &thread, "hello").await;
+    let mut runners = 0;
+    loop {
+        let claim = json!({ "generationId": turn.generation, "owner": OWNER });
+        let claimed = stage.system("driver:claim", claim).await;
+        if claimed.is_null() {
+            break;
+        }
+        runners += 1;
+        let lease = json!({ "generationId": turn.generation, "owner": OWNER, "epoch": claimed["epoch"] });
+        stage.system("driver:started", lease.clone()).await;
+        if runners == 1 {
+            let call = json!({ "toolCallId": "c", "tool": "t", "input": {}, "verdict": { "type": "run" } });
+            stage.system("driver:submit", json!({ "lease": lease, "events": [], "calls": [call] })).await;
+        }
+        stage.system("driver:expire", json!({ "owner": "another", "onlyOwner": true })).await;
+        assert!(runners < 20, "it is taken again for ever");
+    }
+    assert_eq!(runners, 6);
+    let generation = stage.ok(&stage.u1, "generations:get", json!({ "generationId": turn.generation })).await;
+    assert_eq!(generation["status"], "interrupted");
+    stage.healthy().await;
+}

@@ -98,22 +98,21 @@ impl Batch {
     }
 
     pub fn flush(&mut self, now_ms: u64) -> Vec<Effect> {
-        if self.pending.is_empty() {
-            return Vec::new();
+        if !self.pending.is_empty() {
+            self.last_flush = Some(now_ms);
+            self.units = 0;
         }
-        self.last_flush = Some(now_ms);
-        self.units = 0;
         std::mem::take(&mut self.pending)
     }
 
-    /// What is pending: what has to go out before, and the events for another effect that appends them.
+    /// What is pending, and the events at its end apart, for another effect that appends them.
     pub fn take(&mut self, now_ms: u64) -> (Vec<Effect>, Vec<Event>) {
-        let mut before = self.flush(now_ms);
-        match before.pop() {
-            Some(Effect::Append(events)) => (before, events),
+        let mut effects = self.flush(now_ms);
+        match effects.pop() {
+            Some(Effect::Append(events)) => (effects, events),
             other => {
-                before.extend(other);
-                (before, Vec::new())
+                effects.extend(other);
+                (effects, Vec::new())
             }
         }
     }

@@ -365,7 +365,8 @@ pub(super) fn expire_one(
     // Between two steps nothing is lost: whoever comes next reads how far the answer is. A log that is not empty
     // tells of a start that its row does not know yet.
     let end = tx.log_end(generation.id.as_str())?.end;
-    let between_steps = generation.steps > 0 && end == generation.boundary;
+    let again = generation.losses < limits::LOST_RUNNERS;
+    let between_steps = generation.steps > 0 && end == generation.boundary && again;
     let began = (generation.started_mark || end > 0) && !between_steps;
     let unwanted = generation.stop_requested_at.is_some() || thread.deleted_at.is_some();
     if unwanted {
@@ -381,6 +382,7 @@ pub(super) fn expire_one(
         turn::end(tx, ctx, thread, generation, ending).map(drop)
     } else {
         expired.requeued += 1;
+        generation.losses += 1;
         generation.status = generation.status.step(GenerationStep::Requeue)?;
         generation.lease_owner = None;
         generation.lease_expires_at = None;

@@ -99,6 +99,9 @@ pub struct Generation {
     /// runner that is lost with nothing behind it can be replaced.
     #[serde(default)]
     pub boundary: u64,
+    /// Runners that were lost since then.
+    #[serde(default)]
+    pub losses: u32,
     /// Grows with every decision that is made while a runner holds the answer: the runner tells of it.
     #[serde(default)]
     pub decisions: u32,

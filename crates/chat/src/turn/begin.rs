@@ -110,6 +110,7 @@ fn occupy(
         tool_choice: begin.tool_choice,
         steps: 0,
         boundary: 0,
+        losses: 0,
         decisions: 0,
         fallbacks: Vec::new(),
         status,

@@ -26,6 +26,7 @@ pub(crate) fn of_step(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<To
 pub(crate) fn append_step(tx: &mut Tx<'_>, generation: &mut Generation, events: &[Event]) -> Result<u64> {
     if !events.is_empty() {
         generation.boundary = append(tx, generation, events)?;
+        generation.losses = 0;
     }
     Ok(generation.boundary)
 }
