@@ -40,7 +40,7 @@ impl Desk {
 
     async fn submit(&self, call: &str, input: Value, verdict: Value) -> Value {
         let call = json!({ "toolCallId": call, "tool": "write_artifact", "input": input, "verdict": verdict });
-        self.stage.system("driver:submit", json!({ "lease": self.lease, "calls": [call] })).await
+        self.stage.system("driver:submit", json!({ "lease": self.lease, "events": [], "calls": [call] })).await
     }
 
     async fn run(&self, standing: &Value) -> Value {
