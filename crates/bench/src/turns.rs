@@ -27,6 +27,8 @@ use crate::server::{Guest, Server};
 
 const OVERHEAD_P50_MS: f64 = 10.0;
 const DECISION_P50_MS: f64 = 50.0;
+/// Turns of one conversation.
+const TURNS: u32 = 20;
 /// Messages that a prompt has at most, by the server's default.
 const SENT: u64 = 40;
 /// How much later the first request of a long conversation may come than that of one that sends as much.
@@ -52,21 +54,26 @@ async fn overhead(context: &Context, stage: &mut Stage, report: &mut Report) -> 
     eprintln!("turns: what Spool adds to a turn");
     for (agent, name, steps) in [("plain", "without tools", 1), ("reader", "with one call of a tool", 2)] {
         context.quiet().await?;
-        let thread = stage.server.thread(&stage.guest).await?;
+        let mut thread = String::new();
         let (mut own, mut model) = (Latency::new()?, Latency::new()?);
-        for _ in 0..context.pick(200, 20) {
+        let (rounds, before) = (context.pick(200, 20), stage.commits().await?);
+        for round in 0..rounds {
+            if round % TURNS == 0 {
+                thread = stage.server.thread(&stage.guest).await?;
+            }
             let turn = stage.turn(&thread, agent, steps).await?;
             let served: Duration = turn.served.iter().map(|served| served.took).sum();
             own.add(turn.took.saturating_sub(served));
             model.add(served);
         }
+        let commits = (stage.commits().await? - before) / f64::from(rounds);
         report.add(Row {
             name: format!("sent → answered, without the model's time, {name}"),
-            measured: own.text(&[50, 99, 100]),
+            measured: format!("{}, {commits:.1} commits each", own.text(&[50, 99, 100])),
             against: format!("target p50 < {OVERHEAD_P50_MS}; the model {}", model.text(&[50, 99])),
             ratio: None,
             ok: Some(own.ms(0.5) < OVERHEAD_P50_MS),
-            details: json!({ "own": own.json(), "model": model.json() }),
+            details: json!({ "own": own.json(), "model": model.json(), "commits": commits }),
         });
     }
     Ok(())
@@ -261,6 +268,11 @@ impl Stage {
         Ok(Self { model, tool, server, guest, config, directory })
     }
 
+    /// What was committed since the start. Each commit is a wait for the disk.
+    async fn commits(&self) -> Result<f64> {
+        Ok(self.server.metrics().await?.value("spool_store_commits"))
+    }
+
     /// Sends a message, and waits until the answer is over.
     async fn turn(&mut self, thread: &str, agent: &str, steps: usize) -> Result<Turn> {
         let args = json!({ "threadId": thread, "text": TEXT, "agent": agent });
@@ -325,6 +337,7 @@ fn configuration(tool: &Tool) -> String {
 agent = "plain"
 [summaries]
 after = 0
+keep = 0
 [agents.plain]
 [agents.reader]
 tools = ["look"]
@@ -335,11 +348,13 @@ phases = true
 [tools.http.look]
 description = "Looks something up."
 url = "{url}"
+input = {{ type = "object" }}
 writes = false
 allow_private = true
 [tools.http.change]
 description = "Changes something."
 url = "{url}"
+input = {{ type = "object" }}
 writes = true
 allow_private = true
 "#
