@@ -64,9 +64,10 @@ fn paired(spoken: &[&PromptMessage]) -> Vec<PromptMessage> {
         for call in &mut message.calls {
             let result = result(call, &spoken[at + 1..]);
             // Some servers number the calls of every answer anew, and some providers refuse an id twice.
-            let mut id = call.id.clone();
+            let (mut id, mut number) = (call.id.clone(), ids.len());
             while !ids.insert(id.clone()) {
-                id = format!("{}_{}", call.id, ids.len());
+                id = format!("{}_{number}", call.id);
+                number += 1;
             }
             results.push(match result {
                 Some(result) => {
@@ -190,6 +191,13 @@ mod tests {
             None => format!("c:{}", message.calls.iter().map(|call| call.id.as_str()).collect::<Vec<_>>().join(",")),
         };
         assemble(None, &with_calls(messages), limits).1.into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn tc_06_an_id_that_looks_like_a_new_name_for_another_is_no_obstacle() {
+        let calls = ["u:q", "c:1_2", "r:1_2", "c:1", "r:1", "c:1", "r:1"];
+        let told = ["u:q", "c:1_2", "r:1_2=r1_2", "c:1", "r:1=r1", "c:1_3", "r:1_3=r1"];
+        assert_eq!(shown(&calls, ROOMY), told);
     }
 
     #[test]

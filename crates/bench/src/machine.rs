@@ -113,6 +113,28 @@ impl Usage {
     }
 }
 
+/// What a process holds of the operating system at this moment.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Held {
+    pub files: usize,
+    /// Those of the files that are sockets.
+    pub sockets: usize,
+    pub threads: usize,
+}
+
+impl Held {
+    pub fn of(pid: u32) -> Result<Self> {
+        let (mut files, mut sockets) = (0, 0);
+        for file in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
+            files += 1;
+            // A file may be closed while we look.
+            let target = std::fs::read_link(file?.path()).unwrap_or_default();
+            sockets += usize::from(target.to_string_lossy().starts_with("socket:"));
+        }
+        Ok(Self { files, sockets, threads: std::fs::read_dir(format!("/proc/{pid}/task"))?.count() })
+    }
+}
+
 /// Name and CPU seconds of a process or thread directory of `/proc`.
 fn cpu(directory: &Path) -> Result<(String, f64)> {
     let stat = std::fs::read_to_string(directory.join("stat"))?;

@@ -30,6 +30,7 @@ mod size;
 mod start;
 mod sync;
 mod tokens;
+mod turns;
 mod windows;
 mod writes;
 
@@ -84,6 +85,7 @@ enum Part {
     Artifacts,
     Start,
     Size,
+    Turns,
     Windows,
 }
 
@@ -242,6 +244,10 @@ async fn measure(cli: &Cli, context: &Context, report: &mut Report) {
     if wanted(Part::Size) {
         let done = size::measure(context, report).await;
         report.finished("size", done);
+    }
+    if wanted(Part::Turns) {
+        let done = turns::measure(context, report).await;
+        report.finished("turns", done);
     }
     if wanted(Part::Windows) {
         let done = windows::measure(context, report).await;

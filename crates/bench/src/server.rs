@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::machine::Usage;
+use crate::machine::{Held, Usage};
 
 /// How long a server may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -51,6 +51,11 @@ impl Process {
     pub fn usage(&self) -> Result<Usage> {
         Usage::of(self.child.id())
     }
+
+    /// Open files, sockets among them, and threads.
+    pub fn held(&self) -> Result<Held> {
+        Held::of(self.child.id())
+    }
 }
 
 impl Drop for Process {
@@ -77,7 +82,15 @@ pub struct Guest {
 impl Server {
     /// Starts the server on `data`, answering from the model at `model` (the demo without one).
     pub async fn start(binary: &Path, data: &Path, model: Option<SocketAddr>) -> Result<Self> {
-        let mut command = Command::new(binary);
+        Self::run(Command::new(binary), data, model, None).await
+    }
+
+    /// The same with the configuration in the file `config`.
+    pub async fn configured(binary: &Path, data: &Path, model: SocketAddr, config: &Path) -> Result<Self> {
+        Self::run(Command::new(binary), data, Some(model), Some(config)).await
+    }
+
+    async fn run(mut command: Command, data: &Path, model: Option<SocketAddr>, config: Option<&Path>) -> Result<Self> {
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -86,6 +99,9 @@ impl Server {
             }
         }
         command.env("SPOOL_LOG", "warn");
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
         if let Some(model) = model {
             command.env("OPENAI_BASE_URL", format!("http://{model}/v1")).env("SPOOL_MODEL", "bench");
         }
@@ -113,6 +129,13 @@ impl Server {
     pub async fn mutate(&self, guest: &Guest, path: &str, args: Value) -> Result<Value> {
         let body = json!({ "path": path, "args": args });
         let mut answer = self.post("api/mutation", Some(guest), &body).await?;
+        ensure!(answer["status"] == "success", "{path}: {answer}");
+        Ok(answer["value"].take())
+    }
+
+    pub async fn act(&self, guest: &Guest, path: &str, args: Value) -> Result<Value> {
+        let body = json!({ "path": path, "args": args });
+        let mut answer = self.post("api/action", Some(guest), &body).await?;
         ensure!(answer["status"] == "success", "{path}: {answer}");
         Ok(answer["value"].take())
     }
