@@ -159,6 +159,19 @@ describe("calls of tools", { concurrency: true }, () => {
     assert.equal(read, 10 << 20);
   });
 
+  test("TC-06: a server that gives every call the same id does not confuse thirty turns of one thread", async (t) => {
+    const me = await user(t, server);
+    fake.script("same id", rounds([call("look", { of: "same" }, "call_0")], ["Seen."]));
+    const threadId = await me.client.mutation("threads:create", {});
+    for (let turn = 0; turn < 30; turn += 1) {
+      const sent = await send(me.client, `same id ${turn}`, threadId);
+      assert.equal((await settled(me.client, sent.messageId)).text, "Seen.", `turn ${turn}`);
+    }
+    const last = fake.of("same id 29").at(-1);
+    const made = last.messages.flatMap((message) => message.calls.map(({ id }) => id));
+    assert.equal(new Set(made).size, made.length, "the model is never told two calls of one name");
+  });
+
   test("TC-09: the first step can be made to call, and later ones are free", async (t) => {
     const me = await user(t, server);
     fake.script("tc-09", rounds([call("look")], ["Done."]));
