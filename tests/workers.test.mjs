@@ -112,6 +112,28 @@ describe("workers", { concurrency: true }, () => {
     await session.close();
   });
 
+  test("AP-01 AP-03: a worker asks before it acts, the person decides and edits, and the worker is told live", async (t) => {
+    const { person, worker, threadId } = await begin(t);
+    const { generationId, messageId } = await send(person.client, "clean up", threadId);
+    await worker.client.mutation("workers:claim", { epoch: worker.epoch });
+    const call = { generationId, epoch: worker.epoch, kind: "tool_call", toolCallId: "c1", tool: "shell", input: { command: "rm -r build" } };
+    const asked = await worker.client.mutation("approvals:request", call);
+    assert.equal((await worker.client.mutation("approvals:request", call))._id, asked._id, "asking again is asking once");
+    const session = await RawSession.open(t, server);
+    session.authenticate(worker.token);
+    const [mine] = session.modify([["approvals:ofAnswer", { generationId, epoch: worker.epoch }]]);
+    await session.result(mine, ({ value }) => value?.[0]?.status === "pending");
+    const inbox = await person.client.query("approvals:list", { paginationOpts: { numItems: 5, cursor: null } });
+    assert.deepEqual(inbox.page.map(({ tool, input }) => [tool, input]), [["shell", { command: "rm -r build" }]]);
+    await person.client.mutation("approvals:decide", { approvalId: asked._id, decision: "approve", edited: { command: "rm -r build/cache" } });
+    await session.result(mine, ({ value }) => value?.[0]?.status === "approved" && value[0].editedInput.command === "rm -r build/cache", "the worker to be told");
+    assert.equal((await refusal(worker.client.mutation("approvals:decide", { approvalId: asked._id, decision: "approve" }))).code, "forbidden");
+    await worker.client.mutation("generations:finish", { generationId, epoch: worker.epoch, status: "complete" });
+    const answer = await settled(person.client, messageId);
+    assert.deepEqual(answer.parts.map(({ type }) => type), ["tool_call", "approval"]);
+    await session.close();
+  });
+
   test("IA-09: another worker, a person and nobody reach nothing of it", async (t) => {
     const { person, worker, threadId } = await begin(t);
     const { generationId } = await send(person.client, "mine", threadId);

@@ -125,6 +125,7 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
         "toolCalls:get" => Takes(json!({ "id": ids.tool_call })),
         "toolCalls:output" => Takes(json!({ "id": ids.tool_call, "cursor": 0 })),
         "debug:prompt" => Takes(json!({ "generationId": ids.generation })),
+        "approvals:ofAnswer" => Takes(json!({ "generationId": ids.generation })),
         "approvals:get" => Takes(json!({ "approvalId": ids.approval })),
         "approvals:list" => NoIds(json!({ "paginationOpts": page })),
         "approvals:decide" => Takes(json!({ "approvalId": ids.approval, "decision": "approve" })),

@@ -31,13 +31,15 @@ use crate::parts;
 use crate::principal::Principal;
 use crate::rules;
 use crate::states::ApprovalStep;
-use crate::tables::{Approval, ApprovalView, Artifact, ArtifactContent, Effect, Generation, Thread, approval};
+use crate::tables::{Approval, ApprovalView, Artifact, ArtifactContent, Effect, Generation, Runner, Thread, approval};
 use crate::turn;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Request {
     pub generation_id: Id<Generation>,
+    /// Of a worker: what `workers:connect` gave it.
+    pub epoch: Option<u64>,
     pub kind: ApprovalKind,
     /// With kind `tool_call`: the call. One that is not in the log yet is added to it.
     pub tool_call_id: Option<String>,
@@ -82,7 +84,7 @@ pub(crate) struct Subject {
 /// `approvals:request`: asking again for the same gives the same approval, whatever became of it. A rule of the
 /// owner may have the answer already; then nobody is asked.
 pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<ApprovalView> {
-    let (thread, mut generation) = external::held(tx, ctx, &args.generation_id, None)?;
+    let (thread, mut generation) = external::held(tx, ctx, &args.generation_id, args.epoch)?;
     let (kind, expires_at) = (args.kind, args.expires_at);
     let subject = subject(tx, ctx, &thread, args)?;
     if let Some(earlier) = tx.query::<Approval>(approval::BY_KEY).eq(&generation.id).eq(subject.key.as_str()).first()? {
@@ -122,10 +124,13 @@ pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<Appr
         return shown(tx, asked);
     }
     let events: Vec<Event> = events.by_ref().chain([asked.event()]).collect();
-    // A person may take longer than a runner may be silent: until the decision nobody misses the runner.
-    let wait = expires_at.unwrap_or(tx.now() + limits::LONGEST_WAIT_MS) + ctx.settings.external_lease_ms;
-    generation.lease_expires_at = generation.lease_expires_at.max(Some(wait));
-    tx.put(&generation)?;
+    // A person may take longer than a backend may be silent: until the decision nobody misses it. A worker says
+    // all the while that it is there.
+    if generation.runner == Runner::External {
+        let wait = expires_at.unwrap_or(tx.now() + limits::LONGEST_WAIT_MS) + ctx.settings.external_lease_ms;
+        generation.lease_expires_at = generation.lease_expires_at.max(Some(wait));
+        tx.put(&generation)?;
+    }
     asked.asked_at_offset = turn::tell(tx, generation, &events)?;
     tx.put(&asked)?;
     runtime::asked(tx, &asked)?;
@@ -326,6 +331,21 @@ fn missing_call(
         }
     }
     Ok(Some(Event::ToolStart { tool_call_id: id, tool: name, input: args }))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OfAnswer {
+    pub generation_id: Id<Generation>,
+    /// Of a worker: what `workers:connect` gave it.
+    pub epoch: Option<u64>,
+}
+
+/// `approvals:ofAnswer`: what whoever makes an answer asked for it, and what became of that.
+pub fn of_answer(tx: &mut Tx<'_>, ctx: &CallContext, args: OfAnswer) -> Result<Vec<ApprovalView>> {
+    let (_, generation) = external::held(tx, ctx, &args.generation_id, args.epoch)?;
+    let asked = tx.query::<Approval>(approval::BY_GENERATION).eq(&generation.id).take(limits::LISTED)?;
+    named(tx, asked.into_iter().map(ApprovalView::from).collect())
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

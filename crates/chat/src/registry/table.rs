@@ -185,8 +185,10 @@ pub static FUNCTIONS: &[Function] = functions![
     "todos:update": Mutation User todos::update, todos::Update => todos::Saved,
         "Replaces the list of what is to be done in a thread.";
 
-    "approvals:request": Mutation Service approvals::request, approvals::Request => crate::tables::ApprovalView,
+    "approvals:request": Mutation Runner approvals::request, approvals::Request => crate::tables::ApprovalView,
         "Asks the owner of the thread, for an answer that the caller makes. Asking again gives the same approval.";
+    "approvals:ofAnswer": Query Runner approvals::of_answer, approvals::OfAnswer => Vec<crate::tables::ApprovalView>,
+        "What whoever makes an answer asked for it, and what became of that.";
     "approvals:get": Query User approvals::get, approvals::One => crate::tables::ApprovalView,
         "One approval: what is asked about, and what became of it.";
     "approvals:list": Query User approvals::list, approvals::List => approvals::ApprovalInbox,
