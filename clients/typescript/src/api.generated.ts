@@ -33,6 +33,7 @@ export type PageStatus = "SplitRecommended" | "SplitRequired";
 export type Scope = "tool" | "arguments";
 export type ApprovalsDecideManyReturns = Decided[];
 export type ApprovalsMarkSeenReturns = null;
+export type ApprovalsOfAnswerReturns = ApprovalView[];
 export type ArtifactStatus = ("draft" | "approved" | "rejected" | "archived") | "superseded";
 /**
  * Who wrote a version.
@@ -855,6 +856,13 @@ export type ApprovalsMarkSeenArgs = {
    */
   upTo: number;
 };
+export type ApprovalsOfAnswerArgs = {
+  /**
+   * Of a worker: what `workers:connect` gave it.
+   */
+  epoch?: number | null;
+  generationId: string;
+};
 export type ApprovalsRequestArgs = {
   /**
    * With kind `tool_call` or `plan`: how many people have to approve, 1 to 20; at least as many as the
@@ -865,6 +873,10 @@ export type ApprovalsRequestArgs = {
    * With kind `plan`: the artifact, and the version that is to be approved; absent is the newest.
    */
   artifactId?: string | null;
+  /**
+   * Of a worker: what `workers:connect` gave it.
+   */
+  epoch?: number | null;
   /**
    * When it is too late, in milliseconds since the Unix epoch; null is never, absent the server's setting.
    */
@@ -3110,6 +3122,7 @@ export const api = {
     list: makeFunctionReference<"query", ApprovalsListArgs, ApprovalInbox>("approvals:list"),
     listByThread: makeFunctionReference<"query", ApprovalsListByThreadArgs, ThreadApprovals>("approvals:listByThread"),
     markSeen: makeFunctionReference<"mutation", ApprovalsMarkSeenArgs, ApprovalsMarkSeenReturns>("approvals:markSeen"),
+    ofAnswer: makeFunctionReference<"query", ApprovalsOfAnswerArgs, ApprovalsOfAnswerReturns>("approvals:ofAnswer"),
     request: makeFunctionReference<"mutation", ApprovalsRequestArgs, ApprovalView>("approvals:request"),
   },
   artifacts: {
