@@ -135,7 +135,7 @@ export async function sight({ server, token, viewer, ids }) {
   const seen = {};
   for (const { path, kind, access, args, takesIds } of functions) {
     // What the owner has used changes with what the owner does.
-    if (kind !== "query" || access === "Service" || access === "Worker" || path === "usage:me") continue;
+    if (kind !== "query" || ["Service", "Worker", "Runner"].includes(access) || path === "usage:me") continue;
     // What is shared is read by whom it is shared with.
     const reader = access === "Anyone" && takesIds ? sharedWith : owner;
     seen[path] = await reader.query(path, filled(args, ids));
