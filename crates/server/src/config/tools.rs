@@ -10,6 +10,7 @@ use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use spool_agent::tools::check_schema;
+use spool_chat::rules::is_like;
 
 use super::auth::{Secret, resolve};
 use crate::egress::Reach;
@@ -253,26 +254,13 @@ impl McpServer {
 
     /// Whether a tool of this name, its own, is offered.
     pub fn offers(&self, tool: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, tool));
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| is_like(pattern, tool));
         self.include.as_deref().is_none_or(any) && !any(&self.exclude)
     }
 
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
     }
-}
-
-/// Whether a text is as a pattern says, in which `*` is any text, also none.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut left) = text.strip_prefix(head) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let tail = parts.pop().unwrap_or_default();
-    for part in parts {
-        let Some(at) = left.find(part) else { return false };
-        left = &left[at + part.len()..];
-    }
-    left.ends_with(tail)
 }
 
 /// Headers as they are sent. They are never shown.
@@ -366,7 +354,6 @@ fn resolve_within(text: &str, field: &str, variable: &dyn Fn(&str) -> Option<Str
 #[cfg(test)]
 mod tests {
     use super::super::tests::load;
-    use super::*;
 
     const SEARCH: &str = "[tools.http.search]\ndescription = \"Finds.\"\nurl = \"https://tools.example/search\"\n";
     const INPUT: &str = "input = { type = \"object\" }\n";
@@ -458,7 +445,6 @@ mod tests {
             assert_eq!(some.offers(tool), offered, "{tool}");
         }
         assert!(!server("include = []").offers("a"));
-        assert!(matches("a*b", "ab") && matches("a*b", "abb") && !matches("ab*ba", "aba") && matches("*", ""));
         assert_eq!((server("").prefix("a"), server("prefix = \"\"").prefix("a")), ("a_".into(), String::new()));
     }
 }
