@@ -43,7 +43,7 @@ function snippet(text, asked) {
   return best.length > SNIPPET ? `${best.slice(0, SNIPPET)}…` : best;
 }
 
-const server = new McpServer({ name: "library", version: "1.0.0" });
+const server = new McpServer({ name: "pages", version: "1.0.0" });
 const annotations = { readOnlyHint: true, idempotentHint: true };
 
 server.registerTool(

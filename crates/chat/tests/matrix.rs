@@ -164,55 +164,35 @@ pub fn subscription(name: &str) -> Value {
     })
 }
 
+/// An id of every kind, made of the prefix of its table and of its name in the cases.
+fn every(id: impl Fn(&str, &str) -> String) -> Ids {
+    Ids {
+        thread: id("thr", "thread"),
+        message: id("msg", "message"),
+        generation: id("gen", "generation"),
+        artifact: id("art", "artifact"),
+        approval: id("apr", "approval"),
+        tool_call: id("tc", "toolCall"),
+        upload: id("upl", "upload"),
+        session: id("crd", "session"),
+        share: id("shr", "share"),
+        machine: id("mch", "machine"),
+        worker: id("wkr", "worker"),
+        user: id("usr", "user"),
+        rule: id("rul", "rule"),
+        push: id("psh", "push"),
+    }
+}
+
 /// Well formed ids of rows that never existed.
 pub fn nowhere() -> Ids {
-    let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
-    let (artifact, approval, upload, share, session) = (id("art"), id("apr"), id("upl"), id("shr"), id("crd"));
-    let (machine, worker, user) = (id("mch"), id("wkr"), id("usr"));
-    let (thread, message, generation) = (id("thr"), id("msg"), id("gen"));
-    let (rule, push, tool_call) = (id("rul"), id("psh"), id("tc"));
-    Ids {
-        thread,
-        message,
-        generation,
-        artifact,
-        approval,
-        tool_call,
-        upload,
-        session,
-        share,
-        machine,
-        worker,
-        user,
-        rule,
-        push,
-    }
+    every(|prefix, _| format!("{prefix}_{}", "0".repeat(26)))
 }
 
 /// The whole table, with `$thread` and the like in place of ids: what the tests over the wire and the fuzzer
 /// read as `tests/matrix/cases.json`.
 pub fn cases() -> Value {
-    let id = |name: &str| format!("${name}");
-    let (artifact, approval, upload) = (id("artifact"), id("approval"), id("upload"));
-    let (thread, message, generation) = (id("thread"), id("message"), id("generation"));
-    let (session, share, machine, worker, user) = (id("session"), id("share"), id("machine"), id("worker"), id("user"));
-    let (rule, push, tool_call) = (id("rule"), id("push"), id("toolCall"));
-    let ids = Ids {
-        thread,
-        message,
-        generation,
-        artifact,
-        approval,
-        tool_call,
-        upload,
-        session,
-        share,
-        machine,
-        worker,
-        user,
-        rule,
-        push,
-    };
+    let ids = every(|_, name| format!("${name}"));
     let entry = |function: &Function| {
         let (takes_ids, args) = match case(function.path, &ids) {
             Some(Case::Takes(args)) => (true, args),
