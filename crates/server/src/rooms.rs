@@ -10,6 +10,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use futures_util::task::AtomicWaker;
@@ -17,6 +18,11 @@ use spool_store::{Chunk, Encoded, Published, Store, Tail};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+
+/// A round of writing that takes so long is followed by a rest of the same length, in which more gathers for the
+/// next: each reader then gets it in one write, and half of a core is left to others.
+const LONG: Duration = Duration::from_millis(1);
+const LONGEST_REST: Duration = Duration::from_millis(10);
 
 /// A chunk as all readers of a room get it.
 pub type Encode = fn(&Chunk) -> &Encoded;
@@ -68,30 +74,40 @@ impl Rooms {
     }
 
     fn run(&self, mut feed: Receiver<Arc<Published>>) {
+        let mut news = Vec::new();
         loop {
             match feed.blocking_recv() {
-                Ok(published) => self.deliver(&published),
+                Ok(published) => news.push(published),
                 // The bodies find in the log what was missed here.
-                Err(RecvError::Lagged(_)) => self.all().iter().for_each(|room| room.each(|lane| lane.give_back())),
+                Err(RecvError::Lagged(_)) => self.all().iter().for_each(|room| room.each(Lane::give_back)),
                 Err(RecvError::Closed) => return,
+            }
+            let begun = Instant::now();
+            while let Ok(published) = feed.try_recv() {
+                news.push(published);
+            }
+            self.deliver(&news);
+            news.clear();
+            let took = begun.elapsed();
+            if took >= LONG {
+                std::thread::sleep(took.min(LONGEST_REST));
             }
         }
     }
 
-    fn deliver(&self, published: &Published) {
-        for (log, chunk) in &published.appended {
-            let Some(room) = self.find(log) else { continue };
-            let encoded = (room.encode)(chunk);
-            if encoded.is_last {
-                // Only hyper can end a response.
-                room.each(|lane| lane.give_back());
-            } else {
-                room.each(|lane| lane.write(chunk, encoded));
+    fn deliver(&self, news: &[Arc<Published>]) {
+        let mut appended: HashMap<&str, Vec<&Chunk>> = HashMap::new();
+        for (log, chunk) in news.iter().flat_map(|published| &published.appended) {
+            appended.entry(log).or_default().push(chunk);
+        }
+        for (log, chunks) in appended {
+            if let Some(room) = self.find(log) {
+                room.write(&chunks);
             }
         }
-        for log in &published.ended {
+        for log in news.iter().flat_map(|published| &published.ended) {
             if let Some(room) = self.find(log) {
-                room.each(|lane| lane.give_back());
+                room.each(Lane::give_back);
             }
         }
     }
@@ -116,8 +132,54 @@ impl Rooms {
 }
 
 impl Room {
+    /// Writes chunks that follow one another.
+    fn write(&self, chunks: &[&Chunk]) {
+        match Stretch::of(chunks, self.encode) {
+            Some(stretch) => self.each(|lane| lane.write(&stretch)),
+            // Only hyper can end a response.
+            None => self.each(Lane::give_back),
+        }
+    }
+
     fn each(&self, mut visit: impl FnMut(&Lane)) {
         lock(&self.lanes).values().for_each(|lane| visit(lane));
+    }
+}
+
+/// Chunks that follow one another, as the bytes of one write.
+struct Stretch {
+    framed: Bytes,
+    /// Where each chunk begins, as an offset of the log and as a place in the bytes.
+    starts: Vec<(u64, usize)>,
+    /// The offset after the last of them.
+    end: u64,
+}
+
+impl Stretch {
+    /// `None` if the log ends with them.
+    fn of(chunks: &[&Chunk], encode: Encode) -> Option<Self> {
+        let (mut pieces, mut starts, mut length, mut end) = (Vec::new(), Vec::new(), 0, 0);
+        for chunk in chunks {
+            let encoded = encode(chunk);
+            if encoded.is_last {
+                return None;
+            }
+            starts.push((chunk.start, length));
+            length += encoded.framed.len();
+            end = chunk.end;
+            pieces.push(&encoded.framed);
+        }
+        let framed = match pieces.as_slice() {
+            [only] => Bytes::clone(only),
+            more => more.iter().flat_map(|piece| piece.iter().copied()).collect(),
+        };
+        Some(Self { framed, starts, end })
+    }
+
+    /// Where a reader that has everything before `offset` goes on, if a chunk begins there.
+    fn from(&self, offset: u64) -> Option<Bytes> {
+        let (_, place) = self.starts.iter().find(|(start, _)| *start == offset)?;
+        Some(self.framed.slice(place..))
     }
 }
 
@@ -136,21 +198,22 @@ impl Lane {
         self.flushed.store(true, Ordering::Release);
     }
 
-    /// Writes a chunk that comes right after what the reader has.
-    fn write(&self, chunk: &Chunk, encoded: &Encoded) {
+    /// Writes what comes right after what the reader has.
+    fn write(&self, stretch: &Stretch) {
         let mut state = lock(&self.state);
-        if !state.parked || chunk.end <= state.at {
+        if !state.parked || stretch.end <= state.at {
             return;
         }
-        if chunk.start == state.at && self.flushed.load(Ordering::Acquire) {
+        if let Some(bytes) = stretch.from(state.at).filter(|_| self.flushed.load(Ordering::Acquire)) {
             // Whatever else is wrong with the socket, hyper will find it, too.
-            let written = self.tcp.try_write(&encoded.framed).unwrap_or(0);
-            if written > 0 {
-                state.at = chunk.end;
-                state.owed = encoded.framed.slice(written..);
-            }
-            if written == encoded.framed.len() {
+            let written = self.tcp.try_write(&bytes).unwrap_or(0);
+            if written == bytes.len() {
+                state.at = stretch.end;
                 return;
+            }
+            if written > 0 {
+                state.at = stretch.end;
+                state.owed = bytes.slice(written..);
             }
         }
         state.parked = false;

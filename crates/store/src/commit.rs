@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use spool_protocol::{Code, Error};
 use tokio::sync::{mpsc, oneshot};
@@ -114,11 +115,16 @@ struct Batch {
 impl Committer {
     pub fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut waiting = Vec::with_capacity(limits::BATCH_JOBS);
+        let mut streamed: Option<Instant> = None;
         while jobs.blocking_recv_many(&mut waiting, limits::BATCH_JOBS) > 0 {
             let streaming = waiting.iter().any(|job| matches!(job, Job::Append { .. }));
             self.commit_batch(waiting.drain(..));
             if streaming {
-                std::thread::sleep(limits::GATHER);
+                let busy = streamed.is_some_and(|at| at.elapsed() < 2 * limits::GATHER);
+                if busy {
+                    std::thread::sleep(limits::GATHER);
+                }
+                streamed = Some(Instant::now());
             }
         }
     }

@@ -19,8 +19,9 @@ pub const PINNED_SNAPSHOTS: usize = 8;
 pub const PINNED_MS: u64 = 30_000;
 /// Jobs that share one SQL transaction and one fsync. Larger batches only add latency.
 pub const BATCH_JOBS: usize = 256;
-/// How long the writer gathers tokens after it has committed some: a commit costs the same for one token as
-/// for fifty, and so does waking those who wait for it. Tokens that come further apart never wait.
+/// How long the writer gathers tokens after it has committed some, while they come closer together than twice this:
+/// a commit costs the same for one token as for fifty, and so does waking those who wait for it. A turn that has the
+/// server for itself never waits.
 pub const GATHER: Duration = Duration::from_millis(2);
 /// Jobs waiting for the writer; beyond it callers wait, which is the backpressure.
 pub const WRITE_QUEUE: usize = 8_192;
