@@ -7,3 +7,4 @@ mod http;
 mod mcp;
 mod place;
 mod process;
+mod turn;
