@@ -38,7 +38,7 @@ test("AG-06: an assistant that gets another name keeps its threads, its history 
 for (const phase of ["planning", "awaiting_approval", "executing", "done"]) {
   test(`AG-08: kill -9 while the run is ${phase}: it goes on there, and the edited plan is what is carried out`, async (t) => {
     const fake = await FakeLlm.start(t);
-    const config = `[agents.planner]\nphases = true\ntools = ["write_artifact"]\n[turns]\nlease_seconds = 3\n`;
+    const config = `[phases]\nawaiting_approval = "Your word"\n[agents.planner]\nphases = true\ntools = ["write_artifact"]\n[turns]\nlease_seconds = 3\n`;
     const server = await Server.start(t, { env: fake.env, config });
     const me = await user(t, server);
     const [reached, dead] = [gate(), gate()];
@@ -70,7 +70,8 @@ for (const phase of ["planning", "awaiting_approval", "executing", "done"]) {
     const session = () => me.client.query("sessions:getByThread", { threadId: sent.threadId });
     const asked = await until(async () => (await me.client.query("approvals:listByThread", { threadId: sent.threadId, ...page() })).page.find(({ status }) => status === "pending"), { timeout: 30_000 });
     if (phase === "awaiting_approval") await kill();
-    assert.equal((await session()).phase, "awaiting_approval");
+    const waiting = await session();
+    assert.deepEqual([waiting.phase, waiting.phaseName], ["awaiting_approval", "Your word"]);
     await me.client.mutation("approvals:decide", { approvalId: asked._id, decision: "approve", edited: "two" });
     if (phase === "executing") {
       await reached.opened;
@@ -79,7 +80,8 @@ for (const phase of ["planning", "awaiting_approval", "executing", "done"]) {
     const message = await settled(me.client, sent.messageId, 60_000);
     if (phase === "done") await kill();
     assert.deepEqual([message.status, message.text], ["complete", "Reported."], JSON.stringify(message.error));
-    assert.equal((await session()).phase, "done");
+    const over = await session();
+    assert.deepEqual([over.phase, over.phaseName], ["done", "Done"]);
     // AP-03: what the model is told to carry out is the edit, to the letter.
     const told = fake.requests.find(({ round }) => round === 1);
     assert.equal(JSON.parse(told.results[0].text).content, "two");

@@ -40,6 +40,9 @@ describe("agents in the browser", { concurrency: 2 }, () => {
     await button(window.page, "Open the plan").click();
     const panel = window.page.getByRole("complementary");
     await panel.getByText("This plan waits for your answer").waitFor();
+    // AG-08: the names of the phases are configured.
+    const names = await window.page.getByRole("list", { name: "How far the run is" }).getByRole("listitem").allInnerTexts();
+    assert.deepEqual(names, ["Planning", "Your approval", "Researching", "Done"]);
     await shot(window.page, "plan-waits");
     await button(panel, "Edit").click();
     const text = panel.getByRole("textbox", { name: "Content" });

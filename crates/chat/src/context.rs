@@ -15,6 +15,7 @@ use crate::functions::streams::urls::UrlKey;
 use crate::principal::Principal;
 use crate::quota::Quotas;
 use crate::roles::{RoleChoice, Roles};
+use crate::states::PhaseNames;
 use crate::summary::SummaryPolicy;
 use crate::tables::User;
 use crate::windows::Windows;
@@ -227,6 +228,8 @@ pub struct ServerInfo {
     /// The roles that this server knows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<RoleChoice>,
+    /// What people read for the phases of runs.
+    pub phases: PhaseNames,
     /// Whether answers come from the built-in demo model, because no provider is configured.
     pub demo: bool,
     /// The largest file that can be uploaded.

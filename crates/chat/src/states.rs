@@ -15,7 +15,7 @@ pub use approval::ApprovalStep;
 pub use artifact::{ArtifactStatus, ArtifactStep};
 pub use generation::{GenerationStatus, GenerationStep};
 pub use message::{MessageStatus, MessageStep};
-pub use session::{Phase, PhaseStep, SessionStatus, SessionStep};
+pub use session::{Phase, PhaseNames, PhaseStep, SessionStatus, SessionStep};
 pub use thread::{ThreadState, ThreadStatus, ThreadStep};
 pub use worker::{WorkerApproval, WorkerStep};
 

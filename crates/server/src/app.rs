@@ -241,6 +241,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             models: providers.models(),
             roles: config.roles.settings().known,
             agents,
+            phases: config.phases.clone(),
             demo: providers.is_demo_only(),
             max_upload_bytes: config.uploads.max_bytes,
             guests: config.guests().policy,

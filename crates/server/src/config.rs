@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use spool_chat::states::PhaseNames;
 
 pub mod agents;
 pub mod approvals;
@@ -58,6 +59,8 @@ pub struct Config {
     pub windows: BTreeMap<String, windows::Window>,
     pub summaries: windows::Summaries,
     pub approvals: approvals::Approvals,
+    /// What people read for the phases of a run that plans before it acts, 1 to 40 characters each.
+    pub phases: PhaseNames,
     pub uploads: Uploads,
     pub sharing: sharing::Sharing,
     /// Sync sockets and event streams that are open at the same time, 1 to 1000000. Above it, 503.
@@ -252,6 +255,7 @@ impl Default for Config {
             windows: BTreeMap::new(),
             summaries: windows::Summaries::default(),
             approvals: approvals::Approvals::default(),
+            phases: PhaseNames::default(),
             uploads: Uploads::default(),
             sharing: sharing::Sharing::default(),
             connections: 20_000,
@@ -334,6 +338,7 @@ impl Config {
         self.roles.check()?;
         agents::check(&self.agents, self.agent.as_deref(), |role| self.roles.known.contains_key(role))?;
         self.approvals.check(&self.roles)?;
+        agents::check_names(&self.phases)?;
         if let Some((key, most)) = self.guests.out_of_range().first_key_value() {
             bail!("{key}: must be 0 to {most}");
         }
@@ -401,6 +406,7 @@ mod tests {
             ("listen = \"nowhere\"", "listen"),
             ("[turns]\nlease_seconds = 1", "turns.lease_seconds"),
             ("[uploads]\nmax_bytes = 0", "uploads.max_bytes"),
+            ("[phases]\ndone = \" \"", "phases.done"),
             ("[turns]\nwhen_busy = \"explode\"", "explode"),
             ("[providers.x]\nkind = \"openai\"\napi_key = \"${NOT_SET}\"", "providers.x.api_key"),
             ("[turns]\nlease_seconds = \"soon\"", "lease_seconds"),

@@ -1,28 +1,24 @@
 // How far a run is that plans, asks and carries out. Nothing in a conversation that has no such run.
 
 import type { Phase } from "@spool/client";
-import { usePlanSession } from "@spool/client/react";
+import { usePlanSession, useServerInfo } from "@spool/client/react";
 import { CheckIcon } from "../icons";
 import { openPanel } from "../panel/store";
 
-const STEPS: readonly { phase: Phase; label: string }[] = [
-  { phase: "planning", label: "Planning" },
-  { phase: "awaiting_approval", label: "Approval" },
-  { phase: "executing", label: "Executing" },
-  { phase: "done", label: "Done" },
-];
+const STEPS: readonly Phase[] = ["planning", "awaiting_approval", "executing", "done"];
 
 export function PhaseSteps({ threadId }: { threadId: string }) {
   const session = usePlanSession(threadId);
+  const names = useServerInfo()?.phases;
   const phase = session?.phase;
-  if (session == null || phase === undefined) return null;
-  const here = STEPS.findIndex((step) => step.phase === phase);
+  if (session == null || phase === undefined || names === undefined) return null;
+  const here = STEPS.indexOf(phase);
   const plan = session.planArtifactId;
   return (
     <div className="mx-auto w-full max-w-read shrink-0 px-4 pb-2 motion-appear sm:px-6" data-phase={phase}>
       <div className="flex items-center gap-3">
         <ol aria-label="How far the run is" className="flex min-w-0 flex-1 items-center gap-2 text-xs">
-          {STEPS.map(({ phase: name, label }, at) => {
+          {STEPS.map((name, at) => {
             const over = at < here || phase === "done";
             const now = at === here && phase !== "done";
             return (
@@ -36,7 +32,7 @@ export function PhaseSteps({ threadId }: { threadId: string }) {
                       className={`size-2 rounded-full ${now ? (name === "awaiting_approval" ? "bg-warn" : "bg-accent motion-breathe") : "bg-line-strong"}`}
                     />
                   )}
-                  <span className={now ? "" : "max-sm:sr-only"}>{label}</span>
+                  <span className={now ? "" : "max-sm:sr-only"}>{names[name]}</span>
                 </span>
                 {at < STEPS.length - 1 && <span aria-hidden="true" className={`h-px min-w-3 flex-1 ${at < here ? "bg-line-strong" : "bg-line"}`} />}
               </li>

@@ -36,7 +36,11 @@ pub fn get_by_thread(tx: &mut Tx<'_>, ctx: &CallContext, args: Find) -> Result<O
         Some(runtime) => find(tx, &thread.id, &runtime)?,
         None => open_in(tx, &thread.id)?.into_iter().next(),
     };
-    Ok(found.map(RuntimeSessionView::from))
+    Ok(found.map(|session| shown(ctx, session)))
+}
+
+fn shown(ctx: &CallContext, session: RuntimeSession) -> RuntimeSessionView {
+    RuntimeSessionView::of(session, &ctx.settings.info.phases)
 }
 
 /// The session of this runtime that is not over.
@@ -85,7 +89,7 @@ pub fn open(tx: &mut Tx<'_>, ctx: &CallContext, args: Open) -> Result<RuntimeSes
     if args.phases == Some(true) || session.phase.is_some() {
         PhaseChange::Begin.apply(&mut session)?;
     }
-    save(tx, session)
+    save(tx, session).map(|session| shown(ctx, session))
 }
 
 /// A session that is not stored yet.
@@ -127,13 +131,13 @@ fn rename(
     Ok(())
 }
 
-fn save(tx: &mut Tx<'_>, mut session: RuntimeSession) -> Result<RuntimeSessionView> {
+fn save(tx: &mut Tx<'_>, mut session: RuntimeSession) -> Result<RuntimeSession> {
     let now = tx.now();
     session.open_in = (!session.status.is_over()).then(|| session.thread_id.clone());
     session.last_used_at = now;
     session.updated_at = now;
     tx.put(&session)?;
-    Ok(RuntimeSessionView::from(session))
+    Ok(session)
 }
 
 /// What a backend can say of its session; the other states have functions of their own.
@@ -183,7 +187,7 @@ pub fn update(tx: &mut Tx<'_>, ctx: &CallContext, args: Update) -> Result<Runtim
         }
         None => {}
     }
-    save(tx, session)
+    save(tx, session).map(|session| shown(ctx, session))
 }
 
 fn session_of(
@@ -258,7 +262,7 @@ pub struct Close {
 pub fn close(tx: &mut Tx<'_>, ctx: &CallContext, args: Close) -> Result<RuntimeSessionView> {
     let (_, mut session) = session_of(tx, ctx, &args.thread_id, &args.runtime)?;
     session.status = session.status.step(SessionStep::Close)?;
-    save(tx, session)
+    save(tx, session).map(|session| shown(ctx, session))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -287,5 +291,5 @@ pub fn mark_lost(tx: &mut Tx<'_>, ctx: &CallContext, args: MarkLost) -> Result<R
             return Err(Error::new(Code::LogSealed, "The answer is over: it cannot tell of this any more."));
         }
     }
-    save(tx, session)
+    save(tx, session).map(|session| shown(ctx, session))
 }

@@ -86,6 +86,35 @@ pub enum Phase {
     Done,
 }
 
+/// What people read for each phase: the words of whoever runs the server. None is blank.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PhaseNames {
+    pub planning: String,
+    pub awaiting_approval: String,
+    pub executing: String,
+    pub done: String,
+}
+
+impl Default for PhaseNames {
+    fn default() -> Self {
+        let [planning, awaiting_approval, executing, done] =
+            ["Planning", "Approval", "Executing", "Done"].map(str::to_owned);
+        Self { planning, awaiting_approval, executing, done }
+    }
+}
+
+impl PhaseNames {
+    pub fn of(&self, phase: Phase) -> &str {
+        match phase {
+            Phase::Planning => &self.planning,
+            Phase::AwaitingApproval => &self.awaiting_approval,
+            Phase::Executing => &self.executing,
+            Phase::Done => &self.done,
+        }
+    }
+}
+
 /// What moves a run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhaseStep {

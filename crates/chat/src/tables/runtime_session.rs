@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use spool_store::{Document, Id, Index, Table};
 
 use super::{Artifact, Thread};
-use crate::states::{Phase, SessionStatus};
+use crate::states::{Phase, PhaseNames, SessionStatus};
 
 /// The runtime of agents that the server runs itself.
 pub const HOSTED: &str = "spool";
@@ -77,6 +77,9 @@ pub struct RuntimeSessionView {
     pub external_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// What people read for the phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_artifact_id: Option<Id<Artifact>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,9 +96,10 @@ pub struct RuntimeSessionView {
     pub updated_at: u64,
 }
 
-impl From<RuntimeSession> for RuntimeSessionView {
-    fn from(row: RuntimeSession) -> Self {
+impl RuntimeSessionView {
+    pub fn of(row: RuntimeSession, names: &PhaseNames) -> Self {
         Self {
+            phase_name: row.phase.map(|phase| names.of(phase).to_owned()),
             id: row.id,
             creation_time: row.creation_time,
             thread_id: row.thread_id,

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use serde::Deserialize;
 use spool_chat::rules::is_like;
+use spool_chat::states::{Phase, PhaseNames};
 
 /// The id of the assistant that is there without any configuration.
 pub const ASSISTANT: &str = "assistant";
 /// The overlay for roles that have none of their own.
 const ANY_ROLE: &str = "default";
+/// The longest name of a phase, in characters: four stand in a line.
+const PHASE_NAME_CHARS: usize = 40;
 
 /// One assistant.
 #[derive(Debug, Clone, Deserialize)]
@@ -143,6 +146,16 @@ pub(super) fn check(
         Some(id) if !agents.contains_key(id) => bail!("agent: must be the id of one of [agents.…], not \"{id}\""),
         _ => Ok(()),
     }
+}
+
+pub(super) fn check_names(phases: &PhaseNames) -> Result<()> {
+    for phase in Phase::ALL {
+        let name = phases.of(phase).trim();
+        if name.is_empty() || name.chars().count() > PHASE_NAME_CHARS {
+            bail!("phases.{}: must be 1 to {PHASE_NAME_CHARS} characters", phase.as_str());
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
