@@ -144,6 +144,24 @@ for (const [provider, api] of [["one", "openai"], ["two", "anthropic"]]) {
       assert.deepEqual([cut, content], [true, "never"]);
     });
 
+    test("AG-13: a model that finds the conversation too long is asked with the newer half of it", async (t) => {
+      const { client } = await user(t, server);
+      const key = `question for ${api}`;
+      const tooLong = [{ status: 400, message: "prompt is too long: 205000 tokens > 200000 maximum", type: "invalid_request_error" }];
+      fake.script(key, (n) => (n < 2 ? tooLong : ["short enough"]));
+      const { threadId, messageId: first } = await ask(client, provider, `1 for ${api}`);
+      await settled(client, first);
+      for (const at of [2, 3, 4]) await settled(client, (await client.mutation("turns:send", { threadId, text: `${at} for ${api}` })).messageId);
+      const { messageId, generationId } = await client.mutation("turns:send", { threadId, text: key });
+      const message = await settled(client, messageId);
+      assert.deepEqual([message.status, message.text], ["complete", "short enough"], JSON.stringify(message.error));
+      const asked = fake.of(key).map(({ messages }) => [messages.length, messages[0].text]);
+      assert.deepEqual(asked, [[9, `1 for ${api}`], [5, `3 for ${api}`], [3, `4 for ${api}`]]);
+      const { fallbacks } = await client.query("generations:get", { generationId });
+      assert.deepEqual(fallbacks.map(({ leftOut, error }) => [leftOut, error.code]), [[4, "provider_error"], [2, "provider_error"]]);
+      assert.equal((await client.query("messages:page", { threadId, ...page() })).page.length, 10, "nothing of the thread is lost");
+    });
+
     test("a conversation goes on with the other protocol", async (t) => {
       const { client } = await user(t, server);
       fake.script(`first with ${api}`, ["an answer"]);

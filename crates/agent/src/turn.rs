@@ -177,8 +177,9 @@ pub enum Effect {
     Settle { park: bool },
     /// Answer with [`Input::Steered`].
     Steer,
-    /// Note that this candidate failed, and another is asked, or the same again.
-    FallBack { candidate: usize, failure: Failure },
+    /// Note that this candidate failed, and another is asked, or the same again; `left_out` messages, the oldest, are
+    /// not sent any more.
+    FallBack { candidate: usize, failure: Failure, left_out: usize },
     /// Send [`Input::Tick`] when the clock (milliseconds, the clock of `handle`) is at this time.
     WakeAt(u64),
     /// Store the final message and seal the log. The last effect of a turn.
@@ -219,6 +220,8 @@ pub struct Turn {
     batch: Batch,
     /// What the model is asked; it grows with every step.
     request: Request,
+    /// The place in it of the message that is answered.
+    question: usize,
     /// The model that is asked now, and how often it was asked again.
     candidate: usize,
     retried: u32,
@@ -245,6 +248,7 @@ impl Turn {
             phase: Phase::Idle,
             batch: Batch::new(policy.flush),
             request: Request::default(),
+            question: 0,
             candidate: 0,
             retried: 0,
             steps: 0,
@@ -297,6 +301,7 @@ impl Turn {
             self.ids.insert(call.id.clone());
             *self.made.entry(answering::fingerprint(&call.tool, &call.input)).or_default() += 1;
         }
+        self.question = told.saturating_sub(1);
         self.request = request;
         self.steps = steps;
         if steps == 0 {

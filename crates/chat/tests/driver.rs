@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spool_chat::Principal;
 use spool_protocol::Code;
 
-use crate::stage::{OWNER, Stage, Turn, held, text, words};
+use crate::stage::{OWNER, Stage, Turn, begin, held, text, words};
 use crate::users::join_all;
 
 async fn sent(stage: &Stage) -> Turn {
@@ -92,12 +92,12 @@ async fn st_11_who_lost_the_lease_changes_nothing_any_more() {
     assert_eq!(claim["epoch"], json!(2));
     let mut old = held(&turn.generation, 1);
     assert_eq!(stage.system("driver:renew", old.clone()).await, json!(false));
-    assert_eq!(stage.code(&Principal::System, "driver:started", old.clone()).await, Code::Forbidden);
+    assert_eq!(stage.code(&Principal::System, "driver:append", begin(old.clone())).await, Code::Forbidden);
     old["status"] = json!("complete");
     let error = stage.refused(&Principal::System, "driver:finish", old).await;
     assert_eq!((error.code, error.data.unwrap()["reason"].clone()), (Code::Forbidden, json!("lease_lost")));
     let wrong_epoch = json!({ "generationId": turn.generation, "owner": "driver-2", "epoch": 1 });
-    assert_eq!(stage.code(&Principal::System, "driver:started", wrong_epoch).await, Code::Forbidden);
+    assert_eq!(stage.code(&Principal::System, "driver:append", begin(wrong_epoch)).await, Code::Forbidden);
     stage.healthy().await;
 }
 
@@ -163,8 +163,8 @@ async fn st_07_finishing_twice_is_finishing_once() {
     let late = stage.store.append(&turn.generation, 5, 1, "[]".into()).await.unwrap_err();
     assert_eq!(late.code, Code::LogSealed);
     assert_eq!(
-        stage.code(&Principal::System, "driver:started", held(&turn.generation, epoch)).await,
-        Code::InvalidTransition
+        stage.code(&Principal::System, "driver:append", begin(held(&turn.generation, epoch))).await,
+        Code::Forbidden
     );
     assert_eq!(stage.system("driver:renew", held(&turn.generation, epoch)).await, json!(false));
     stage.healthy().await;
@@ -216,7 +216,7 @@ async fn an_answer_that_takes_every_runner_down_ends() {
         }
         runners += 1;
         let lease = json!({ "generationId": turn.generation, "owner": OWNER, "epoch": claimed["epoch"] });
-        stage.system("driver:started", lease.clone()).await;
+        stage.system("driver:append", begin(lease.clone())).await;
         if runners == 1 {
             let call = json!({ "toolCallId": "c", "tool": "t", "input": {}, "verdict": { "type": "run" } });
             stage.system("driver:submit", json!({ "lease": lease, "events": [], "calls": [call] })).await;

@@ -8,7 +8,7 @@ use spool_chat::tables::{Thread, User};
 use spool_protocol::{Code, Error};
 use spool_store::{Id, Tx};
 
-use crate::stage::{OWNER, Stage, text, turn_of};
+use crate::stage::{OWNER, Stage, begin, text, turn_of};
 
 /// Runs in a transaction of its own, as a tool of a turn does.
 async fn within<T: serde::Serialize>(
@@ -177,7 +177,7 @@ async fn ag_05_an_empty_message_opens_an_empty_thread_and_nothing_else() {
     let again = json!({ "threadId": thread, "text": "" });
     assert_eq!(stage.code(&stage.u1, "turns:send", again.clone()).await, Code::EmptyMessage);
     let held = crate::stage::held(&turn.generation, claim["epoch"].as_u64().unwrap());
-    stage.system("driver:started", held.clone()).await;
+    stage.system("driver:append", begin(held.clone())).await;
     stage.append(&turn.generation, 0, &[crate::stage::words("Welcome!")]).await;
     let mut done = held;
     done["status"] = json!("complete");

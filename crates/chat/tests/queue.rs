@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spool_chat::{Settings, WhenBusy};
 use spool_protocol::Code;
 
-use crate::stage::{Stage, text};
+use crate::stage::{Stage, begin, text};
 
 async fn queue(stage: &Stage, thread: &str, said: &str) -> Value {
     stage
@@ -44,7 +44,7 @@ async fn ms_06_waiting_turns_run_in_their_order_and_answers_stand_behind_their_q
         let history: Vec<String> = claim["history"].as_array().unwrap().iter().map(|m| text(&m["text"])).collect();
         assert_eq!(history.last().unwrap(), &answer.replace('a', "q"));
         let mut held = crate::stage::held(&generation, claim["epoch"].as_u64().unwrap());
-        stage.system("driver:started", held.clone()).await;
+        stage.system("driver:append", begin(held.clone())).await;
         stage.append(&generation, 0, &[crate::stage::words(answer)]).await;
         held["status"] = json!("complete");
         stage.system("driver:finish", held).await;

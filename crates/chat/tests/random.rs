@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::stage::{OWNER, Stage, held, text, words};
+use crate::stage::{OWNER, Stage, begin, held, text, words};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -89,7 +89,7 @@ impl History {
                     self.epoch = claim["epoch"].as_u64().unwrap_or(0);
                 }
             }
-            Step::Start => drop(self.system("driver:started", held(&generation, self.epoch)).await),
+            Step::Start => drop(self.system("driver:append", begin(held(&generation, self.epoch))).await),
             Step::Tokens => {
                 let at = self.stage.call(&u1, "generations:get", json!({ "generationId": generation })).await;
                 let at = at.ok().filter(|view| view["status"] == json!("streaming"));

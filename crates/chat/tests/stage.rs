@@ -104,7 +104,7 @@ impl Stage {
         let claimed = json!({ "generationId": turn.generation, "owner": OWNER });
         let epoch = self.system("driver:claim", claimed).await["epoch"].clone();
         let mut lease = json!({ "generationId": turn.generation, "owner": OWNER, "epoch": epoch });
-        self.system("driver:started", lease.clone()).await;
+        self.system("driver:append", begin(lease.clone())).await;
         let verdict = json!({ "type": "fail", "message": "There is no such tool." });
         let call = json!({ "toolCallId": "call_1", "tool": "nope", "input": {}, "verdict": verdict });
         let standing = self.system("driver:submit", json!({ "lease": lease, "events": [], "calls": [call] })).await;
@@ -176,7 +176,7 @@ impl Stage {
     pub async fn start(&self, generation: &str) -> u64 {
         let claim = self.system("driver:claim", json!({ "generationId": generation, "owner": OWNER })).await;
         let epoch = claim["epoch"].as_u64().unwrap();
-        self.system("driver:started", held(generation, epoch)).await;
+        self.system("driver:append", begin(held(generation, epoch))).await;
         epoch
     }
 
@@ -229,6 +229,11 @@ pub fn turn_of(thread: &str, sent: &Value) -> Turn {
 
 pub fn held(generation: &str, epoch: u64) -> Value {
     json!({ "generationId": generation, "owner": OWNER, "epoch": epoch })
+}
+
+/// The first write of a driver, without any event.
+pub fn begin(lease: Value) -> Value {
+    json!({ "lease": lease, "events": [] })
 }
 
 pub fn words(text: &str) -> Event {

@@ -90,6 +90,7 @@ function Made({ generationId }: { generationId: string }) {
       {failures.map((failure, at) => (
         <p key={at} className="mt-1 wrap-anywhere text-warn">
           {failure.model} failed before: {failure.error.message}
+          {failure.leftOut !== undefined && ` The oldest ${messages(failure.leftOut)} of the conversation ${failure.leftOut === 1 ? "was" : "were"} not sent to it again.`}
         </p>
       ))}
     </section>

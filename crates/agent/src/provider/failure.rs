@@ -15,11 +15,12 @@ const EXCERPT_CHARS: usize = 240;
 const KEY_PREFIXES: [&str; 6] = ["sk-", "sk_", "gsk_", "xai-", "AIza", "hf_"];
 
 /// Error types and codes, as providers spell them, that come back however often one asks.
-const LASTING: [&str; 12] = [
+const LASTING: [&str; 13] = [
     "authentication_error",
     "billing_error",
     "content_filter",
     "context_length_exceeded",
+    "exceed_context_size_error",
     "insufficient_quota",
     "invalid_api_key",
     "invalid_request_error",
@@ -28,6 +29,19 @@ const LASTING: [&str; 12] = [
     "permission_error",
     "request_too_large",
     "unsupported_parameter",
+];
+
+/// How they say that a prompt is longer than the model can read, by type or code…
+const TOO_LONG: [&str; 3] = ["context_length_exceeded", "exceed_context_size_error", "request_too_large"];
+
+/// …or only in their sentence, in lowercase: Anthropic, vLLM, llama.cpp, Gemini, Mistral.
+const TOO_LONG_SAID: [&str; 6] = [
+    "prompt is too long",
+    "input is too long",
+    "context length",
+    "context size",
+    "exceed context limit",
+    "exceeds the maximum number of tokens",
 ];
 
 /// Why an answer could not be had.
@@ -41,6 +55,8 @@ pub struct Failure {
     pub message: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
+    /// Whether a shorter prompt may succeed.
+    pub too_long: bool,
     /// The HTTP status, if the provider answered with one.
     pub status: Option<u16>,
 }
@@ -48,7 +64,7 @@ pub struct Failure {
 impl Failure {
     /// A provider error that is no HTTP answer.
     pub fn error(message: impl Into<String>, retryable: bool) -> Self {
-        Self { code: Code::ProviderError, message: message.into(), retryable, status: None }
+        Self { code: Code::ProviderError, message: message.into(), retryable, too_long: false, status: None }
     }
 
     /// The stream ended and the answer had not.
@@ -90,7 +106,8 @@ impl Failure {
             None => format!("{what} (HTTP {status})."),
         };
         let retryable = matches!(status, 408 | 409 | 425 | 429 | 500..=599) && !lasting;
-        Self { status: Some(status), ..Self::error(message, retryable) }
+        let too_long = status == 413 || (status == 400 && json.as_ref().is_some_and(is_too_long));
+        Self { status: Some(status), too_long, ..Self::error(message, retryable) }
     }
 
     /// An error that the provider reports inside its stream (or with status 200).
@@ -105,7 +122,8 @@ impl Failure {
             None => "The model provider reported an error without a message.".to_owned(),
         };
         let passing = status.is_none_or(|status| matches!(status, 408 | 409 | 425 | 429 | 500..=599));
-        Self { status, ..Self::error(message, passing && !is_lasting(json)) }
+        let too_long = is_too_long(json);
+        Self { status, too_long, ..Self::error(message, passing && !too_long && !is_lasting(json)) }
     }
 
     /// An error below HTTP. The text of such errors names URLs, so only their root cause is shown.
@@ -148,11 +166,18 @@ fn root_cause(error: &reqwest::Error, key: Option<&ApiKey>) -> String {
     format!(": {}.", excerpt(&cause.to_string(), key).trim_end_matches('.'))
 }
 
+/// The words by which a server types its error, wherever it puts them.
+fn types(json: &Value) -> impl Iterator<Item = &str> {
+    [&json["error"]["type"], &json["error"]["code"], &json["type"], &json["code"]].into_iter().filter_map(Value::as_str)
+}
+
 fn is_lasting(json: &Value) -> bool {
-    [&json["error"]["type"], &json["error"]["code"], &json["type"], &json["code"]]
-        .into_iter()
-        .filter_map(Value::as_str)
-        .any(|word| LASTING.contains(&word))
+    types(json).any(|word| LASTING.contains(&word))
+}
+
+fn is_too_long(json: &Value) -> bool {
+    let said = message_of(json).unwrap_or_default().to_lowercase();
+    types(json).any(|word| TOO_LONG.contains(&word)) || TOO_LONG_SAID.iter().any(|phrase| said.contains(phrase))
 }
 
 /// A provider's message on one line, at most [`EXCERPT_CHARS`] long, without anything that looks like
@@ -202,6 +227,28 @@ mod tests {
             assert_eq!((failure.retryable, failure.status), (retryable, Some(status)), "{status} {body}");
             assert_eq!(failure.code, Code::ProviderError);
         }
+    }
+
+    #[test]
+    fn ag_13_a_prompt_that_is_too_long_is_told_from_other_refusals() {
+        let said = |message: &str| json!({"error": {"message": message, "type": "invalid_request_error"}}).to_string();
+        let coded = json!({"error": {"message": "m", "code": "context_length_exceeded"}}).to_string();
+        let cases = [
+            (400, said("prompt is too long: 205000 tokens > 200000 maximum"), true),
+            (400, said("input length and `max_tokens` exceed context limit: 190000 + 21333 > 200000"), true),
+            (400, said("This model's maximum context length is 8192 tokens."), true),
+            (400, said("the request exceeds the available context size, try increasing it"), true),
+            (400, coded.clone(), true),
+            (413, String::new(), true),
+            (400, said("max_tokens is too large"), false),
+            (500, said("no context length"), false),
+        ];
+        for (status, body, too_long) in cases {
+            let failure = Failure::answered(status, &body, None);
+            assert_eq!((failure.too_long, failure.retryable), (too_long, status == 500), "{status} {body}");
+        }
+        let reported = Failure::reported(&serde_json::from_str(&coded).unwrap(), None);
+        assert!(reported.too_long && !reported.retryable, "{reported:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use spool_protocol::Event;
 
 use super::partial::Partial;
 use super::{Effect, MadeCall, Phase, Piece, Turn};
+use crate::prompt::leave_out_older_half;
 use crate::provider::{Failure, PromptCall, ProviderEvent};
 
 /// The tool whose text is shown while the model writes it.
@@ -125,22 +126,25 @@ impl Turn {
         effects
     }
 
-    /// A model failed. Once something of the step was shown, another model would have to guess the rest.
+    /// A model failed: it is asked again, then another is, and the last one with less of the conversation if it was
+    /// too long. Once something of the step was shown, a model would have to guess the rest.
     pub(super) fn failed(&mut self, failure: Failure, now_ms: u64) -> Vec<Effect> {
-        let again = failure.retryable && self.retried < self.policy.retries;
-        let another = self.candidate + 1 < self.policy.candidates;
-        if self.said.shown || !(again || another) {
+        let (failed, mut rest, mut left_out) = (self.candidate, 0, 0);
+        if self.said.shown {
             return self.fail(failure, now_ms);
-        }
-        let noted = Effect::FallBack { candidate: self.candidate, failure };
-        let rest = if again {
+        } else if failure.retryable && self.retried < self.policy.retries {
             self.retried += 1;
-            self.policy.retry_ms.saturating_mul(1 << (self.retried - 1).min(16))
-        } else {
+            rest = self.policy.retry_ms.saturating_mul(1 << (self.retried - 1).min(16));
+        } else if self.candidate + 1 < self.policy.candidates {
             self.candidate += 1;
             self.retried = 0;
-            0
-        };
+        } else if failure.too_long && self.question > 0 {
+            left_out = leave_out_older_half(&mut self.request.messages, self.question);
+            self.question -= left_out;
+        } else {
+            return self.fail(failure, now_ms);
+        }
+        let noted = Effect::FallBack { candidate: failed, failure, left_out };
         self.usage = None;
         let mut effects = vec![noted];
         if rest == 0 {

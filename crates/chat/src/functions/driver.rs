@@ -23,7 +23,7 @@ pub use steering::{Steer, Steered, steer};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use spool_protocol::{Code, Error, Failure, FinalStatus, Result, Usage};
+use spool_protocol::{Code, Error, Event, Failure, FinalStatus, Result, Usage};
 use spool_store::{Id, Tx};
 
 use super::Nothing;
@@ -210,16 +210,6 @@ fn lost() -> Error {
     Error::new(Code::Forbidden, "Another runner holds this generation.").with("reason", "lease_lost")
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Started {
-    pub generation_id: Id<Generation>,
-    pub owner: String,
-    pub epoch: u64,
-    /// What the model was told.
-    pub prompt: Option<Told>,
-}
-
 /// What a model is told before an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -230,19 +220,21 @@ pub struct Told {
     pub messages: u32,
 }
 
-/// `driver:started`: before the first append. Repeating it changes nothing.
-pub fn started(tx: &mut Tx<'_>, ctx: &CallContext, args: Started) -> Result<()> {
-    let (_, mut generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
-    if !holds(&generation, &args.owner, args.epoch) {
-        return Err(lost());
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Append {
+    pub lease: Lease,
+    /// What follows in the log.
+    pub events: Vec<Event>,
+}
+
+/// `driver:append`: the first events of an answer, in the transaction in which it begins. Returns where the log ends.
+pub fn append(tx: &mut Tx<'_>, ctx: &CallContext, args: Append) -> Result<u64> {
+    let (_, generation) = calls::begun(tx, ctx, args.lease)?;
+    if args.events.is_empty() {
+        return turn::log_end(tx, &generation);
     }
-    if generation.status == GenerationStatus::Streaming {
-        return Ok(());
-    }
-    if let Some(told) = args.prompt {
-        prompts::keep(tx, &generation, told)?;
-    }
-    turn::start(tx, &mut generation)
+    turn::append(tx, &generation, &args.events)
 }
 
 /// `driver:renew`: false if the generation is over or another's.

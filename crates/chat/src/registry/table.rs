@@ -424,7 +424,7 @@ pub static FUNCTIONS: &[Function] = functions![
         "Generations that wait for a driver, oldest first.";
     "driver:claim": Mutation System driver::claim, driver::ClaimOne => Option<driver::Claim>,
         "Takes a waiting generation with a lease, or null.";
-    "driver:started": Mutation System driver::started, driver::Started => (),
+    "driver:append": Mutation System driver::append, driver::Append => u64,
         "The driver begins: nobody else may begin again.";
     "driver:renew": Mutation System driver::renew, driver::Held => bool,
         "Makes the lease longer; false if it is lost.";

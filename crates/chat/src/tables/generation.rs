@@ -55,6 +55,9 @@ pub struct Fallback {
     pub model: String,
     pub provider: String,
     pub error: Failure,
+    /// How many of the oldest messages of its prompt are not sent any more, because it was too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u32>,
     pub at: u64,
 }
 

@@ -57,14 +57,16 @@ struct Run<'app> {
     running: FuturesUnordered<BoxFuture<'app, Ran>>,
     /// Calls whose documents are not shown while they are written, because a piece was refused.
     unshown: HashSet<String>,
-    /// What the model is told, until it is stored with the start.
+    /// What the model is told, until it is stored with the first write. From then on the turn is never silently run
+    /// again.
     told: Option<Told>,
+    /// Whether somebody has said something that the answer is to read.
+    steering: bool,
     /// Where the log ends once `appending` is over.
     offset: u64,
     /// The append that was last sent on its way. Nobody waits for it while the model is silent: a wake-up for
     /// every token that is stored costs as much as the token.
     appending: Option<Appending>,
-    started: bool,
     outcome: Option<Outcome>,
     begun: Instant,
     tick: Option<Pin<Box<Sleep>>>,
@@ -126,7 +128,7 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
             }
             () = &mut drained => {
                 // Nothing was shown yet: the next process takes it from the queue again.
-                if !run.started { return Ok(()) }
+                if run.told.is_some() { return Ok(()) }
                 Input::Interrupted
             }
         };
@@ -207,8 +209,8 @@ impl<'app> Run<'app> {
             running: FuturesUnordered::new(),
             unshown: HashSet::new(),
             told: Some(told),
+            steering: true,
             appending: None,
-            started: false,
             outcome: None,
             begun: Instant::now(),
             tick: None,
@@ -260,7 +262,7 @@ impl<'app> Run<'app> {
             Effect::CancelCalls => self.running.clear(),
             Effect::Settle { park } => return self.settle(park).await.map(Some),
             Effect::Steer => return self.steer().await.map(Some),
-            Effect::FallBack { candidate, failure } => self.fall_back(candidate, failure).await?,
+            Effect::FallBack { candidate, failure, left_out } => self.fall_back(candidate, failure, left_out).await?,
             Effect::WakeAt(at) => {
                 self.tick = Some(Box::pin(sleep_until(self.begun + Duration::from_millis(at))));
             }
@@ -279,8 +281,12 @@ impl<'app> Run<'app> {
 
     /// Durable before anybody sees it.
     async fn append(&mut self, events: &[Event]) -> Result<(), Error> {
+        if self.told.is_some() {
+            self.offset = self.tell("driver:append", json!({ "events": events })).await?;
+            self.app.functions.metrics().tokens_appended.inc();
+            return Ok(());
+        }
         self.appended().await?;
-        self.start().await?;
         let units: u64 = events.iter().map(Event::units).sum();
         let data = serde_json::to_string(events).map_err(|e| Error::internal(format!("encoding events: {e}")))?;
         let store = self.app.functions.store();
@@ -289,24 +295,14 @@ impl<'app> Run<'app> {
         Ok(())
     }
 
-    /// The first write is preceded by the mark that work has begun: from then on the turn is never silently run
-    /// again.
-    async fn start(&mut self) -> Result<(), Error> {
-        if !self.started {
-            let mut args = self.lease();
-            args["prompt"] = json!(self.told.take());
-            self.app.functions.mutate_as_system("driver:started", args).await?;
-            self.started = true;
-        }
-        Ok(())
-    }
-
-    /// Calls a function of the driver that may write the log. Whatever was appended is in it by then.
+    /// Calls a function of the driver that writes. Whatever was appended is in the log by then; the first of these
+    /// calls begins the answer.
     async fn tell<T: DeserializeOwned>(&mut self, function: &str, mut args: Value) -> Result<T, Error> {
         self.appended().await?;
-        self.start().await?;
         args["lease"] = self.lease();
+        args["lease"]["told"] = json!(self.told);
         let answer = self.app.functions.mutate_as_system(function, args).await?;
+        self.told = None;
         serde_json::from_str(&answer).map_err(|e| Error::internal(format!("{function}: {e}")))
     }
 
@@ -329,6 +325,7 @@ impl<'app> Run<'app> {
 
     fn stand(&mut self, standing: Standing) -> Input {
         self.offset = standing.log_end;
+        self.steering = standing.steering;
         self.calls = standing.calls;
         if calls::approves_plan(&self.calls)
             && let Some(offer) = self.after_plan.take()
@@ -351,17 +348,20 @@ impl<'app> Run<'app> {
     }
 
     async fn steer(&mut self) -> Result<Input, Error> {
+        if !std::mem::replace(&mut self.steering, true) {
+            return Ok(Input::Steered(Vec::new()));
+        }
         let steered: Steered = self.tell("driver:steer", json!({})).await?;
         self.offset = steered.log_end;
         Ok(Input::Steered(steered.texts))
     }
 
-    async fn fall_back(&mut self, candidate: usize, failure: Failure) -> Result<(), Error> {
+    async fn fall_back(&mut self, candidate: usize, failure: Failure, left_out: usize) -> Result<(), Error> {
         let failed = &self.candidates[candidate];
-        tracing::warn!(model = failed.model, error = %failure, "a model failed; the answer falls back");
+        tracing::warn!(model = failed.model, error = %failure, left_out, "a model failed; the answer falls back");
         let error = spool_protocol::Failure::from(failure);
-        let args =
-            json!({ "model": failed.model, "provider": failed.provider_name, "error": error, "lease": self.lease() });
+        let args = json!({ "model": failed.model, "provider": failed.provider_name, "error": error,
+            "leftOut": (left_out > 0).then_some(left_out), "lease": self.lease() });
         self.app.functions.mutate_as_system("driver:fallBack", args).await.map(drop)
     }
 

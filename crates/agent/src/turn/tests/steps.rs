@@ -210,6 +210,38 @@ fn ag_13_a_model_that_fails_is_asked_again_and_then_another_one() {
 }
 
 #[test]
+fn ag_13_the_last_model_is_asked_with_half_of_a_conversation_that_is_too_long_for_it() {
+    let said = |role, text: &str| PromptMessage::new(role, text);
+    let call = crate::provider::PromptCall { id: "old".into(), tool: "search".into(), input: json!({}) };
+    let messages = vec![
+        said(Role::User, "1"),
+        PromptMessage { calls: vec![call], ..said(Role::Assistant, "") },
+        PromptMessage::result("old", "found", false),
+        said(Role::Assistant, "2"),
+        said(Role::User, "3"),
+        said(Role::Assistant, "4"),
+        said(Role::User, "question"),
+    ];
+    let mut turn = Turn::new(TurnPolicy { candidates: 2, ..TurnPolicy::default() });
+    let request = Request { messages: messages.clone(), ..Request::default() };
+    turn.handle(Input::Start(Start { request, ..Start::default() }), 0);
+    let mut fail = |at| {
+        let failure = Failure { too_long: true, ..Failure::error("too long", false) };
+        match turn.handle(Input::ProviderFailed(failure), at).as_slice() {
+            [Effect::FallBack { left_out, .. }, Effect::CallProvider { request, candidate }] => {
+                Some((*left_out, request.messages.clone(), *candidate))
+            }
+            effects => panic!("{effects:?}"),
+        }
+    };
+    assert_eq!(fail(1), Some((0, messages.clone(), 1)), "another model may read more");
+    assert_eq!(fail(2), Some((4, messages[4..].to_vec(), 1)));
+    assert_eq!(fail(3), Some((2, messages[6..].to_vec(), 1)));
+    let effects = turn.handle(Input::ProviderFailed(Failure { too_long: true, ..Failure::error("no", false) }), 4);
+    assert_eq!(ended(&effects).0, FinalStatus::Error, "the question itself is too long");
+}
+
+#[test]
 fn a_server_that_ends_between_steps_leaves_the_rows_as_they_are() {
     let mut turn = turn(TurnPolicy::default());
     turn.handle(made("a", json!(1)), 1);

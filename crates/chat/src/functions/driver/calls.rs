@@ -8,7 +8,7 @@ use serde_json::Value;
 use spool_protocol::{ApprovalKind, ApprovalStatus, Error, Event, Result, Usage};
 use spool_store::{Id, Tx};
 
-use super::{holds, lost};
+use super::{Told, holds, lost, prompts, steering};
 use crate::audit;
 use crate::builtin::{self, Done, Question};
 use crate::context::CallContext;
@@ -18,7 +18,7 @@ use crate::limits;
 use crate::owned;
 use crate::parts::{ToolState, safe_json};
 use crate::rules;
-use crate::states::GenerationStep;
+use crate::states::{GenerationStatus, GenerationStep};
 use crate::tables::audit::Outcome;
 use crate::tables::{Approval, Effect, Generation, Thread, ToolCall, approval};
 use crate::turn::{self, calls};
@@ -37,6 +37,7 @@ pub struct NewCall {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Verdict {
+    /// It changes nothing outside, or nothing more when it is repeated.
     Run,
     /// Only after so many different people have agreed.
     Ask {
@@ -62,6 +63,8 @@ pub struct Standing {
     pub log_end: u64,
     /// The calls of the newest step.
     pub calls: Vec<CallState>,
+    /// Somebody has said something that the answer is to read before its next step.
+    pub steering: bool,
     /// The answer waits for people, and the driver has let it go.
     pub parked: bool,
 }
@@ -95,12 +98,27 @@ pub struct Lease {
     pub generation_id: Id<Generation>,
     pub owner: String,
     pub epoch: u64,
+    /// With its first write: what the model was told.
+    pub told: Option<Told>,
 }
 
 pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, lease: &Lease) -> Result<(Thread, Generation)> {
     let (thread, generation) = owned::generation(tx, &ctx.principal, &lease.generation_id)?;
     if !generation.status.is_held() || !holds(&generation, &lease.owner, lease.epoch) {
         return Err(lost());
+    }
+    Ok((thread, generation))
+}
+
+/// The same for whoever writes: with the first write the answer begins, and from then on it is never silently made
+/// again.
+pub(super) fn begun(tx: &mut Tx<'_>, ctx: &CallContext, lease: Lease) -> Result<(Thread, Generation)> {
+    let (thread, mut generation) = held(tx, ctx, &lease)?;
+    if generation.status != GenerationStatus::Streaming {
+        if let Some(told) = lease.told {
+            prompts::keep(tx, &generation, told)?;
+        }
+        turn::start(tx, &mut generation)?;
     }
     Ok((thread, generation))
 }
@@ -130,7 +148,8 @@ pub(super) fn states(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Cal
 
 fn standing(tx: &mut Tx<'_>, generation: &Generation) -> Result<Standing> {
     let log_end = turn::log_end(tx, generation)?;
-    Ok(Standing { log_end, calls: states(tx, generation)?, parked: false })
+    let steering = !steering::waiting(tx, &generation.thread_id)?.is_empty();
+    Ok(Standing { log_end, calls: states(tx, generation)?, steering, parked: false })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -147,7 +166,7 @@ pub struct Submit {
 /// `driver:submit`: a step of the model ended with these calls, whose starts are in the log with this at the
 /// latest. From here on they are rows, and whoever holds the answer carries them out.
 pub fn submit(tx: &mut Tx<'_>, ctx: &CallContext, args: Submit) -> Result<Standing> {
-    let (_, mut generation) = held(tx, ctx, &args.lease)?;
+    let (_, mut generation) = begun(tx, ctx, args.lease)?;
     limits::check_count("calls", args.calls.len(), limits::STEP_CALLS)?;
     generation.steps += 1;
     generation.usage = args.usage.or(generation.usage);
@@ -208,7 +227,12 @@ fn judge(
     match ruled.map(|verdict| verdict.effect) {
         Some(Effect::Deny) => deny(tx, ctx, call, "A rule of the user forbids this call.".to_owned()),
         Some(Effect::Allow) => Ok(Vec::new()),
-        None if approvers == 0 => Ok(Vec::new()),
+        // It changes nothing, so that it may be begun again by somebody else: it runs from here on.
+        None if approvers == 0 => {
+            call.state = ToolState::Running;
+            call.started_at = Some(tx.now());
+            Ok(Vec::new())
+        }
         Some(Effect::Ask) | None => {
             let subject = Subject {
                 key: format!("call:{}", call.tool_call_id),
@@ -257,7 +281,7 @@ fn call_of(tx: &mut Tx<'_>, generation: &Generation, id: &Id<ToolCall>) -> Resul
 
 /// `driver:runCall`: true if it is to run now. From here on it may have had its effect.
 pub fn run_call(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result<bool> {
-    let (_, generation) = held(tx, ctx, &args.lease)?;
+    let (_, generation) = begun(tx, ctx, args.lease)?;
     let mut call = call_of(tx, &generation, &args.call_id)?;
     if call.state != ToolState::Pending {
         return Ok(false);
@@ -281,7 +305,7 @@ pub struct EndCall {
 
 /// `driver:endCall`: the first end counts.
 pub fn end_call(tx: &mut Tx<'_>, ctx: &CallContext, args: EndCall) -> Result<Standing> {
-    let (_, mut generation) = held(tx, ctx, &args.lease)?;
+    let (_, mut generation) = begun(tx, ctx, args.lease)?;
     let mut call = call_of(tx, &generation, &args.call_id)?;
     if calls::is_over(call.state) {
         return standing(tx, &generation);
@@ -303,7 +327,7 @@ pub fn end_call(tx: &mut Tx<'_>, ctx: &CallContext, args: EndCall) -> Result<Sta
 /// `driver:runBuiltIn`: a tool of the server itself, in the transaction that ends its call. What the tool refuses
 /// fails the transaction, with `call` in the data of the error: then `driver:endCall` says so.
 pub fn run_built_in(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result<Standing> {
-    let (thread, mut generation) = held(tx, ctx, &args.lease)?;
+    let (thread, mut generation) = begun(tx, ctx, args.lease)?;
     let mut row = call_of(tx, &generation, &args.call_id)?;
     if !matches!(row.state, ToolState::Pending | ToolState::Running) {
         return standing(tx, &generation);
@@ -385,17 +409,17 @@ pub struct Settle {
 
 /// `driver:settle`
 pub fn settle(tx: &mut Tx<'_>, ctx: &CallContext, args: Settle) -> Result<Standing> {
-    let (_, mut generation) = held(tx, ctx, &args.lease)?;
+    let (_, mut generation) = begun(tx, ctx, args.lease)?;
     let events = calls::tell_decisions(tx, &generation)?;
     calls::append_step(tx, &mut generation, &events)?;
-    let states = states(tx, &generation)?;
-    let waits = states.iter().any(|call| call.state == ToolState::AwaitingApproval);
+    let mut standing = standing(tx, &generation)?;
+    let waits = standing.calls.iter().any(|call| call.state == ToolState::AwaitingApproval);
     let works = |call: &CallState| matches!(call.state, ToolState::Pending | ToolState::Running);
-    let parked = args.park && waits && !states.iter().any(works);
-    if parked {
+    standing.parked = args.park && waits && !standing.calls.iter().any(works);
+    if standing.parked {
         generation.status = generation.status.step(GenerationStep::Park)?;
         generation.lease_expires_at = None;
     }
     tx.put(&generation)?;
-    Ok(Standing { log_end: turn::log_end(tx, &generation)?, calls: states, parked })
+    Ok(standing)
 }

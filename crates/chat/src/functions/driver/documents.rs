@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Result};
 use spool_store::Tx;
 
-use super::calls::{Lease, held};
+use super::calls::{Lease, begun};
 use crate::context::CallContext;
 use crate::functions::artifacts::writing;
 use crate::limits::{self, check_bytes};
@@ -38,7 +38,7 @@ pub struct Drafted {
 /// `driver:draft`: a piece of a document, for whoever looks on. What is refused fails the transaction, with `call`
 /// in the data of the error: then nothing more of it is shown, and the call says why when it runs.
 pub fn draft(tx: &mut Tx<'_>, ctx: &CallContext, args: Draft) -> Result<Drafted> {
-    let (thread, generation) = held(tx, ctx, &args.lease)?;
+    let (thread, generation) = begun(tx, ctx, args.lease)?;
     let call = args.tool_call_id;
     let refused = |error: Error| error.with("call", call.as_str());
     check_bytes("toolCallId", &call, limits::NAME_BYTES).map_err(refused)?;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use spool_protocol::{Failure, Result};
 use spool_store::{Id, Tx};
 
-use super::calls::Lease;
-use super::{Told, holds, lost};
+use super::Told;
+use super::calls::{Lease, held};
 use crate::context::CallContext;
 use crate::owned;
 use crate::tables::{Fallback, Generation, Prompt, Section, prompt};
@@ -68,15 +68,13 @@ pub struct FallBack {
     pub model: String,
     pub provider: String,
     pub error: Failure,
+    pub left_out: Option<u32>,
 }
 
-/// `driver:fallBack`: a model failed, and another is asked, or the same once more.
+/// `driver:fallBack`: a model failed, and another is asked, or the same once more, or with less of the conversation.
 pub fn fall_back(tx: &mut Tx<'_>, ctx: &CallContext, args: FallBack) -> Result<()> {
-    let (_, mut generation) = owned::generation(tx, &ctx.principal, &args.lease.generation_id)?;
-    if !generation.status.is_held() || !holds(&generation, &args.lease.owner, args.lease.epoch) {
-        return Err(lost());
-    }
-    let FallBack { model, provider, error, .. } = args;
-    generation.fallbacks.push(Fallback { model, provider, error, at: tx.now() });
+    let (_, mut generation) = held(tx, ctx, &args.lease)?;
+    let FallBack { model, provider, error, left_out, .. } = args;
+    generation.fallbacks.push(Fallback { model, provider, error, left_out, at: tx.now() });
     tx.put(&generation)
 }

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_protocol::{Event, FinalStatus, Result};
-use spool_store::Tx;
+use spool_store::{Id, Tx};
 
-use super::calls::{Lease, held};
+use super::calls::{Lease, begun};
 use crate::context::CallContext;
 use crate::limits;
 use crate::states::MessageStep;
-use crate::tables::{Message, message};
+use crate::tables::{Message, Thread, message};
 use crate::turn::{self, calls};
 
 /// What users said while the answer was being made.
@@ -27,12 +27,18 @@ pub struct Steer {
     pub lease: Lease,
 }
 
+/// What the running answer of this thread has not read yet.
+pub(super) fn waiting(tx: &mut Tx<'_>, thread: &Id<Thread>) -> Result<Vec<Message>> {
+    let mut waiting = tx.query::<Message>(message::BY_QUEUE).eq(thread).take(limits::QUEUED_TURNS)?;
+    waiting.retain(|said| said.steers);
+    Ok(waiting)
+}
+
 /// `driver:steer`: the messages that the answer is to read before its next step, which are its own from now on.
 pub fn steer(tx: &mut Tx<'_>, ctx: &CallContext, args: Steer) -> Result<Steered> {
-    let (mut thread, mut generation) = held(tx, ctx, &args.lease)?;
-    let waiting = tx.query::<Message>(message::BY_QUEUE).eq(&thread.id).take(limits::QUEUED_TURNS)?;
+    let (mut thread, mut generation) = begun(tx, ctx, args.lease)?;
     let (mut texts, mut events) = (Vec::new(), Vec::new());
-    for mut said in waiting.into_iter().filter(|said| said.steers) {
+    for mut said in waiting(tx, &thread.id)? {
         said.status = said.status.step(MessageStep::Finish(FinalStatus::Complete))?;
         said.queued_in = None;
         said.steers = false;
