@@ -97,7 +97,7 @@ pub const EXPIRED_APPROVALS: usize = 200;
 pub const LONGEST_WAIT_MS: u64 = 366 * 24 * 3_600_000;
 /// The name of a durable stream, which is part of a URL.
 pub const STREAM_PATH_BYTES: usize = 1_024;
-/// Data of a durable stream in one page; the last chunk may go beyond it. Large, because the official client
+/// Data of a durable stream in one page; a chunk that alone has more is a page. Large, because the official client
 /// takes the first page for everything when it does not read live; even if every byte is escaped, a page
 /// stays within the result of one function.
 pub const STREAM_PAGE_BYTES: usize = 2 << 20;

@@ -486,9 +486,13 @@ pub static FUNCTIONS: &[Function] = functions![
     "subscriptions:settle": Mutation System subscriptions::settle::settle, subscriptions::settle::Settle => subscriptions::settle::Settled,
         "The holder of a wake acknowledges streams, renews its lease, or ends the wake.";
     "subscriptions:nextDue": Query System subscriptions::wakes::next_due, Nothing => Option<u64>,
-        "When a subscription must be looked at.";
-    "subscriptions:advance": Mutation System subscriptions::wakes::advance, Nothing => Option<subscriptions::wakes::Advanced>,
-        "Looks at one due subscription: ends its lease or hands out a delivery.";
+        "When the next lease of a wake is over.";
+    "subscriptions:advance": Mutation System subscriptions::wakes::advance, Nothing => bool,
+        "Ends one wake whose lease ran out; false if there is none.";
+    "subscriptions:nextDelivery": Query System subscriptions::wakes::next_delivery, subscriptions::wakes::Except => Option<u64>,
+        "When the next wake is to be delivered.";
+    "subscriptions:deliver": Mutation System subscriptions::wakes::deliver, subscriptions::wakes::Except => Option<subscriptions::wakes::Held>,
+        "Hands out one wake that is to be delivered now, for one lease.";
     "subscriptions:delivered": Mutation System subscriptions::wakes::delivered, subscriptions::wakes::Delivered => (),
         "How a delivery went.";
 
