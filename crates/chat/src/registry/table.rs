@@ -144,11 +144,11 @@ pub static FUNCTIONS: &[Function] = functions![
     "turns:sendAndWait": Action User turns::send, turns::Send => MessageView,
         "Like turns:send, and returns the answer once it is over.";
 
-    "generations:get": Query User generations::get, generations::One => crate::tables::GenerationView,
+    "generations:get": Query Reader generations::get, generations::One => crate::tables::GenerationView,
         "How far an answer is.";
     "generations:active": Query User generations::active, Nothing => Vec<crate::tables::GenerationView>,
         "The caller's answers that are being made.";
-    "generations:deltas": Query User generations::deltas, generations::Deltas => generations::LogPage,
+    "generations:deltas": Query Reader generations::deltas, generations::Deltas => generations::LogPage,
         "The log of an answer from a cursor on: text, reasoning, tools, and the status at the end.";
     "generations:stop": Mutation User generations::stop, generations::One => generations::Stopped,
         "Stops an answer that is being made; what it has is kept.";
