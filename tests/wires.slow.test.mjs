@@ -10,7 +10,7 @@ import { RawSession } from "./lib/raw.mjs";
 import { Server, serviceKey } from "./lib/server.mjs";
 import { drain, stalled } from "./lib/slow.mjs";
 import { SseParser } from "./lib/sse.mjs";
-import { until, within } from "./lib/wait.mjs";
+import { gate, until, within } from "./lib/wait.mjs";
 
 const server = await Server.start({ after });
 const service = http(server, await serviceKey(server));
@@ -76,7 +76,13 @@ describe("slow readers", { concurrency: true }, () => {
     await session.settled();
     session.modify([1, 2, 3].map(() => ["messages:get", { messageId }]));
     // Once the first of many megabytes is here, nothing more is taken.
-    await new Promise((resolve) => session.socket.on("message", (data) => data.length > 1 << 20 && resolve(session.socket.pause())));
+    const first = gate();
+    session.socket.on("message", function pause(data) {
+      if (data.length < 1 << 20) return;
+      session.socket.off("message", pause).pause();
+      first.open();
+    });
+    await within(first.opened, "the first of it");
     await sleep(SLOW_MS);
     session.socket.resume();
     const { code, reason } = await within(session.closed, "the server's close", 30_000);
