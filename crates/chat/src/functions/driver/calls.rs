@@ -46,13 +46,9 @@ pub enum Verdict {
         always: bool,
     },
     /// The caller may not: it is in the audit.
-    Deny {
-        message: String,
-    },
+    Deny { message: String },
     /// It cannot: there is no such tool, or the arguments are not what it takes.
-    Fail {
-        message: String,
-    },
+    Fail { message: String },
 }
 
 /// How an answer stands.
