@@ -1471,6 +1471,10 @@ export type UsageInput = {
 export type Fallback = {
   at: number;
   error: Failure;
+  /**
+   * How many of the oldest messages of its prompt are not sent any more, because it was too long.
+   */
+  leftOut?: number;
   model: string;
   provider: string;
 };
@@ -1753,7 +1757,7 @@ export type MemoryEntry = {
   /**
    * Of an entry that the assistant made while it answered in a role: it is told in that role alone.
    */
-  role?: string | null;
+  role?: string;
   source: Source;
   text: string;
 };
@@ -2014,6 +2018,15 @@ export type PageContextInput = {
   pageType: string;
 };
 /**
+ * What people read for each phase: the words of whoever runs the server. None is blank.
+ */
+export type PhaseNames = {
+  awaiting_approval: string;
+  done: string;
+  executing: string;
+  planning: string;
+};
+/**
  * What the application says of the user.
  */
 export type Profile = {
@@ -2129,6 +2142,10 @@ export type RuntimeSessionView = {
   lastUsedAt: number;
   mode?: string;
   phase?: Phase;
+  /**
+   * What people read for the phase.
+   */
+  phaseName?: string;
   planArtifactId?: string;
   planVersion?: number;
   provider?: string;
@@ -2189,6 +2206,7 @@ export type ServerInfo = {
   maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
+  phases: PhaseNames;
   /**
    * The public key with which browsers subscribe to notices (RFC 8292), base64url.
    */
