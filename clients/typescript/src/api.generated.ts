@@ -1754,6 +1754,10 @@ export type MemoryEntry = {
    * `m1`, `m2` and so on; never used twice for one user.
    */
   id: string;
+  /**
+   * Of an entry that the assistant made while it answered in a role: it is told in that role alone.
+   */
+  role?: string;
   source: Source;
   text: string;
 };

@@ -321,6 +321,7 @@ fn rewrite(tx: &mut Tx<'_>, artifact: &mut Artifact, at_work: Option<Generation>
 
 /// Whether [`judge`] can be carried out from the state that the artifact is in.
 pub(super) fn check_judged(artifact: &Artifact, to: ArtifactStatus, edited: bool) -> Result<()> {
+    check_base(artifact, artifact.version)?;
     let from = if edited { artifact.status.step(ArtifactStep::Edit)? } else { artifact.status };
     if from != to {
         from.step(ArtifactStep::Set(to))?;

@@ -168,14 +168,15 @@ pub(super) fn take(
     }))
 }
 
-/// Where the run of an assistant is that plans first. A message after a run that is done begins another.
+/// Where the run of an assistant is that plans first. A message begins another run; another attempt at an answer
+/// carries out what was approved for it.
 fn phase_of(tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation) -> Result<Option<Phase>> {
-    let agent = ctx.settings.agents.find(generation.agent_id.as_deref());
-    if generation.runner != Runner::Hosted || !agent.is_some_and(|agent| agent.phases) {
+    if !runtime::is_phased(ctx, generation) {
         return Ok(None);
     }
     if generation.steps == 0 {
-        return runtime::advance(tx, &generation.thread_id, PhaseChange::Begin).map(Some);
+        let change = if generation.attempt > 1 { PhaseChange::Begin } else { PhaseChange::Anew };
+        return runtime::advance(tx, &generation.thread_id, change).map(Some);
     }
     Ok(runtime::hosted(tx, &generation.thread_id)?.and_then(|session| session.phase))
 }

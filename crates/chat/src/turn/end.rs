@@ -97,7 +97,7 @@ fn end_one(
     }
     artifacts::draft::abandon(tx, &generation)?;
     if ending.status == FinalStatus::Complete {
-        runtime::carried_out(tx, &generation)?;
+        runtime::carried_out(tx, ctx, &generation)?;
     }
     let mut answer = folded(tx, &generation)?;
     if let Some(full) = ending.text.take() {

@@ -21,17 +21,20 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    /// What the assistant may call in this turn, in this phase of its run. A server without tools for it is not
-    /// asked for any.
+    /// What the assistant may call in this turn, in this phase of its run. Where it may call nothing, no server of
+    /// tools is waited for.
     pub async fn of(app: &App, agent: &Agent, claim: &Claim, phase: Option<Phase>) -> Self {
         let role = claim.effective_role.as_deref();
-        if agent.tools(role).is_empty() && phase.is_none() {
-            return Self { tools: Vec::new(), known: Vec::new() };
-        }
-        let mut all: Vec<ToolSpec> = spool_chat::builtin::all().iter().map(built_in).collect();
-        all.extend(app.tools.specs().await);
-        let tools = agents::offered(agent, role, phase, &all);
-        Self { tools, known: all.into_iter().map(|tool| tool.name).collect() }
+        let own = spool_chat::builtin::all();
+        let tools = if agent.tools(role).is_empty() && phase.is_none() {
+            Vec::new()
+        } else {
+            let mut all: Vec<ToolSpec> = own.iter().map(built_in).collect();
+            all.extend(app.tools.specs().await);
+            agents::offered(agent, role, phase, &all)
+        };
+        let known = own.iter().map(|tool| tool.name.to_owned()).chain(app.tools.names()).collect();
+        Self { tools, known }
     }
 
     pub fn find(&self, name: &str) -> Option<&ToolSpec> {
@@ -181,6 +184,23 @@ mod tests {
         ] {
             assert!(matches!(verdict, Verdict::Fail { .. }), "{verdict:?}");
         }
+    }
+
+    #[test]
+    fn ag_08_while_it_plans_an_assistant_has_those_tools_of_the_server_that_change_nothing() {
+        let agent = Agent { phases: true, tools: vec!["*".into()], ..Agent::default() };
+        let all: Vec<ToolSpec> = spool_chat::builtin::all().iter().map(built_in).collect();
+        let in_phase = |agent: &Agent, phase: Option<Phase>| {
+            let mut names: Vec<String> =
+                agents::offered(agent, None, phase, &all).into_iter().map(|tool| tool.name).collect();
+            names.sort();
+            names
+        };
+        let planning = ["ask_human", "list_artifacts", "read_artifact", "read_todos", "submit_plan"];
+        assert_eq!(in_phase(&agent, Some(Phase::Planning)), planning);
+        assert_eq!(in_phase(&agent, Some(Phase::Executing)).len(), all.len() - 1, "all but submit_plan");
+        let told = Agent { plan_tools: Some(vec!["remember".into()]), ..agent };
+        assert_eq!(in_phase(&told, Some(Phase::Planning)), ["remember", "submit_plan"]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(super) fn prepare(tx: &mut Tx<'_>, ctx: &CallContext, args: &Decide) -> Resu
         check_claim(&approval, claim)?;
     }
     check_open(&approval, tx.now())?;
-    runtime::check_decidable(tx, &approval)?;
+    runtime::check_decidable(tx, ctx, &approval)?;
     if let Some(earlier) = approval.votes.iter().find(|vote| vote.user_id == person) {
         let message = "You have decided this already; it waits for others.";
         let error = Error::new(Code::AlreadyResolved, message).with("status", "pending");
