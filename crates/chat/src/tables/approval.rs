@@ -155,6 +155,7 @@ impl Approval {
             version: self.edited_version.or(self.version),
             question: self.question.clone(),
             reason: self.reason.clone(),
+            edited_input: self.edited_input.clone(),
             expires_at: self.expires_at,
         }
     }

@@ -113,7 +113,7 @@ pub(super) fn staged(call: &CallState) -> Call {
         ToolState::Cancelled if call.expired => over(true, Then::Expire),
         ToolState::Error | ToolState::Denied | ToolState::Cancelled => over(true, Then::GoOn),
     };
-    Call { row: call.id.as_str().to_owned(), id: call.tool_call_id.clone(), stage }
+    Call { row: call.id.as_str().to_owned(), id: call.tool_call_id.clone(), input: call.input.clone(), stage }
 }
 
 /// Whether a plan of the step was approved: from here on the run carries it out.
@@ -126,20 +126,25 @@ pub(super) fn text(output: &Value) -> String {
     output.as_str().map_or_else(|| output.to_string(), str::to_owned)
 }
 
+/// As much of a text as fits, cut between two characters.
+pub(super) fn beginning(text: &str, max_bytes: usize) -> &str {
+    let mut end = text.len().min(max_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// A result as its row keeps it, and the whole of it where the row has only the beginning.
 pub(super) fn bounded(output: Value, row: &str, max_bytes: usize) -> (Value, Option<String>) {
     let whole = text(&output);
     if whole.len() <= max_bytes {
         return (output, None);
     }
-    let mut end = max_bytes;
-    while !whole.is_char_boundary(end) {
-        end -= 1;
-    }
     let shown = json!({
         "truncated": true,
         "bytes": whole.len(),
-        "beginning": whole[..end],
+        "beginning": beginning(&whole, max_bytes),
         "rest": format!("The whole result is kept under {row}; the user can look it up."),
     });
     (shown, Some(whole))

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use spool_protocol::{ApprovalKind, ApprovalStatus, Error, Event, Result, Usage};
+use spool_protocol::{ApprovalKind, ApprovalStatus, Code, Error, Event, Result, Usage};
 use spool_store::{Id, Tx};
 
 use super::{Told, holds, lost, prompts, steering};
@@ -37,7 +37,7 @@ pub struct NewCall {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Verdict {
-    /// It changes nothing outside, or nothing more when it is repeated.
+    /// It changes nothing outside, so that anybody may begin it again.
     Run,
     /// Only after so many different people have agreed.
     Ask {
@@ -59,7 +59,7 @@ pub struct Standing {
     pub log_end: u64,
     /// The calls of the newest step.
     pub calls: Vec<CallState>,
-    /// Somebody has said something that the answer is to read before its next step.
+    /// Somebody has said something that the answer is to read before its next step. False while calls are not over.
     pub steering: bool,
     /// The answer waits for people, and the driver has let it go.
     pub parked: bool,
@@ -85,6 +85,9 @@ pub struct CallState {
     /// Nobody answered in time.
     #[serde(default)]
     pub expired: bool,
+    /// It changes nothing outside: whoever goes on may begin it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads: bool,
 }
 
 /// The lease of a driver.
@@ -94,8 +97,10 @@ pub struct Lease {
     pub generation_id: Id<Generation>,
     pub owner: String,
     pub epoch: u64,
-    /// With its first write: what the model was told.
+    /// With the first write after a request: what the model was told with it.
     pub told: Option<Told>,
+    /// With its first write: where the log ends, as the runner knows it.
+    pub log_end: Option<u64>,
 }
 
 pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, lease: &Lease) -> Result<(Thread, Generation)> {
@@ -110,10 +115,18 @@ pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, lease: &Lease) -> Result<
 /// again.
 pub(super) fn begun(tx: &mut Tx<'_>, ctx: &CallContext, lease: Lease) -> Result<(Thread, Generation)> {
     let (thread, mut generation) = held(tx, ctx, &lease)?;
-    if generation.status != GenerationStatus::Streaming {
-        if let Some(told) = lease.told {
-            prompts::keep(tx, &generation, told)?;
+    if let Some(expected) = lease.log_end {
+        // A runner that was lost may have written since: appends know no leases.
+        let end = turn::log_end(tx, &generation)?;
+        if end != expected {
+            let message = format!("The log ends at {end}, and the runner goes on at {expected}.");
+            return Err(Error::new(Code::OffsetMismatch, message).with("end", end));
         }
+    }
+    if let Some(told) = lease.told {
+        prompts::keep(tx, &generation, told)?;
+    }
+    if generation.status != GenerationStatus::Streaming {
         turn::start(tx, &mut generation)?;
     }
     Ok((thread, generation))
@@ -130,6 +143,7 @@ pub(super) fn states(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Cal
         states.push(CallState {
             asked: approval.as_ref().map(|approval| approval.kind),
             expired: approval.is_some_and(|approval| approval.status == ApprovalStatus::Expired),
+            reads: call.reads,
             id: call.id,
             tool_call_id: call.tool_call_id,
             tool: call.tool,
@@ -144,8 +158,11 @@ pub(super) fn states(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Cal
 
 fn standing(tx: &mut Tx<'_>, generation: &Generation) -> Result<Standing> {
     let log_end = turn::log_end(tx, generation)?;
-    let steering = !steering::waiting(tx, &generation.thread_id)?.is_empty();
-    Ok(Standing { log_end, calls: states(tx, generation)?, steering, parked: false })
+    let calls = states(tx, generation)?;
+    // Nobody reads it before, and looking costs reading what was said.
+    let over = calls.iter().all(|call| calls::is_over(call.state));
+    let steering = over && !steering::waiting(tx, &generation.thread_id)?.is_empty();
+    Ok(Standing { log_end, calls, steering, parked: false })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -202,6 +219,7 @@ fn insert(tx: &mut Tx<'_>, generation: &Generation, place: usize, new: &NewCall)
         output_bytes: None,
         error: None,
         approval_id: None,
+        reads: false,
         untold: false,
         created_at: now,
         started_at: None,
@@ -225,6 +243,7 @@ fn judge(
         Some(Effect::Allow) => Ok(Vec::new()),
         // It changes nothing, so that it may be begun again by somebody else: it runs from here on.
         None if approvers == 0 => {
+            call.reads = true;
             call.state = ToolState::Running;
             call.started_at = Some(tx.now());
             Ok(Vec::new())
