@@ -239,6 +239,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn ap_01_endpoints_on_this_machine_are_called_only_by_a_server_that_only_this_machine_reaches() {
+        for (listen, called) in
+            [("127.0.0.1:3210", true), ("[::1]:3210", true), ("0.0.0.0:3210", false), ("192.0.2.1:80", false)]
+        {
+            let mut config = Config { listen: listen.parse().unwrap(), ..Config::default() };
+            assert!(!Notices::new(&config, &[7; 32]).unwrap().loopback, "not unless it is allowed");
+            config.approvals.allow_private = true;
+            assert_eq!(Notices::new(&config, &[7; 32]).unwrap().loopback, called, "{listen}");
+        }
+    }
+
+    #[test]
     fn a_webhook_is_signed_over_its_id_its_time_and_its_body() {
         // The example of the Standard Webhooks specification.
         let key = signing_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
