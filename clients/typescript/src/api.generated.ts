@@ -729,9 +729,13 @@ export type ApprovalView = {
   hash: string;
   highRisk?: boolean;
   /**
-   * The arguments as they were asked about.
+   * The arguments as they were asked about. Lists leave out large ones.
    */
   input?: unknown;
+  /**
+   * In a list, the bytes of the arguments that it leaves out: `approvals:get` has them.
+   */
+  inputBytes?: number;
   kind: ApprovalKind;
   messageId: string;
   /**

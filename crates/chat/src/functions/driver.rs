@@ -12,8 +12,8 @@ mod segments;
 mod steering;
 
 pub use calls::{
-    CallState, EndCall, Lease, NewCall, OneCall, Settle, Standing, Submit, Verdict, end_call, run_built_in, run_call,
-    settle, submit,
+    CallState, EndCall, Lease, NewCall, OneCall, STOPPED, Settle, Standing, Submit, Verdict, end_call, run_built_in,
+    run_call, settle, submit,
 };
 pub use documents::{Draft, Drafted, draft};
 pub use history::{HistoryFile, HistoryMessage};
@@ -136,6 +136,10 @@ pub(super) fn take(
     let thread = owned::thread(tx, &Principal::System, &generation.thread_id)?;
     if thread.deleted_at.is_some() || generation.stop_requested_at.is_some() {
         turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped))?;
+        return Ok(None);
+    }
+    if !turn::has_role(tx, ctx, &thread, generation.effective_role.as_deref())? {
+        turn::end(tx, ctx, thread, generation, Ending::without_role())?;
         return Ok(None);
     }
     let lease_expires_at = tx.now() + lease_ms;

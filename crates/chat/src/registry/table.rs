@@ -223,7 +223,7 @@ pub static FUNCTIONS: &[Function] = functions![
         "Tells a browser nothing any more.";
     "notices:nextDue": Query System notices::next_due, Nothing => Option<u64>,
         "When the next notice is to be sent.";
-    "notices:take": Mutation System notices::take, Nothing => Vec<spool_store::Id<crate::tables::Notice>>,
+    "notices:take": Mutation System notices::take, Nothing => Vec<notices::Taken>,
         "Takes notices that are due, to send them.";
     "notices:content": Query System notices::content, notices::One => Option<notices::Content>,
         "What a notice says, and to whom.";
