@@ -729,9 +729,13 @@ export type ApprovalView = {
   hash: string;
   highRisk?: boolean;
   /**
-   * The arguments as they were asked about.
+   * The arguments as they were asked about. Lists leave out large ones.
    */
   input?: unknown;
+  /**
+   * In a list, the bytes of the arguments that it leaves out: `approvals:get` has them.
+   */
+  inputBytes?: number;
   kind: ApprovalKind;
   messageId: string;
   /**
@@ -1772,6 +1776,10 @@ export type MemoryEntry = {
    * `m1`, `m2` and so on; never used twice for one user.
    */
   id: string;
+  /**
+   * Of an entry that the assistant made while it answered in a role: it is told in that role alone.
+   */
+  role?: string;
   source: Source;
   text: string;
 };

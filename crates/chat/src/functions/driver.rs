@@ -12,8 +12,8 @@ mod segments;
 mod steering;
 
 pub use calls::{
-    CallState, EndCall, Lease, NewCall, OneCall, Settle, Standing, Submit, Verdict, end_call, run_built_in, run_call,
-    settle, submit,
+    CallState, EndCall, Lease, NewCall, OneCall, STOPPED, Settle, Standing, Submit, Verdict, end_call, run_built_in,
+    run_call, settle, submit,
 };
 pub use documents::{Draft, Drafted, draft};
 pub use history::{HistoryFile, HistoryMessage};
@@ -138,6 +138,10 @@ pub(super) fn take(
         turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped))?;
         return Ok(None);
     }
+    if !turn::has_role(tx, ctx, &thread, generation.effective_role.as_deref())? {
+        turn::end(tx, ctx, thread, generation, Ending::without_role())?;
+        return Ok(None);
+    }
     let lease_expires_at = tx.now() + lease_ms;
     if generation.steps > 0 {
         // A runner that was lost may have left decisions untold that were made while it held the answer.
@@ -174,14 +178,15 @@ pub(super) fn take(
     }))
 }
 
-/// Where the run of an assistant is that plans first. A message after a run that is done begins another.
+/// Where the run of an assistant is that plans first. A message begins another run; another attempt at an answer
+/// carries out what was approved for it.
 fn phase_of(tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation) -> Result<Option<Phase>> {
-    let agent = ctx.settings.agents.find(generation.agent_id.as_deref());
-    if generation.runner != Runner::Hosted || !agent.is_some_and(|agent| agent.phases) {
+    if !runtime::is_phased(ctx, generation) {
         return Ok(None);
     }
     if generation.steps == 0 {
-        return runtime::advance(tx, &generation.thread_id, PhaseChange::Begin).map(Some);
+        let change = if generation.attempt > 1 { PhaseChange::Begin } else { PhaseChange::Anew };
+        return runtime::advance(tx, &generation.thread_id, change).map(Some);
     }
     Ok(runtime::hosted(tx, &generation.thread_id)?.and_then(|session| session.phase))
 }

@@ -40,6 +40,12 @@ impl Ending {
         Self { error, ..Self::plain(FinalStatus::Error) }
     }
 
+    /// The user has lost the role in which the answer was asked for, and with it what the role may see and call.
+    pub fn without_role() -> Self {
+        let message = "You do not have the role any more in which this answer was asked for. Ask again.";
+        Self { error: Some(failure(Code::Forbidden, message, true)), ..Self::plain(FinalStatus::Error) }
+    }
+
     /// The error that people and programs see: every failure has one, and nothing else.
     fn shown_error(&mut self) -> Option<Failure> {
         let given = self.error.take();
@@ -97,7 +103,7 @@ fn end_one(
     }
     artifacts::draft::abandon(tx, &generation)?;
     if ending.status == FinalStatus::Complete {
-        runtime::carried_out(tx, &generation)?;
+        runtime::carried_out(tx, ctx, &generation)?;
     }
     let mut answer = folded(tx, &generation)?;
     if let Some(full) = ending.text.take() {

@@ -14,7 +14,7 @@ use spool_agent::{
     Effect, EventStream, Failure, FlushPolicy, Input, MadeCall, Outcome, Piece, Provider, ProviderEvent, Request, Turn,
     WRITES,
 };
-use spool_chat::functions::driver::{CallState, Claim, Drafted, Standing, Steered, Told};
+use spool_chat::functions::driver::{CallState, Claim, Drafted, STOPPED, Standing, Steered, Told};
 use spool_chat::states::Phase;
 use spool_chat::tables::Section;
 use spool_protocol::{Code, Error, Event, FinalStatus, Usage};
@@ -163,6 +163,12 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     run.finish().await
 }
 
+/// A call that is not begun because somebody wants the answer to stop.
+fn stopped(error: Error) -> Result<Option<Input>, Error> {
+    let stops = error.data.as_ref().is_some_and(|data| data["reason"] == STOPPED);
+    if stops { Ok(Some(Input::StopRequested)) } else { Err(error) }
+}
+
 /// Whether somebody else holds the answer now, or nobody does any more, or somebody else ended it.
 fn is_lost(error: &Error) -> bool {
     let reason = error.data.as_ref().map(|data| &data["reason"]);
@@ -295,7 +301,7 @@ impl<'app> Run<'app> {
             Effect::Append(events) => self.append(&events).await?,
             Effect::Write(piece) => return self.write(piece).await.map(Some),
             Effect::Submit { events, calls, usage } => return self.submit(events, calls, usage).await.map(Some),
-            Effect::Run { row, again } => return self.begin(&row, again).await,
+            Effect::Run { row, again } => return self.begin(&row, again).await.or_else(stopped),
             Effect::CancelCalls => self.running.clear(),
             Effect::Settle { park } => return self.settle(park).await.map(Some),
             Effect::Steer => return self.steer().await.map(Some),
@@ -414,6 +420,10 @@ impl<'app> Run<'app> {
     /// it runs again.
     async fn begin(&mut self, row: &str, again: bool) -> Result<Option<Input>, Error> {
         let Some(call) = self.calls.iter().find(|call| call.id.as_str() == row).cloned() else { return Ok(None) };
+        if !again && self.offer.withholds(&call.tool) {
+            let error = format!("The tool {} may not be used here any more.", call.tool);
+            return self.end(row, json!({ "error": error, "denied": true })).await.map(Some);
+        }
         if spool_chat::builtin::find(&call.tool).is_some() {
             return match self.tell("driver:runBuiltIn", json!({ "callId": row })).await {
                 Ok(standing) => Ok(Some(self.stand(standing))),
