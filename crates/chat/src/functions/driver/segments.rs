@@ -79,8 +79,17 @@ fn segments(parts: Vec<Part>, steps: &HashMap<String, u32>) -> Vec<Segment> {
 /// The stretches of an answer whose parts these are.
 pub(super) fn segments_of(tx: &mut Tx<'_>, generation: &Id<Generation>, parts: Vec<Part>) -> Result<Vec<Segment>> {
     let rows = tx.query::<ToolCall>(tool_call::BY_GENERATION).eq(generation).take(limits::ANSWER_CALLS)?;
-    let steps = rows.into_iter().map(|call| (call.tool_call_id, call.step)).collect();
-    Ok(segments(parts, &steps))
+    let (mut steps, mut errors) = (HashMap::new(), HashMap::new());
+    for row in rows {
+        errors.extend(row.error.map(|error| (row.tool_call_id.clone(), error)));
+        steps.insert(row.tool_call_id, row.step);
+    }
+    let mut segments = segments(parts, &steps);
+    // The log tells people of a rejection, and of its reason with the request; the row says it of the call.
+    for call in segments.iter_mut().flat_map(|segment| &mut segment.calls) {
+        call.error = errors.remove(&call.tool_call_id).or(call.error.take());
+    }
+    Ok(segments)
 }
 
 /// The answer so far, for whoever goes on with it.
