@@ -162,6 +162,9 @@ async fn ag_08_illegal_jumps_are_conflicts_with_the_phase() {
     let refusal = run.update(json!({ "phase": "executing" })).await.unwrap_err();
     assert_eq!((refusal.code, &refusal.data.unwrap()["reason"]), (Code::InvalidPhase, &json!("plan_not_approved")));
     let approve = json!({ "artifactId": plan, "baseVersion": 1, "status": "approved" });
+    assert_eq!(run.stage.code(&run.backend, "artifacts:update", approve.clone()).await, Code::Forbidden);
+    let refusal = run.update(json!({ "phase": "executing" })).await.unwrap_err();
+    assert_eq!(refusal.data.unwrap()["reason"], json!("plan_not_approved"));
     run.stage.ok(&run.stage.u1, "artifacts:update", approve).await;
     assert_eq!(run.update(json!({ "phase": "executing" })).await.unwrap()["phase"], json!("executing"));
     refused("executing", "planning").await;

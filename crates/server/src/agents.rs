@@ -81,6 +81,7 @@ pub fn policy(agent: &Agent, flush: FlushPolicy) -> TurnPolicy {
         flush,
         max_steps: agent.max_steps,
         max_repeats: agent.max_repeats,
+        max_calls: spool_chat::limits::STEP_CALLS,
         candidates: 1 + agent.fallback.len(),
         retries: agent.retries,
         ..TurnPolicy::default()

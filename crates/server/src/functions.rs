@@ -65,10 +65,11 @@ impl Functions {
         Arc::new(move |tx| {
             runs.inc();
             let result = function.call(tx, &context, args.clone()).and_then(checked);
-            result.map_err(|error| {
-                denials.note(&context, function.path, tx.now(), &error);
-                shown(function.path, error)
-            })
+            match &result {
+                Ok(result) => denials.note_parts(&context, function.path, &args, tx.now(), result),
+                Err(error) => denials.note(&context, function.path, &args, tx.now(), error),
+            }
+            result.map_err(|error| shown(function.path, error))
         })
     }
 

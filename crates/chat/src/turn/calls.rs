@@ -132,7 +132,7 @@ fn judge(tx: &mut Tx<'_>, call: &mut ToolCall, approval: &Approval) -> Result<()
         }
         (ApprovalStatus::Cancelled, _) => {
             call.state = ToolState::Cancelled;
-            call.error = Some("The answer was ended.".to_owned());
+            call.error = Some("It was cancelled before anybody decided.".to_owned());
         }
     }
     call.ended_at = Some(tx.now());

@@ -248,7 +248,7 @@ fn rule_of(approval: &Approval, person: &Id<User>, args: &Decide, remember: &Rem
     }
     let all = Condition { path: String::new(), equals: Some(input.clone()), like: None };
     if remember.scope == Scope::Arguments {
-        check_bytes("remember", &approval::canonical(input), limits::CONDITION_BYTES)?;
+        check_bytes("remember", &approval::canonical(input), limits::RULE_BYTES)?;
     }
     Ok(rules::Create {
         agent_id: approval.agent_id.clone().filter(|_| remember.only_this_agent),

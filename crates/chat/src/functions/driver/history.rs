@@ -9,8 +9,8 @@ use super::segments::{Segment, segments_of};
 use crate::limits;
 use crate::parts::Part;
 use crate::recall;
-use crate::states::MessageStatus;
-use crate::tables::{Message, PageContext, Role, Thread, message};
+use crate::states::{GenerationStatus, MessageStatus};
+use crate::tables::{Generation, Message, PageContext, Role, Thread, message};
 
 /// A complete message of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,17 +36,20 @@ pub struct HistoryFile {
     pub size: u64,
 }
 
-/// The newest complete messages before the place `seq`, oldest first. Bounded in number and bytes; the
-/// newest one is given whatever its size.
-pub(super) fn before(tx: &mut Tx<'_>, thread: &Thread, seq: u64) -> Result<Vec<HistoryMessage>> {
+/// The newest complete messages before `answer`, oldest first, and behind them what was said to its earlier attempts.
+/// Bounded in number and bytes; the newest one is given whatever its size.
+pub(super) fn before(
+    tx: &mut Tx<'_>, thread: &Thread, answer: &Message, generation: &Generation,
+) -> Result<Vec<HistoryMessage>> {
     // What a summary tells is not sent again.
     let start = recall::history_start(tx, thread)?;
-    let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(seq).order(Order::Desc);
+    let mut newest_first = said_to_earlier_attempts(tx, thread, answer, generation)?;
+    let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(answer.seq).order(Order::Desc);
+    newest_first.extend(scan.take(limits::HISTORY_ROWS)?);
     let mut history: Vec<HistoryMessage> = Vec::new();
     let mut bytes = 0;
-    for message in scan.take(limits::HISTORY_ROWS)? {
-        // What was said to a running answer stands among its steps.
-        if message.status != MessageStatus::Complete || message.steered.is_some() {
+    for message in newest_first {
+        if message.status != MessageStatus::Complete || stands_in_an_answer(tx, &message)? {
             continue;
         }
         // Without a word of the user before it, a greeting would not be part of the conversation.
@@ -66,6 +69,36 @@ pub(super) fn before(tx: &mut Tx<'_>, thread: &Thread, seq: u64) -> Result<Vec<H
     }
     history.reverse();
     Ok(history)
+}
+
+/// Whether a message was said to a running answer, and stands among the steps of that answer. One whose answer was not
+/// completed, or was made anew since, is a message like any other.
+fn stands_in_an_answer(tx: &mut Tx<'_>, message: &Message) -> Result<bool> {
+    let Some(reader) = &message.steered else { return Ok(false) };
+    let Some(generation) = tx.get(reader)? else { return Ok(false) };
+    let answer: Option<Message> = tx.get(&generation.message_id)?;
+    let shown = |answer: Message| answer.generation_id.as_ref() == Some(reader);
+    Ok(generation.status == GenerationStatus::Complete && answer.is_some_and(shown))
+}
+
+/// What the user said to an attempt at `answer` before this one, newest first. It stands behind the answer, and this
+/// attempt is to know it, too.
+fn said_to_earlier_attempts(
+    tx: &mut Tx<'_>, thread: &Thread, answer: &Message, generation: &Generation,
+) -> Result<Vec<Message>> {
+    let mut said = Vec::new();
+    if generation.attempt == 1 {
+        return Ok(said);
+    }
+    let behind = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).gt(answer.seq);
+    for message in behind.take(limits::HISTORY_ROWS)? {
+        let Some(reader) = message.steered.as_ref().filter(|reader| **reader != generation.id) else { continue };
+        if tx.get(reader)?.is_some_and(|reader| reader.message_id == answer.id) {
+            said.push(message);
+        }
+    }
+    said.reverse();
+    Ok(said)
 }
 
 /// What the user looked at when they said the newest of their messages before the place `seq`.
