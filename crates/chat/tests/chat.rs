@@ -8,6 +8,7 @@ mod approvals;
 mod artifacts;
 mod audit;
 mod builtin;
+mod calls;
 mod doctor;
 mod drafts;
 mod driver;

@@ -157,7 +157,7 @@ pub(super) fn take(
         tool_choice: generation.tool_choice,
         epoch: generation.lease_epoch,
         lease_expires_at,
-        history: history::before(tx, &thread, answer.seq)?,
+        history: history::before(tx, ctx, &thread, answer.seq)?,
         thread_id: thread.id,
         message_id: generation.message_id,
         user_id: generation.user_id,

@@ -29,7 +29,8 @@ async fn tc_10_an_mcp_server_in_rust_serves_a_turn_while_it_changes_and_dies() {
     let file = dir.path().join("spool.toml");
     let harmless = ["change", "hang", "die"].map(|tool| format!("[tools.mcp.rust.tools.{tool}]\nwrites = false"));
     let agent = "[agents.assistant]\ntools = [\"rust_*\"]\nmax_steps = 10";
-    std::fs::write(&file, format!("{}\n{}\n{agent}\n", config("rust", "timeout_seconds = 10"), harmless.join("\n"))).unwrap();
+    std::fs::write(&file, format!("{}\n{}\n{agent}\n", config("rust", "timeout_seconds = 10"), harmless.join("\n")))
+        .unwrap();
     let mut config = Config::load(Some(&file), &|_| None).unwrap();
     config.data = dir.path().join("data");
     let data = DataDir::own(&config.data).unwrap();

@@ -20,7 +20,7 @@ use crate::parts::{ToolState, safe_json};
 use crate::rules;
 use crate::states::{GenerationStatus, GenerationStep};
 use crate::tables::audit::Outcome;
-use crate::tables::{Approval, Effect, Generation, Thread, ToolCall, approval};
+use crate::tables::{Approval, CallError, Effect, Generation, Thread, ToolCall, approval};
 use crate::turn::{self, calls};
 
 /// A call as the model made it, and what the server's configuration says about it.
@@ -46,12 +46,12 @@ pub enum Verdict {
         always: bool,
     },
     /// The caller may not: it is in the audit.
-    Deny {
-        message: String,
-    },
+    Deny { message: String },
     /// It cannot: there is no such tool, or the arguments are not what it takes.
     Fail {
         message: String,
+        #[serde(default)]
+        code: CallError,
     },
 }
 
@@ -205,6 +205,7 @@ fn insert(tx: &mut Tx<'_>, generation: &Generation, place: usize, new: &NewCall)
         output: None,
         output_bytes: None,
         error: None,
+        error_code: None,
         approval_id: None,
         untold: false,
         created_at: now,
@@ -220,7 +221,9 @@ fn judge(
         Verdict::Run => (0, false),
         Verdict::Ask { approvers, always } => (approvers, always),
         Verdict::Deny { message } => return deny(tx, ctx, call, message),
-        Verdict::Fail { message } => return Ok(vec![calls::end_call(tx, call, calls::End::failed(message))?]),
+        Verdict::Fail { message, code } => {
+            return Ok(vec![calls::end_call(tx, call, calls::End::failed(code, message))?]);
+        }
     };
     let agent = generation.agent_id.as_deref();
     let ruled = rules::verdict_of(tx, &generation.user_id, agent, &call.tool, &call.input, always)?;
@@ -251,7 +254,7 @@ fn judge(
 /// The call never runs, and the audit says so.
 fn deny(tx: &mut Tx<'_>, ctx: &CallContext, call: &mut ToolCall, message: String) -> Result<Vec<Event>> {
     audit::record(tx, &ctx.acting_for(&call.user_id), "tool.call", call.id.as_str(), Outcome::Denied)?;
-    Ok(vec![calls::end_call(tx, call, calls::End::denied(message))?])
+    Ok(vec![calls::end_call(tx, call, calls::End::denied(CallError::Forbidden, message))?])
 }
 
 /// The call waits for a person. The caller stores it.
@@ -299,6 +302,8 @@ pub struct EndCall {
     pub call_id: Id<ToolCall>,
     pub output: Option<Value>,
     pub error: Option<String>,
+    /// With `error`; absent is `failed`.
+    pub error_code: Option<CallError>,
     /// The whole result as text, where `output` is only its beginning.
     pub whole: Option<String>,
 }
@@ -311,10 +316,13 @@ pub fn end_call(tx: &mut Tx<'_>, ctx: &CallContext, args: EndCall) -> Result<Sta
         return standing(tx, &generation);
     }
     if let Some(whole) = &args.whole {
-        keep_whole(tx, &mut call, whole)?;
+        calls::keep_whole(tx, &mut call, whole)?;
     }
     let end = match args.error {
-        Some(error) => calls::End { output: args.output.map(safe_json), ..calls::End::failed(error) },
+        Some(error) => {
+            let failed = calls::End::failed(args.error_code.unwrap_or_default(), error);
+            calls::End { output: args.output.map(safe_json), ..failed }
+        }
         None => calls::End::done(safe_json(args.output.unwrap_or(Value::Null))),
     };
     let mut events = vec![calls::end_call(tx, &mut call, end)?];
@@ -379,23 +387,6 @@ fn subject_of(tx: &mut Tx<'_>, row: &ToolCall, question: Question) -> Result<Sub
         agent_id: row.agent_id.clone(),
         ..Subject::default()
     })
-}
-
-/// A result that is too large for a row is a log of the call, which is read in pieces.
-fn keep_whole(tx: &mut Tx<'_>, call: &mut ToolCall, whole: &str) -> Result<()> {
-    let mut rest = whole;
-    while !rest.is_empty() {
-        let mut end = rest.len().min(limits::OUTPUT_CHUNK_BYTES);
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
-        let (piece, after) = rest.split_at(end);
-        tx.log_append(call.id.as_str(), piece.len() as u64, piece.to_owned())?;
-        rest = after;
-    }
-    tx.log_seal(call.id.as_str())?;
-    call.output_bytes = Some(whole.len() as u64);
-    Ok(())
 }
 
 /// `driver:settle`: tells of decisions, and lets the answer go if it can only wait. `park` is false while calls

@@ -2,10 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use spool_protocol::Result;
 use spool_store::{Id, Order, Tx};
 
 use super::segments::{Segment, segments_of};
+use crate::context::CallContext;
 use crate::limits;
 use crate::parts::Part;
 use crate::recall;
@@ -36,36 +38,67 @@ pub struct HistoryFile {
     pub size: u64,
 }
 
-/// The newest complete messages before the place `seq`, oldest first. Bounded in number and bytes; the
-/// newest one is given whatever its size.
-pub(super) fn before(tx: &mut Tx<'_>, thread: &Thread, seq: u64) -> Result<Vec<HistoryMessage>> {
+/// The newest complete messages before the place `seq`, oldest first: as many, and of as many bytes, as the settings
+/// give a model. The newest one is given whatever its size.
+pub(super) fn before(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, seq: u64) -> Result<Vec<HistoryMessage>> {
     // What a summary tells is not sent again.
     let start = recall::history_start(tx, thread)?;
-    let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(seq).order(Order::Desc);
+    let (most, most_bytes) = (ctx.settings.history_messages, ctx.settings.history_bytes);
     let mut history: Vec<HistoryMessage> = Vec::new();
-    let mut bytes = 0;
-    for message in scan.take(limits::HISTORY_ROWS)? {
-        // What was said to a running answer stands among its steps.
-        if message.status != MessageStatus::Complete || message.steered.is_some() {
-            continue;
+    let (mut bytes, mut rows, mut end) = (0, 0, seq);
+    while rows < most + limits::HISTORY_ROWS {
+        let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(end).order(Order::Desc);
+        let batch = scan.take(limits::HISTORY_BATCH.min(most))?;
+        let Some(oldest) = batch.last() else { break };
+        (rows, end) = (rows + batch.len(), oldest.seq);
+        for message in batch {
+            // What was said to a running answer stands among its steps.
+            if message.status != MessageStatus::Complete || message.steered.is_some() {
+                continue;
+            }
+            let told = told(tx, message, history.is_empty())?;
+            bytes += weight(&told);
+            if bytes > most_bytes && !history.is_empty() {
+                history.reverse();
+                return Ok(history);
+            }
+            history.push(told);
+            if history.len() == most {
+                history.reverse();
+                return Ok(history);
+            }
         }
-        // Without a word of the user before it, a greeting would not be part of the conversation.
-        let begins = message.opening && !history.is_empty();
-        let text = if begins { recall::OPENING.to_owned() } else { message.text() };
-        bytes += text.len();
-        if history.len() == limits::HISTORY_MESSAGES || (bytes > limits::HISTORY_BYTES && !history.is_empty()) {
-            break;
-        }
-        let files = message.parts.iter().cloned().filter_map(file).collect();
-        let called = message.parts.iter().any(|part| matches!(part, Part::ToolCall { .. } | Part::Steered { .. }));
-        let segments = match message.generation_id.filter(|_| called) {
-            Some(generation) => segments_of(tx, &generation, message.parts)?,
-            None => Vec::new(),
-        };
-        history.push(HistoryMessage { message_id: message.id, role: message.role, text, files, segments });
     }
     history.reverse();
     Ok(history)
+}
+
+/// A message as a model is told it. `newest` of all that it is told.
+fn told(tx: &mut Tx<'_>, message: Message, newest: bool) -> Result<HistoryMessage> {
+    // Without a word of the user before it, a greeting would not be part of the conversation.
+    let begins = message.opening && !newest;
+    let text = if begins { recall::OPENING.to_owned() } else { message.text() };
+    let files = message.parts.iter().cloned().filter_map(file).collect();
+    let called = message.parts.iter().any(|part| matches!(part, Part::ToolCall { .. } | Part::Steered { .. }));
+    let segments = match message.generation_id.filter(|_| called) {
+        Some(generation) => segments_of(tx, &generation, message.parts)?,
+        None => Vec::new(),
+    };
+    Ok(HistoryMessage { message_id: message.id, role: message.role, text, files, segments })
+}
+
+/// The bytes of a message, with its calls and their results.
+fn weight(message: &HistoryMessage) -> usize {
+    let calls = message.segments.iter().flat_map(|segment| &segment.calls);
+    let bytes = |value: &Value| value.as_str().map_or_else(|| value.to_string().len(), str::len);
+    let called = calls.map(|call| {
+        let result = match (&call.error, &call.output) {
+            (Some(error), _) => error.len(),
+            (None, output) => output.as_ref().map_or(0, bytes),
+        };
+        call.tool.len() + call.input.to_string().len() + result
+    });
+    message.text.len() + called.sum::<usize>()
 }
 
 /// What the user looked at when they said the newest of their messages before the place `seq`.
