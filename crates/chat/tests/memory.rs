@@ -235,6 +235,8 @@ async fn ag_12_the_list_of_what_is_to_be_done_is_told_while_an_entry_is_open() {
         let section = sections.iter().find(|section| section["label"] == json!("todos"));
         let expected = format!("What is to be done in this conversation:\n- {told}: read\n- done: write");
         assert_eq!(section.map(|section| text(&section["text"])), Some(expected).filter(|_| !told.is_empty()));
-        stage.ok(&stage.u1, "generations:stop", json!({ "generationId": turn.generation })).await;
+        let mut finish = json!({ "generationId": turn.generation, "owner": OWNER, "epoch": claim["epoch"] });
+        finish["status"] = json!("stopped");
+        stage.system("driver:finish", finish).await;
     }
 }
