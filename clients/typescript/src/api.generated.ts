@@ -1471,6 +1471,10 @@ export type UsageInput = {
 export type Fallback = {
   at: number;
   error: Failure;
+  /**
+   * How many of the oldest messages of its prompt are not sent any more, because it was too long.
+   */
+  leftOut?: number;
   model: string;
   provider: string;
 };
@@ -2010,6 +2014,15 @@ export type PageContextInput = {
   pageType: string;
 };
 /**
+ * What people read for each phase: the words of whoever runs the server. None is blank.
+ */
+export type PhaseNames = {
+  awaiting_approval: string;
+  done: string;
+  executing: string;
+  planning: string;
+};
+/**
  * What the application says of the user.
  */
 export type Profile = {
@@ -2125,6 +2138,10 @@ export type RuntimeSessionView = {
   lastUsedAt: number;
   mode?: string;
   phase?: Phase;
+  /**
+   * What people read for the phase.
+   */
+  phaseName?: string;
   planArtifactId?: string;
   planVersion?: number;
   provider?: string;
@@ -2185,6 +2202,7 @@ export type ServerInfo = {
   maxUploadBytes: number;
   models: ModelChoice[];
   name: string;
+  phases: PhaseNames;
   /**
    * The public key with which browsers subscribe to notices (RFC 8292), base64url.
    */

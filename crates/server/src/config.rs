@@ -127,7 +127,7 @@ impl Default for Turns {
     fn default() -> Self {
         Self {
             when_busy: WhenBusy::Refuse,
-            lease_seconds: 15,
+            lease_seconds: 20,
             flush_ms: 10,
             flush_bytes: 4096,
             concurrency: 4096,

@@ -16,13 +16,14 @@ use axum::body::Bytes;
 use futures_util::task::AtomicWaker;
 use spool_store::{Chunk, Encoded, Published, Store, Tail};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-/// A round of writing that takes so long is followed by a rest of the same length, in which more gathers for the
-/// next: each reader then gets it in one write, and half of a core is left to others.
+/// A round that takes so long is followed by a rest of its room of the same length, in which more gathers for the
+/// next: each reader then gets it in one write, and other rooms have their turn.
 const LONG: Duration = Duration::from_millis(1);
-const LONGEST_REST: Duration = Duration::from_millis(10);
+const LONGEST_REST: Duration = Duration::from_millis(8);
 
 /// A chunk as all readers of a room get it.
 pub type Encode = fn(&Chunk) -> &Encoded;
@@ -65,50 +66,59 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Rooms {
-    /// Starts the thread that writes. It ends with the store.
+    /// Starts the thread that writes. It ends with the store. To be called inside the runtime of the readers.
     pub fn start(store: &Store) -> io::Result<Arc<Self>> {
         let rooms = Arc::new(Self::default());
-        let (writer, feed) = (Arc::clone(&rooms), store.log_feed());
-        std::thread::Builder::new().name("spool-rooms".to_owned()).spawn(move || writer.run(feed))?;
+        let (writer, feed, runtime) = (Arc::clone(&rooms), store.log_feed(), Handle::current());
+        std::thread::Builder::new().name("spool-rooms".to_owned()).spawn(move || writer.run(feed, &runtime))?;
         Ok(rooms)
     }
 
-    fn run(&self, mut feed: Receiver<Arc<Published>>) {
-        let mut news = Vec::new();
+    fn run(&self, mut feed: Receiver<Arc<Published>>, runtime: &Handle) {
+        let mut resting = Resting::default();
         loop {
-            match feed.blocking_recv() {
-                Ok(published) => news.push(published),
+            match runtime.block_on(next(&mut feed, resting.first())) {
+                Ok(Some(published)) => self.deliver(&published, &mut resting),
+                Ok(None) => {
+                    for (log, chunks) in resting.rested(Instant::now()) {
+                        self.write(log, &chunks, &mut resting);
+                    }
+                }
                 // The bodies find in the log what was missed here.
-                Err(RecvError::Lagged(_)) => self.all().iter().for_each(|room| room.each(Lane::give_back)),
+                Err(RecvError::Lagged(_)) => {
+                    resting = Resting::default();
+                    self.all().iter().for_each(|room| room.each(Lane::give_back));
+                }
                 Err(RecvError::Closed) => return,
-            }
-            let begun = Instant::now();
-            while let Ok(published) = feed.try_recv() {
-                news.push(published);
-            }
-            self.deliver(&news);
-            news.clear();
-            let took = begun.elapsed();
-            if took >= LONG {
-                std::thread::sleep(took.min(LONGEST_REST));
             }
         }
     }
 
-    fn deliver(&self, news: &[Arc<Published>]) {
-        let mut appended: HashMap<&str, Vec<&Chunk>> = HashMap::new();
-        for (log, chunk) in news.iter().flat_map(|published| &published.appended) {
-            appended.entry(log).or_default().push(chunk);
-        }
-        for (log, chunks) in appended {
-            if let Some(room) = self.find(log) {
-                room.write(&chunks);
+    fn deliver(&self, published: &Published, resting: &mut Resting) {
+        for (log, chunk) in &published.appended {
+            if !resting.gathers(log, chunk) {
+                self.write(Arc::clone(log), std::slice::from_ref(chunk), resting);
             }
         }
-        for log in news.iter().flat_map(|published| &published.ended) {
+        for log in &published.ended {
             if let Some(room) = self.find(log) {
                 room.each(Lane::give_back);
             }
+        }
+    }
+
+    /// Writes chunks that follow one another to everybody in the room of their log.
+    fn write(&self, log: Arc<str>, chunks: &[Chunk], resting: &mut Resting) {
+        let Some(room) = self.find(&log) else { return };
+        let begun = Instant::now();
+        match Stretch::of(chunks, room.encode) {
+            Some(stretch) => room.each(|lane| lane.write(&stretch)),
+            // Only hyper can end a response.
+            None => room.each(Lane::give_back),
+        }
+        let end = Instant::now();
+        if end - begun >= LONG {
+            resting.rest(log, end + (end - begun).min(LONGEST_REST));
         }
     }
 
@@ -131,18 +141,50 @@ impl Rooms {
     }
 }
 
-impl Room {
-    /// Writes chunks that follow one another.
-    fn write(&self, chunks: &[&Chunk]) {
-        match Stretch::of(chunks, self.encode) {
-            Some(stretch) => self.each(|lane| lane.write(&stretch)),
-            // Only hyper can end a response.
-            None => self.each(Lane::give_back),
-        }
+/// What comes next, or nothing if it is `until` before.
+async fn next(
+    feed: &mut Receiver<Arc<Published>>, until: Option<Instant>,
+) -> Result<Option<Arc<Published>>, RecvError> {
+    match until {
+        None => feed.recv().await.map(Some),
+        Some(until) => match tokio::time::timeout_at(until.into(), feed.recv()).await {
+            Ok(received) => received.map(Some),
+            Err(_) => Ok(None),
+        },
+    }
+}
+
+/// Rooms whose last round took long, and what has come for them since.
+#[derive(Default)]
+struct Resting(HashMap<Arc<str>, (Instant, Vec<Chunk>)>);
+
+impl Resting {
+    fn rest(&mut self, log: Arc<str>, until: Instant) {
+        self.0.insert(log, (until, Vec::new()));
     }
 
-    fn each(&self, mut visit: impl FnMut(&Lane)) {
-        lock(&self.lanes).values().for_each(|lane| visit(lane));
+    /// Keeps the chunk for later if its room rests.
+    fn gathers(&mut self, log: &str, chunk: &Chunk) -> bool {
+        self.0.get_mut(log).map(|(_, chunks)| chunks.push(chunk.clone())).is_some()
+    }
+
+    /// When the first rest is over.
+    fn first(&self) -> Option<Instant> {
+        self.0.values().map(|(until, _)| *until).min()
+    }
+
+    /// The rooms whose rest is over, and what came for them.
+    fn rested(&mut self, now: Instant) -> Vec<(Arc<str>, Vec<Chunk>)> {
+        let over = self.0.extract_if(|_, (until, _)| *until <= now);
+        over.map(|(log, (_, chunks))| (log, chunks)).filter(|(_, chunks)| !chunks.is_empty()).collect()
+    }
+}
+
+impl Room {
+    /// Nobody who comes or goes waits for a round: who has left takes no more.
+    fn each(&self, visit: impl Fn(&Lane)) {
+        let lanes: Vec<Arc<Lane>> = lock(&self.lanes).values().cloned().collect();
+        lanes.iter().for_each(|lane| visit(lane));
     }
 }
 
@@ -157,23 +199,23 @@ struct Stretch {
 
 impl Stretch {
     /// `None` if the log ends with them.
-    fn of(chunks: &[&Chunk], encode: Encode) -> Option<Self> {
-        let (mut pieces, mut starts, mut length, mut end) = (Vec::new(), Vec::new(), 0, 0);
+    fn of(chunks: &[Chunk], encode: Encode) -> Option<Self> {
+        if let [only] = chunks {
+            let Encoded { framed, is_last, .. } = encode(only);
+            let starts = vec![(only.start, 0)];
+            return (!is_last).then(|| Self { framed: framed.clone(), starts, end: only.end });
+        }
+        let (mut framed, mut starts, mut end) = (Vec::new(), Vec::with_capacity(chunks.len()), 0);
         for chunk in chunks {
             let encoded = encode(chunk);
             if encoded.is_last {
                 return None;
             }
-            starts.push((chunk.start, length));
-            length += encoded.framed.len();
+            starts.push((chunk.start, framed.len()));
+            framed.extend_from_slice(&encoded.framed);
             end = chunk.end;
-            pieces.push(&encoded.framed);
         }
-        let framed = match pieces.as_slice() {
-            [only] => Bytes::clone(only),
-            more => more.iter().flat_map(|piece| piece.iter().copied()).collect(),
-        };
-        Some(Self { framed, starts, end })
+        Some(Self { framed: framed.into(), starts, end })
     }
 
     /// Where a reader that has everything before `offset` goes on, if a chunk begins there.
@@ -204,7 +246,8 @@ impl Lane {
         if !state.parked || stretch.end <= state.at {
             return;
         }
-        if let Some(bytes) = stretch.from(state.at).filter(|_| self.flushed.load(Ordering::Acquire)) {
+        let free = state.owed.is_empty() && self.flushed.load(Ordering::Acquire);
+        if let Some(bytes) = stretch.from(state.at).filter(|_| free) {
             // Whatever else is wrong with the socket, hyper will find it, too.
             let written = self.tcp.try_write(&bytes).unwrap_or(0);
             if written == bytes.len() {

@@ -22,7 +22,7 @@ pub const BATCH_JOBS: usize = 256;
 /// How long the writer gathers tokens after it has committed some, while they come closer together than twice this:
 /// a commit costs the same for one token as for fifty, and so does waking those who wait for it. A turn that has the
 /// server for itself never waits.
-pub const GATHER: Duration = Duration::from_millis(2);
+pub const GATHER: Duration = Duration::from_millis(3);
 /// Jobs waiting for the writer; beyond it callers wait, which is the backpressure.
 pub const WRITE_QUEUE: usize = 8_192;
 /// Changed keys remembered, of however many commits, to judge a query that ran while others committed.

@@ -72,6 +72,11 @@ impl Failure {
         Self::cut_because("The model provider's stream ended before the answer did.")
     }
 
+    /// Nothing came for as long as is waited.
+    pub(super) fn silent() -> Self {
+        Self::cut_because(format!("The model provider sent nothing for {} seconds.", super::IDLE_TIMEOUT.as_secs()))
+    }
+
     /// Nobody decided in time about what the answer asked for.
     pub(crate) fn expired() -> Self {
         let message = "Nobody decided in time about what the answer asked for. Nothing of it was carried out.";
@@ -134,10 +139,6 @@ impl Failure {
         }
         if error.is_connect() {
             return Self::error(format!("The model provider cannot be reached{cause}"), true);
-        }
-        if error.is_timeout() {
-            let idle = super::IDLE_TIMEOUT.as_secs();
-            return Self::cut_because(format!("The model provider sent nothing for {idle} seconds."));
         }
         Self::cut_because(format!("The connection to the model provider broke{cause}"))
     }

@@ -14,6 +14,7 @@ use futures_util::{Stream, TryStreamExt, stream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{RequestBuilder, Response, Url};
 use serde_json::Value;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::frames::Frames;
 use super::surrogates::Surrogates;
@@ -36,7 +37,6 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 pub fn client() -> Result<reqwest::Client, Failure> {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(IDLE_TIMEOUT)
         // A redirect would carry `x-api-key` to another host; a POST does not survive most of them anyway.
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("spool/", env!("CARGO_PKG_VERSION")))
@@ -105,8 +105,8 @@ pub(super) fn stream(request: RequestBuilder, decoder: impl Decode, key: Option<
 }
 
 async fn open(request: RequestBuilder, key: Option<&ApiKey>) -> Result<Response, Failure> {
-    let response =
-        request.header(ACCEPT, "text/event-stream").send().await.map_err(|error| Failure::transport(&error, key))?;
+    let sent = tokio::time::timeout(IDLE_TIMEOUT, request.header(ACCEPT, "text/event-stream").send()).await;
+    let response = sent.map_err(|_| Failure::silent())?.map_err(|error| Failure::transport(&error, key))?;
     let status = response.status();
     if !status.is_success() {
         let body = error_body(response).await;
@@ -124,10 +124,11 @@ async fn open(request: RequestBuilder, key: Option<&ApiKey>) -> Result<Response,
     Ok(response)
 }
 
-/// As much of a body as an excerpt can need. An error while reading it is no news: the status is.
+/// As much of a body as an excerpt can need, and as comes in time. An error while reading it is no news: the status
+/// is.
 async fn error_body(mut response: Response) -> String {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(IDLE_TIMEOUT, response.chunk()).await {
         body.extend_from_slice(&chunk);
         if body.len() >= MAX_ERROR_BYTES {
             break;
@@ -150,6 +151,10 @@ struct Reading<D> {
     events: Vec<ProviderEvent>,
     ready: VecDeque<Result<ProviderEvent, Failure>>,
     open: bool,
+    /// When something last came, and a timer that is set anew only when it fires: setting it for every frame costs
+    /// as much as reading the frame.
+    heard: Instant,
+    silence: Pin<Box<Sleep>>,
 }
 
 fn events<D: Decode>(response: Response, decoder: D, key: Option<ApiKey>) -> Reading<D> {
@@ -162,6 +167,8 @@ fn events<D: Decode>(response: Response, decoder: D, key: Option<ApiKey>) -> Rea
         events: Vec::new(),
         ready: VecDeque::new(),
         open: true,
+        heard: Instant::now(),
+        silence: Box::pin(sleep(IDLE_TIMEOUT)),
     }
 }
 
@@ -170,9 +177,16 @@ impl<D: Decode> Stream for Reading<D> {
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         while self.ready.is_empty() && self.open {
-            let failure = match ready!(self.body.as_mut().poll_next(task)) {
-                Some(Ok(bytes)) => self.read(&bytes).err(),
-                end => self.close(end.and_then(Result::err)),
+            let failure = match self.body.as_mut().poll_next(task) {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    self.heard = Instant::now();
+                    self.read(&bytes).err()
+                }
+                Poll::Ready(end) => self.close(end.and_then(Result::err)),
+                Poll::Pending => {
+                    ready!(self.poll_silent(task));
+                    Some(Failure::silent())
+                }
             };
             self.open &= failure.is_none();
             self.ready.extend(failure.map(Err));
@@ -182,6 +196,18 @@ impl<D: Decode> Stream for Reading<D> {
 }
 
 impl<D: Decode> Reading<D> {
+    /// Ready once nothing has come for [`IDLE_TIMEOUT`].
+    fn poll_silent(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.silence.as_mut().poll(task));
+            let until = self.heard + IDLE_TIMEOUT;
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.silence.as_mut().reset(until);
+        }
+    }
+
     fn read(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.frames.push(bytes);
         while let Some(frame) = self.frames.next() {

@@ -131,9 +131,14 @@ impl Follower {
         None
     }
 
-    /// As long as there is nothing to read, and a room to wait in. Safe to cancel, if [`Self::resume`] follows.
+    /// As long as there is nothing to read, and a room to wait in. What the room began to write is written to its
+    /// end, also while the model is silent. Safe to cancel, if [`Self::resume`] follows.
     async fn wait_in_room(&mut self) {
-        if let Some(seat) = self.seat.as_ref().filter(|_| self.tail.is_waiting()) {
+        while let Some(seat) = self.seat.as_ref().filter(|_| self.tail.is_waiting()) {
+            // A connection that is gone is found by whoever writes next.
+            if seat.settle().await.is_err() {
+                return;
+            }
             self.parked = true;
             seat.park(&self.tail).await;
             self.resume();
@@ -257,7 +262,8 @@ impl<W: Wire> Frames<W> {
             self.shed();
         }
         let bytes = self.write().await;
-        if let Err(error) = self.follower.settle().await {
+        let settled = tokio::time::timeout(PATIENCE, self.follower.settle()).await;
+        if let Err(error) = settled.unwrap_or_else(|_| Err(io::Error::other("the reader is too slow"))) {
             self.done = true;
             return Some(Err(error));
         }
