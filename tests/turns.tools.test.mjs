@@ -105,11 +105,11 @@ describe("calls of tools", { concurrency: true }, () => {
     const held = gate();
     t.after(() => held.open());
     tools.on("held", () => held.opened);
-    fake.script("tc-01 live", rounds([call("held")], ["Held."]));
+    fake.script("the states, live", rounds([call("held")], ["Held."]));
     const threadId = await me.client.mutation("threads:create", {});
     const seen = watch(me.client, "toolCalls:listByThread", { threadId, ...page() });
     await until(() => seen.current?.page.length === 0);
-    const sent = await me.client.mutation("turns:send", { threadId, text: "tc-01 live", agent: "patient" });
+    const sent = await me.client.mutation("turns:send", { threadId, text: "the states, live", agent: "patient" });
     const running = await until(() => seen.current.page.find(({ state }) => state === "running"), { what: "the call to run" });
     assert.deepEqual([running.endedAt, running.output], [undefined, undefined]);
     await until(() => tools.of("held").length === 1, { what: "the tool to be called" });
@@ -366,7 +366,7 @@ describe("agents and prompts", { concurrency: true }, () => {
     assert.equal(await codeOf(stranger.client.query("debug:prompt", { generationId: sent.generationId })), "not_found");
     assert.equal(await codeOf(me.client.mutation("turns:send", { threadId, text: "x", agent: "nobody" })), "bad_request");
     const { agents } = await me.client.query("server:info", {});
-    assert.deepEqual(agents.map(({ id, name }) => [id, name]), [["assistant", "Assistant"], ["writer", "Writer"]]);
+    assert.deepEqual(agents.map(({ id, name }) => [id, name]), [["assistant", "Assistant"], ["greeter", "greeter"], ["patient", "patient"], ["writer", "Writer"]]);
   });
 
   test("AG-13: when a model fails before its first word, the next one answers in the same message", async (t) => {
