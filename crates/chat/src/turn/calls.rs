@@ -214,3 +214,33 @@ pub(super) fn time_parts(parts: &mut [Part], calls: Vec<ToolCall>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tc_02_whoever_asks_a_call_that_is_over_does_not_end_again() {
+        let now = 1_700_000_000_000;
+        let id = |prefix: &str| format!("{prefix}_{}", Id::<ToolCall>::fresh(now).as_str().trim_start_matches("tc_"));
+        let row = json!({
+            "_id": id("tc"), "_creationTime": 1.0, "threadId": id("thr"), "generationId": id("gen"),
+            "messageId": id("msg"), "userId": id("usr"), "step": 1, "place": 0, "toolCallId": "a", "tool": "t",
+            "input": {}, "state": "running", "createdAt": 1,
+        });
+        for end in [
+            End::done(json!(1)),
+            End::failed(CallError::Failed, "no"),
+            End::denied(CallError::Forbidden, "no"),
+            End::cancelled(CallError::Cancelled, "no"),
+        ] {
+            let mut call: ToolCall = serde_json::from_value(row.clone()).unwrap();
+            close(5, &mut call, end).unwrap();
+            let over = call.clone();
+            assert_eq!(close(9, &mut call, End::done(json!(2))).unwrap_err().code, Code::InvalidTransition);
+            assert_eq!((call, over.ended_at), (over.clone(), Some(5)));
+        }
+    }
+}
