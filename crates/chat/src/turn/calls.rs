@@ -202,15 +202,15 @@ pub(crate) fn keep_whole(tx: &mut Tx<'_>, call: &mut ToolCall, whole: &str) -> R
 /// The parts of an answer say when their calls ran. The log has no times: the rows have. A name that a runner used
 /// again is another call each time.
 pub(super) fn time_parts(parts: &mut [Part], calls: Vec<ToolCall>) {
-    let mut times: HashMap<String, VecDeque<(Option<u64>, Option<u64>)>> = HashMap::new();
+    let mut named: HashMap<String, VecDeque<ToolCall>> = HashMap::new();
     for call in calls {
-        times.entry(call.tool_call_id).or_default().push_back((call.started_at, call.ended_at));
+        named.entry(call.tool_call_id.clone()).or_default().push_back(call);
     }
     for part in parts {
         if let Part::ToolCall { tool_call_id, started_at, ended_at, .. } = part
-            && let Some(its) = times.get_mut(tool_call_id).and_then(VecDeque::pop_front)
+            && let Some(call) = named.get_mut(tool_call_id).and_then(VecDeque::pop_front)
         {
-            (*started_at, *ended_at) = its;
+            (*started_at, *ended_at) = (call.started_at, call.ended_at);
         }
     }
 }
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn tc_02_whoever_asks_a_call_that_is_over_does_not_end_again() {
         let now = 1_700_000_000_000;
-        let id = |prefix: &str| format!("{prefix}_{}", Id::<ToolCall>::fresh(now).as_str().trim_start_matches("tc_"));
+        let id = |prefix: &str| Id::<ToolCall>::fresh(now).as_str().replacen("tc", prefix, 1);
         let row = json!({
             "_id": id("tc"), "_creationTime": 1.0, "threadId": id("thr"), "generationId": id("gen"),
             "messageId": id("msg"), "userId": id("usr"), "step": 1, "place": 0, "toolCallId": "a", "tool": "t",
