@@ -36,7 +36,7 @@ test("AG-06: an assistant that gets another name keeps its threads, its history 
 });
 
 for (const phase of ["planning", "awaiting_approval", "executing", "done"]) {
-  test(`AG-08: kill -9 while the run is ${phase}: it goes on there, and the edited plan is what is carried out`, async (t) => {
+  test(`AG-08 AP-03: kill -9 while the run is ${phase}: it goes on there, and the edit of the plan is what is carried out`, async (t) => {
     const fake = await FakeLlm.start(t);
     const config = `[phases]\nawaiting_approval = "Your word"\n[agents.planner]\nphases = true\ntools = ["write_artifact"]\n[turns]\nlease_seconds = 3\n`;
     const server = await Server.start(t, { env: fake.env, config });

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import net from "node:net";
 import { after, describe, test } from "node:test";
 import { guest, http, page, user } from "./lib/clients.mjs";
 import { browser, checkSender, PushService, signatureOf } from "./lib/push-service.mjs";
@@ -108,6 +109,39 @@ describe("notices", { concurrency: true }, () => {
     assert.equal(message.headers["webhook-signature"], signatureOf(message, hookSecret));
     assert.ok(Math.abs(Number(message.headers["webhook-timestamp"]) - Date.now() / 1000) < 60);
     assert.equal(hooks.messages.filter(({ body }) => body.includes(asked._id)).length, 1);
+  });
+
+  test("AP-01: a browser that never answers keeps neither the webhook nor other people waiting", async (t) => {
+    const tarpit = net.createServer((socket) => socket.on("error", () => {}).resume());
+    await new Promise((resolve) => tarpit.listen(0, "127.0.0.1", resolve));
+    const sockets = new Set();
+    let open = 0;
+    tarpit.on("connection", (socket) => {
+      sockets.add(socket);
+      open += 1;
+      socket.on("close", () => (open -= 1));
+    });
+    t.after(() => {
+      sockets.forEach((socket) => socket.destroy());
+      return new Promise((resolve) => tarpit.close(resolve));
+    });
+    const slow = await begin(t);
+    for (let n = 0; n < 20; n += 1) {
+      const stuck = browser({ url: `http://127.0.0.1:${tarpit.address().port}` });
+      await slow.http.mutation("push:subscribe", stuck.subscription);
+    }
+    const asked = [];
+    for (let n = 0; n < 5; n += 1) asked.push(await slow.ask());
+    await until(() => open > 0, { what: "the first browser to be called" });
+    // Less than one of the hundred calls takes before it is given up.
+    const service = await PushService.start(t);
+    const other = await begin(t);
+    const phone = browser(service);
+    await other.http.mutation("push:subscribe", phone.subscription);
+    const theirs = await other.ask();
+    const told = (id) => hooks.messages.some(({ body }) => body.includes(id));
+    await until(() => service.of(phone.name).length === 1 && told(theirs._id) && asked.every(({ _id }) => told(_id)), { timeout: 8_000, what: "everybody else to be told" });
+    assert.equal(open, 1, "one at a time");
   });
 
   test("AP-01: an endpoint inside the network is never called, and what was decided is told to nobody", async (t) => {

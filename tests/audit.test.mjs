@@ -45,6 +45,44 @@ describe("OP-06: the audit trail", { concurrency: true }, () => {
     assert.equal(await codeOf(narrow.query("audit:mine", page(10))), "forbidden");
   });
 
+  test("AP-02: a decision that is refused is noted, one and of many, and so is a change of a version of old", async (t) => {
+    const server = await Server.start({ after });
+    const [owner, stranger] = [await guest(server), await guest(server)];
+    const [mine, theirs] = [owner, stranger].map(({ token }) => live(t, server, token));
+    const threadId = await mine.mutation("threads:create", {});
+    const backend = http(server, await serviceKey(server));
+    const { generationId } = await backend.mutation("generations:open", { threadId });
+    const ask = (toolCallId) => backend.mutation("approvals:request", { generationId, kind: "tool_call", toolCallId, tool: "pay", input: { planted: "planted" } });
+    const [first, second] = [await ask("t1"), await ask("t2")];
+    const decide = (client, { _id: approvalId }, more = {}) => client.mutation("approvals:decide", { approvalId, decision: "approve", reason: "planted", ...more });
+    assert.equal(await codeOf(decide(theirs, first)), "not_found");
+    assert.equal(await codeOf(decide(mine, second, { claim: { threadId, toolCallId: "t2", input: { planted: "other" } } })), "history_conflict");
+    await decide(mine, first);
+    assert.equal(await codeOf(decide(mine, first)), "already_resolved");
+    const many = await theirs.mutation("approvals:decideMany", { decisions: [first, second].map(({ _id: approvalId }) => ({ approvalId, decision: "reject" })) });
+    assert.deepEqual(many.map(({ error }) => error.code), ["not_found", "not_found"]);
+    const { artifactId } = await mine.mutation("artifacts:create", { threadId, kind: "report", title: "planted", content: "planted" });
+    await mine.mutation("artifacts:update", { artifactId, baseVersion: 1, content: "planted anew" });
+    assert.equal(await codeOf(mine.mutation("artifacts:update", { artifactId, baseVersion: 1, content: "planted late" })), "history_conflict");
+    assert.equal(await codeOf(theirs.query("approvals:get", { approvalId: first._id })), "not_found");
+
+    const wanted = [
+      [stranger, "approvals:decide", "not_found", first._id],
+      [owner, "approvals:decide", "history_conflict", second._id],
+      [owner, "approvals:decide", "already_resolved", first._id],
+      [stranger, "approvals:decideMany", "not_found", first._id],
+      [stranger, "approvals:decideMany", "not_found", second._id],
+      [owner, "artifacts:update", "history_conflict", artifactId],
+    ].map(([{ userId }, action, reason, subject]) => [`user:${userId}`, action, reason, subject].join(" "));
+    await until(async () => {
+      const denied = (await trail(server)).filter(({ outcome }) => outcome === "denied");
+      const lines = denied.map(({ actor, action, reason, subject }) => [actor, action, reason, subject].join(" "));
+      assert.ok(lines.length <= wanted.length, lines.join("\n"));
+      return lines.length === wanted.length && wanted.every((line) => lines.includes(line));
+    }, { what: "all of them, and nothing else, to be noted" });
+    assert.doesNotMatch(JSON.stringify(await trail(server)), /planted/);
+  });
+
   test("whoever is refused a thousand times fills no disk, and is counted", async () => {
     const server = await Server.start({ after });
     const { token } = await guest(server);

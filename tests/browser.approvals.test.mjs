@@ -2,26 +2,17 @@
 
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
-import { launch, open, shot, ui } from "./lib/browser.mjs";
-import { http } from "./lib/clients.mjs";
-import { FakeLlm } from "./lib/fake-llm.mjs";
-import { Server, serviceKey } from "./lib/server.mjs";
+import { open, shot, ui } from "./lib/browser.mjs";
+import { button, startRunner } from "./lib/runner.mjs";
 import { until } from "./lib/wait.mjs";
 
-const fake = await FakeLlm.start({ after });
-const server = await Server.start({ after }, { env: fake.env });
-const backend = http(server, await serviceKey(server));
-const browser = await launch({ after });
+const { backend, browser, begin: visit } = await startRunner({ after });
 
 const PLAN = "# Launch\n\n1. Tell the *team*\n2. Open the doors\n";
 
 /** A visitor with a thread, and an answer in it that the backend makes. */
-async function begin(t, options = {}) {
-  const window = ui(await open(t, browser, server.url, options));
-  await window.say("hello");
-  await window.status("complete");
-  const threadId = new URL(window.page.url()).pathname.split("/").at(-1);
-  const { generationId } = await backend.mutation("generations:open", { threadId });
+async function begin(t, options) {
+  const { window, threadId, generationId } = await visit(t, options);
   const ask = (args) => backend.mutation("approvals:request", { generationId, ...args });
   const became = (asked) => backend.query("approvals:get", { approvalId: asked._id });
   const card = (asked, where = window) => where.page.locator(`[data-approval="${asked._id}"]`);
@@ -30,7 +21,6 @@ async function begin(t, options = {}) {
 
 const device = async (t, window) => ui(await open(t, browser, window.page.url(), { like: window.page }));
 const pay = (toolCallId) => ({ kind: "tool_call", toolCallId, tool: "pay", input: { amount: 5, to: "Ada" } });
-const button = (where, name) => where.getByRole("button", { name, exact: true });
 /** For the picture. */
 const unfaded = (element) => until(() => element.evaluate((shown) => getComputedStyle(shown).opacity === "1"));
 

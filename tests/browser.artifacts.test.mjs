@@ -4,31 +4,22 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, describe, test } from "node:test";
-import { launch, open, shot, ui } from "./lib/browser.mjs";
-import { codeOf, http } from "./lib/clients.mjs";
-import { FakeLlm } from "./lib/fake-llm.mjs";
-import { Server, serviceKey } from "./lib/server.mjs";
+import { shot } from "./lib/browser.mjs";
+import { codeOf } from "./lib/clients.mjs";
+import { button, startRunner } from "./lib/runner.mjs";
 import { until } from "./lib/wait.mjs";
 
-const fake = await FakeLlm.start({ after });
-const server = await Server.start({ after }, { env: fake.env });
-const backend = http(server, await serviceKey(server));
-const browser = await launch({ after });
+const { backend, begin: visit } = await startRunner({ after });
 
 const PLAN = "# Launch\n\n1. Tell the *team*\n2. Open the doors\n3. Serve the guests\n";
 
 /** A visitor with a thread, and an answer in it that the backend makes. */
-async function begin(t, options = {}) {
-  const window = ui(await open(t, browser, server.url, options));
-  await window.say("hello");
-  await window.status("complete");
-  const threadId = new URL(window.page.url()).pathname.split("/").at(-1);
-  const { generationId } = await backend.mutation("generations:open", { threadId });
+async function begin(t, options) {
+  const { window, threadId, generationId } = await visit(t, options);
   const create = (fields) => backend.mutation("artifacts:create", { threadId, generationId, kind: "plan", title: "Launch plan", content: PLAN, ...fields });
   return { window, threadId, generationId, create };
 }
 
-const button = (where, name) => where.getByRole("button", { name, exact: true });
 const opener = ({ page }, artifactId) => page.locator(`[data-artifact="${artifactId}"]`);
 /** Beside the conversation where there is room, else over it. */
 const beside = ({ page }, name) => page.getByRole("complementary", { name });

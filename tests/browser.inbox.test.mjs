@@ -139,7 +139,7 @@ describe("the inbox in the browser", { concurrency: 2 }, () => {
     assert.deepEqual([...window.page.faults, ...phone.page.faults], []);
   });
 
-  test("ap_09 what is of high risk is approved by two: the one here has no more to say, and sees the other", async (t) => {
+  test("ap_02 what is of high risk is approved by two: the one here has no more to say, and sees the other", async (t) => {
     const window = await visit(t);
     const boss = live(t, server, issuer.token({ sub: "boss", name: "Grace" }));
     const { _id: userId } = await boss.query("users:me", {});
@@ -182,7 +182,7 @@ describe("the inbox in the browser", { concurrency: 2 }, () => {
     assert.deepEqual(window.page.faults, []);
   });
 
-  test("ap_10 this browser is switched on and off, and its worker says what is pushed and nothing else", async (t) => {
+  test("ap_01 this browser is switched on and off, and its worker says what is pushed and nothing else", async (t) => {
     const page = await open(t, browser, server.url, { permissions: ["notifications"] });
     // There is no push service behind a browser of a test: a subscription as one would give it.
     const key = createECDH("prime256v1");

@@ -72,6 +72,8 @@ test("ST-18: readers that stop reading, leave or speak HTTP/1.0 beside those tha
   half.open();
   await followSse(server, token, generationId, { stop: ({ text }) => text.endsWith("the middle") });
   for (const { socket } of stalled) socket.resume();
+  // The model is silent now, and what was begun is written to its end all the same.
+  await until(() => stalled.every(({ bytes }) => Buffer.concat(bytes.slice(-4)).includes("the middle")), { what: "the middle at readers that read again" });
   rest.open();
   const { text } = await settled(client, messageId, 60_000);
   assert.ok(text.length > 2_700_000);

@@ -143,6 +143,27 @@ describe("with a model that speaks OpenAI's protocol", () => {
     assert.match(made.error, /Denied: listLeads is not for the role investor/);
   });
 
+  test("SE-02 SE-06 AG-05: the conversation after the time-out greets, and is told what the one before was about", async (t) => {
+    const edit = (toml) => toml.replace("timeout_minutes = 1440", "timeout_minutes = 0.01");
+    const brief = await startExample(t, "reos", { env: llm.env, edit });
+    const investor = await somebody(t, brief, "investor");
+    llm.script("<new_messages>\nUser: a flat with a view", ["They look for a flat with a view."]);
+    const open = () => investor.client.mutation("threads:getOrCreate", { greeting: true });
+    const first = await investor.client.mutation("threads:getOrCreate", {});
+    await ask(investor, "a flat with a view", { threadId: first.threadId });
+    // Asking renews the window, so each look is a time-out after the one before.
+    const second = await until(async () => {
+      const opened = await open();
+      return opened.threadId !== first.threadId && opened;
+    }, { every: 700, what: "the window to be over" });
+    assert.equal((await settled(investor.client, second.messageId)).status, "complete");
+    const { sections } = await investor.client.query("debug:prompt", { generationId: second.generationId });
+    assert.deepEqual(sections.map(({ label }) => label), ["base", "role", "summary", "greeting"]);
+    assert.match(sections[2].text, /They look for a flat with a view\./);
+    const told = sections.map(({ text }) => text).join("\n\n");
+    assert.equal(llm.requests.filter(({ system }) => system === told).length, 1, "and the model is told all of it");
+  });
+
   test("TC-08 AP-08: what is sent to others waits for the person, and is sent once", async (t) => {
     const investor = await somebody(t, wired, "investor");
     const input = { providerId: "prov-01", message: "Please call me." };

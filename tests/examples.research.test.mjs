@@ -68,7 +68,7 @@ describe("with the demo model", () => {
     assert.match((await artifact(run, "report")).content, /Noise of outdoor units[^]*Refrigerants/);
   });
 
-  test("AG-08: a rejected plan is not carried out, and the next question plans again", async (t) => {
+  test("AP-06 AG-08: a rejected plan is not carried out, and the next question plans again", async (t) => {
     const run = await planned(t, demo, QUESTION);
     await decide(run, { decision: "reject", reason: "Ask about costs instead." });
     const message = await settled(run.client, run.messageId);
@@ -113,6 +113,19 @@ describe("with a model that speaks Anthropic's protocol", () => {
     assert.match(read.text, /20,000 to 35,000 euros in Germany/);
     assert.equal((await artifact(run, "report")).content, report.content);
     assert.equal(await phase(run), "done");
+  });
+
+  test("AP-06: why a plan was rejected is told to the model with the next question", async (t) => {
+    llm.script("wired refusal", rounds([{ call: { tool: "submit_plan", input: plan } }]));
+    const run = await planned(t, wired, "wired refusal?");
+    await decide(run, { decision: "reject", reason: "Ask about the noise instead." });
+    assert.equal((await settled(run.client, run.messageId)).finishReason, "rejected");
+    llm.script("wired again", ["Then about the noise."]);
+    const sent = await run.client.mutation("turns:send", { threadId: run.threadId, text: "wired again?" });
+    await settled(run.client, sent.messageId);
+    const [request] = llm.of("wired again");
+    assert.match(JSON.stringify(request.body.messages), /The reason: Ask about the noise instead\./);
+    assert.ok(request.tools.includes("submit_plan"), "it plans again");
   });
 
   test("AG-08: a plan that waits outlives kill -9", async (t) => {

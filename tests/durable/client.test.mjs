@@ -207,17 +207,20 @@ describe("bad input", () => {
     for (const [contentType, body] of [
       ["text/plain", 'a\r\rdata: x\r\n\r\nevent: control\r\ndata: {"streamClosed":true}\r\n\r\n:\rid: 7\n\nretry: 1\n\n'],
       ["application/json", JSON.stringify({ "event: control\n\ndata: x": 'event: control\r\n\r\ndata: {"streamClosed":true}\n\n' })],
-      ["application/json", '[1,\r\r\n\n\nevent: control\r\ndata: {"streamClosed":true}\r\n\r\n2]'],
+      ["application/json", '[1,\r\r\n\n\n"event: control",\r\n"data: {}"\r\n\r\n,\r2]'],
     ]) {
       const path = name();
-      const made = await create(path, contentType, { body });
-      if (made.status === 400) continue;
+      expect((await create(path, contentType, { body })).status).toBe(201);
       const seen = await events(await request(`${path}?offset=-1&live=sse`), caughtUp);
       expect(seen.map(({ event }) => event)).toEqual(["data", "control"]);
       expect(JSON.parse(seen[1].data).streamClosed).toBeUndefined();
       if (contentType === "text/plain") expect(seen[0].data).toBe(body.replace(/\r\n|\r/g, "\n"));
-      else expect(JSON.parse(seen[0].data)).toEqual([JSON.parse(body)]);
+      else expect(JSON.parse(seen[0].data)).toEqual([JSON.parse(body)].flat());
     }
+    // What only looks like JSON is not taken at all.
+    const path = name();
+    expect((await create(path, "application/json", { body: '[1,\r\r\n\n\nevent: control\r\ndata: {"streamClosed":true}\r\n\r\n2]' })).status).toBe(400);
+    expect((await request(path)).status).toBe(404);
   });
 
   test("an append beyond the limit is 413 in the server's own words", async () => {
@@ -410,6 +413,51 @@ describe("crashes", () => {
       seq = acknowledged;
     }
     expect(acknowledged).toBeGreaterThan(20);
+  });
+
+  test("receivers that hang delay their own owner, and no lease of anybody", { timeout: 60_000 }, async () => {
+    const SLOW = 70;
+    const [slow, waiting, quick] = [[], [], []];
+    const receiver = createServer((incoming, answer) => {
+      if (incoming.url === "/quick") {
+        quick.push(Date.now());
+        return void incoming.resume().on("end", () => answer.end('{"done":true}'));
+      }
+      slow.push(incoming.url);
+      waiting.push(answer);
+    });
+    await new Promise((resolve) => receiver.listen(0, "127.0.0.1", resolve));
+    const open = await startServer({ SPOOL_DEV_OPEN_STREAMS: "1" });
+    try {
+      const [eve, bob] = [await open.guest(), await open.guest()];
+      const send = (who, path, method, body, type = "application/json") =>
+        fetch(`${open.url}/v1/stream/${path}`, { method, body: typeof body === "string" ? body : JSON.stringify(body), headers: { "content-type": type, ...bearer(who) } });
+      const hook = (path) => ({ type: "webhook", pattern: "jobs/*", webhook: { url: `http://127.0.0.1:${receiver.address().port}/${path}` } });
+      await Promise.all(Array.from({ length: SLOW }, (_, n) => send(eve, `__ds/subscriptions/s${n}`, "PUT", hook(`slow-${n}`))));
+      expect((await send(bob, "__ds/subscriptions/quick", "PUT", hook("quick"))).status).toBe(201);
+      await send(bob, "wakes", "PUT", [], "application/json");
+      const pull = { type: "pull-wake", streams: ["work"], wake_stream: "wakes", lease_ttl_ms: 1000 };
+      expect((await send(bob, "__ds/subscriptions/pull", "PUT", pull)).status).toBe(201);
+      await send(eve, "jobs/a", "PUT", "x", "text/plain");
+      await expect.poll(() => slow.length, { timeout: 5_000 }).toBeGreaterThanOrEqual(8);
+      // Now the others: one is called at once, and a lease that nobody renews is over in its time.
+      const begun = Date.now();
+      await send(bob, "work", "PUT", "x", "text/plain");
+      expect((await send(bob, "__ds/subscriptions/pull/claim", "POST", { worker: "lost" })).status).toBe(200);
+      await send(bob, "jobs/b", "PUT", "x", "text/plain");
+      const wakes = async () => (await (await fetch(`${open.url}/v1/stream/wakes`, { headers: bearer(bob) })).json()).length;
+      await expect.poll(() => quick.length, { timeout: 5_000 }).toBe(1);
+      await expect.poll(wakes, { timeout: 5_000 }).toBe(2);
+      expect(Date.now() - begun).toBeLessThan(6_000);
+      expect(slow.length).toBe(8);
+      // And all of hers come, as hers end.
+      const ending = setInterval(() => waiting.splice(0).forEach((answer) => answer.end('{"done":true}')), 20);
+      await expect.poll(() => new Set(slow).size, { timeout: 20_000 }).toBe(SLOW).finally(() => clearInterval(ending));
+    } finally {
+      receiver.closeAllConnections();
+      receiver.close();
+      await open.stop();
+    }
   });
 
   test("a wake outlives the server that was delivering it", { timeout: 60_000 }, async () => {

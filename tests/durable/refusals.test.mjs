@@ -87,6 +87,7 @@ describe("the protocol's statuses", () => {
     const cases = [
       [path, {}, 400], [path, { "content-type": "nonsense" }, 400], [path, JSON_TYPE, 409], [path, { "content-type": "application/octet-stream" }, 409],
       [path, TEXT, 400, ""], [path, {}, 400, ""], [path, { ...TEXT, "stream-closed": "yes" }, 400, ""],
+      ["refusals/none", {}, 404], [closed, {}, 409], [closed, { "content-type": "nonsense" }, 409], ["refusals/none", { "content-type": "nonsense" }, 404],
       ["refusals/none", TEXT, 404], ["refusals/none", { "stream-closed": "true" }, 404, ""], ["generations/x", TEXT, 404],
       [closed, TEXT, 409], [closed, JSON_TYPE, 409], [closed, { ...TEXT, "stream-seq": "a" }, 409], [closed, by("q", "0", "0"), 409], [closed, { "stream-closed": "true" }, 204, ""],
       [path, { ...TEXT, "stream-seq": "b" }, 409], [path, { ...TEXT, "stream-seq": "a" }, 409], [path, { ...TEXT, "stream-seq": "" }, 409], [path, { ...TEXT, "stream-seq": "B" }, 409],
@@ -240,6 +241,23 @@ describe("names of others", () => {
       const forged = await send(at(`${source}?signature=${ada.userId}.${"0".repeat(64)}&expires=9999999999`), { who: null });
       expect(strip(forged).status).toBe(401);
     }
+  });
+});
+
+describe("subscriptions", () => {
+  test("are to streams: what names answers is refused, and nobody waits for a wake that never comes", async () => {
+    const id = at("__ds/subscriptions/answers");
+    const put = (more) => send(id, { method: "PUT", body: JSON.stringify({ type: "pull-wake", wake_stream: "wakes", ...more }) });
+    const named = "generations/gen_00000000000000000000000000";
+    for (const more of [{ streams: [named] }, { streams: ["a", `/${named}/`] }, { pattern: "generations/*" }, { pattern: "/generations/**" }, { pattern: "generations" }, { pattern: "a/*", wake_stream: named }]) {
+      const refused = await put(more);
+      expect([refused.status, JSON.parse(refused.body).error?.code], JSON.stringify(more)).toEqual([400, "INVALID_REQUEST"]);
+    }
+    expect((await send(id)).status).toBe(404);
+    expect((await put({ streams: ["generationsx", "a/generations/b"], pattern: "*/generations" })).status).toBe(201);
+    const link = await send(`${id}/streams`, { method: "POST", body: JSON.stringify({ streams: [named] }) });
+    expect(link.status).toBe(400);
+    expect(JSON.parse((await send(id)).body).streams.map(({ path }) => path)).toEqual(["a/generations/b", "generationsx"]);
   });
 });
 

@@ -4,6 +4,8 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
+import { http } from "../lib/clients.mjs";
+import { makeWorker } from "../lib/workers.mjs";
 import { startServer } from "./server.mjs";
 
 let server, ada, bob, worker, rival, limited;
@@ -97,7 +99,7 @@ describe("the runner of an answer", () => {
     for (const body of [
       "", "{", "null", "1", '"text"', "[]", "[[]]", "{}", "[1]", [null], { type: "nonsense" }, { type: "text" }, { type: "text", text: 5 },
       [text("a"), { type: "reasoning" }], { type: "tool_start", toolCallId: "c" }, { type: "Text", text: "a" },
-      { type: "status", status: "complete" }, [[text("a")]], '[{"type":"text","text":"a"}', '{"type":"text","text":"\\ud800"}',
+      { type: "status", status: "complete" }, { type: "steered", messageId: "msg_00000000000000000000000000", text: "I never said so" }, [text("a"), { type: "steered", messageId: "m", text: "" }], [[text("a")]], '[{"type":"text","text":"a"}', '{"type":"text","text":"\\ud800"}',
     ]) {
       expect((await post(path, body)).status, JSON.stringify(body)).toBe(400);
     }
@@ -112,6 +114,39 @@ describe("the runner of an answer", () => {
       expect((await fetch(url(path), { method, headers: bearer(worker) })).status).toBe(403);
     }
     expect((await read(path)).items).toEqual([]);
+  });
+
+  test("is the worker that holds the lease, in its present epoch", async () => {
+    const owner = { http: http(server, ada.token) };
+    const [mine, other] = [await makeWorker(server, owner), await makeWorker(server, owner)];
+    const threadId = await owner.http.mutation("threads:create", { workerId: mine.workerId });
+    const { generationId } = await owner.http.mutation("turns:send", { threadId, text: "go" });
+    const path = `generations/${generationId}`;
+    const epoch = (number) => ({ "x-spool-worker-epoch": String(number) });
+    // It is its own to read before it has begun, and not yet to write.
+    expect((await fetch(url(path), { headers: bearer(mine) })).status).toBe(200);
+    expect((await post(path, text("early"), mine, epoch(mine.epoch))).status).toBe(403);
+    await mine.client.mutation("workers:claim", { epoch: mine.epoch });
+    expect((await post(path, text("one "), mine, epoch(mine.epoch))).status).toBe(204);
+    const producer = { "producer-id": "p", "producer-epoch": "0", "producer-seq": "0", ...epoch(mine.epoch) };
+    expect((await post(path, text("two"), mine, producer)).status).toBe(200);
+    expect((await post(path, text("two"), mine, producer)).status).toBe(204);
+    for (const headers of [{}, epoch("x"), epoch(-1), epoch("1.0")]) expect((await post(path, text("x"), mine, headers)).status, JSON.stringify(headers)).toBe(400);
+    expect((await post(path, text("x"), other, epoch(other.epoch))).status).toBe(404);
+    expect((await post(path, text("x"), worker, epoch(1))).status).toBe(400);
+    const live = await stream({ url: url(path), headers: bearer(mine), offset: "-1", live: "sse" });
+    const got = [];
+    live.subscribeJson((batch) => void got.push(...batch.items));
+    await expect.poll(() => textOf(got)).toBe("one two");
+    live.cancel();
+    expect((await fetch(url(path), { headers: bearer(other) })).status).toBe(404);
+    // Workers have no streams of their own.
+    for (const method of ["GET", "PUT", "POST"]) expect((await fetch(url("notes"), { method, headers: { ...bearer(mine), "content-type": "text/plain" }, body: method === "POST" ? "x" : undefined })).status, method).toBe(403);
+    // A newer process of the same worker.
+    const newer = (await mine.client.mutation("workers:connect", {})).epoch;
+    const late = await post(path, text("late"), mine, epoch(mine.epoch));
+    expect([late.status, late.headers.get("stream-closed"), await late.json()]).toMatchObject([409, null, { code: "stale_epoch", epoch: newer }]);
+    expect(textOf((await read(path)).items)).toBe("one two");
   });
 
   test("is fenced off by its successor's epoch", async () => {

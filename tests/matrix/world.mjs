@@ -28,6 +28,7 @@ const ANSWERS = {
   User: { anonymous: "unauthenticated", user: "as its own", key: "forbidden", worker: "forbidden" },
   Service: { anonymous: "unauthenticated", user: "forbidden", key: "forbidden", worker: "forbidden" },
   Worker: { anonymous: "unauthenticated", user: "forbidden", key: "forbidden", worker: "as its own" },
+  Reader: { anonymous: "unauthenticated", user: "as its own", key: "forbidden", worker: "as its own" },
   Runner: { anonymous: "unauthenticated", user: "forbidden", key: "forbidden", worker: "as its own" },
 };
 /** What a caller does to itself: the answer is not of the matrix. */

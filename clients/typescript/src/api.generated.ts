@@ -139,6 +139,10 @@ export type Event =
   | {
       approvalId: string;
       artifactId?: string;
+      /**
+       * If it is there, exactly this was approved: the call runs with it instead of its own arguments.
+       */
+      editedInput?: unknown;
       expiresAt?: number;
       kind: ApprovalKind;
       question?: string;
@@ -224,6 +228,10 @@ export type EventInput =
   | {
       approvalId: string;
       artifactId?: string | null;
+      /**
+       * If it is there, exactly this was approved: the call runs with it instead of its own arguments.
+       */
+      editedInput?: unknown;
       expiresAt?: number | null;
       kind: ApprovalKind;
       question?: string | null;
@@ -742,9 +750,13 @@ export type ApprovalView = {
   hash: string;
   highRisk?: boolean;
   /**
-   * The arguments as they were asked about.
+   * The arguments as they were asked about. Lists leave out large ones.
    */
   input?: unknown;
+  /**
+   * In a list, the bytes of the arguments that it leaves out: `approvals:get` has them.
+   */
+  inputBytes?: number;
   kind: ApprovalKind;
   messageId: string;
   /**
@@ -1201,6 +1213,10 @@ export type CallState = {
   expired: boolean;
   input: unknown;
   output?: unknown;
+  /**
+   * It changes nothing outside: whoever goes on may begin it again.
+   */
+  reads?: boolean;
   state: ToolState;
   tool: string;
   toolCallId: string;
@@ -1285,6 +1301,9 @@ export type Segment = {
  * A call and what came of it.
  */
 export type ToldCall = {
+  /**
+   * Why there is no result. Present if the call did not run, or failed.
+   */
   error?: string;
   input: unknown;
   output?: unknown;
@@ -1410,9 +1429,12 @@ export type DebugPromptArgs = {
  */
 export type PromptView = {
   /**
-   * Messages of the conversation that followed.
+   * Messages that followed in the newest request: of the conversation, and of the answer so far.
    */
   messages: number;
+  /**
+   * The one that was asked last.
+   */
   model: string;
   /**
    * In the order in which they were sent.
@@ -1775,6 +1797,10 @@ export type MemoryEntry = {
    * `m1`, `m2` and so on; never used twice for one user.
    */
   id: string;
+  /**
+   * Of an entry that the assistant made while it answered in a role: it is told in that role alone.
+   */
+  role?: string;
   source: Source;
   text: string;
 };

@@ -67,6 +67,16 @@ describe("a fold", () => {
     expect(denied.parts[2]).toEqual({ ...asked, status: "rejected" });
   });
 
+  it("shows a call with the arguments that were approved", () => {
+    const asked = { type: "approval", approvalId: "apr_1", kind: "tool_call", toolCallId: "tc_1" } as const;
+    const events: LogEvent[] = [
+      { type: "tool_start", toolCallId: "tc_1", tool: "pay", input: { amount: 500 } },
+      { ...asked, status: "pending" },
+      { ...asked, status: "approved", editedInput: { amount: 50 } },
+    ];
+    expect(applyDeltas(EMPTY_FOLD, 0, events, 3).parts[0]).toMatchObject({ state: "running", input: { amount: 50 } });
+  });
+
   it("ignores a result that starts beyond what it knows", () => {
     expect(applyDeltas(EMPTY_FOLD, 3, [{ type: "text", text: "late" }], 7)).toBe(EMPTY_FOLD);
   });

@@ -110,8 +110,8 @@ function addToParts(parts: Part[], event: LogEvent): void {
       return;
     }
     case "approval": {
-      const { approvalId, kind, status, toolCallId, reason } = event;
-      judgeTool(parts, toolCallId, status, reason);
+      const { approvalId, kind, status, toolCallId } = event;
+      judgeTool(parts, event);
       putCard(parts, { type: "approval", approvalId, kind, status, toolCallId }, (part) => part.type === "approval" && part.approvalId === approvalId);
       return;
     }
@@ -139,14 +139,14 @@ type ToolCall = Extract<Part, { type: "tool_call" }>;
 const isOpenCall = (part: Part): part is ToolCall =>
   part.type === "tool_call" && (part.state === "running" || part.state === "awaiting_approval");
 
-// The newest open call of that id waits for a person, goes on, or will never run.
-function judgeTool(parts: Part[], id: string | null | undefined, status: ApprovalStatus, reason?: string | null): void {
-  const at = parts.findLastIndex((part) => isOpenCall(part) && part.toolCallId === id);
+// The newest open call of that id waits for a person, goes on, maybe with what they made of it, or will never run.
+function judgeTool(parts: Part[], { toolCallId, status, reason, editedInput }: Extract<LogEvent, { type: "approval" }>): void {
+  const at = parts.findLastIndex((part) => isOpenCall(part) && part.toolCallId === toolCallId);
   const call = parts[at];
   if (call?.type !== "tool_call") return;
   const judged: Record<ApprovalStatus, Partial<ToolCall>> = {
     pending: { state: "awaiting_approval" },
-    approved: { state: "running" },
+    approved: { state: "running", input: editedInput ?? call.input },
     rejected: { state: "denied", error: reason ?? undefined },
     expired: { state: "cancelled", error: "approval expired" },
     cancelled: { state: "cancelled" },

@@ -54,13 +54,12 @@ pub fn assemble(
     (system, spoken.split_off(first))
 }
 
-/// Leaves the older half of a conversation out, for a model that says that it is too long. `question` is the place
-/// of the message that is answered; it and what follows stay. What is left begins with a user message, so that no
-/// call is parted from its result. Returns how many messages were left out: 0 if none is older than the question.
-pub(crate) fn leave_out_older_half(messages: &mut Vec<PromptMessage>, question: usize) -> usize {
+/// How many messages are the older half of a conversation, for a model that says that it is too long. `question` is
+/// the place of the message that is answered; it and what follows stay. What is left begins with a user message, so
+/// that no call is parted from its result. 0 if none is older than the question.
+pub(crate) fn older_half(messages: &[PromptMessage], question: usize) -> usize {
     let middle = question.div_ceil(2);
-    let first = (middle..question).find(|at| messages[*at].role == Role::User).unwrap_or(question);
-    messages.drain(..first).count()
+    (middle..question).find(|at| messages[*at].role == Role::User).unwrap_or(question)
 }
 
 /// Puts every result behind its call.

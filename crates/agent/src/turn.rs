@@ -36,6 +36,8 @@ pub struct TurnPolicy {
     pub max_steps: u32,
     /// Calls of one tool with the same arguments in one turn, 1 or more.
     pub max_repeats: u32,
+    /// Calls in one step, 1 or more. A model that makes more ends the turn: it does not know what it does.
+    pub max_calls: usize,
     /// Models that can be asked, 1 or more: the first, and those to fall back to.
     pub candidates: usize,
     /// How often each of them is asked again after a failure that may pass.
@@ -46,7 +48,15 @@ pub struct TurnPolicy {
 
 impl Default for TurnPolicy {
     fn default() -> Self {
-        Self { flush: FlushPolicy::default(), max_steps: 5, max_repeats: 3, candidates: 1, retries: 0, retry_ms: 500 }
+        Self {
+            flush: FlushPolicy::default(),
+            max_steps: 5,
+            max_repeats: 3,
+            max_calls: 128,
+            candidates: 1,
+            retries: 0,
+            retry_ms: 500,
+        }
     }
 }
 
@@ -103,6 +113,8 @@ pub struct Call {
     pub row: String,
     /// What the log and the model call it.
     pub id: String,
+    /// What it runs with: the arguments of the model, or what a person made of them.
+    pub input: Value,
     pub stage: Stage,
 }
 
@@ -222,6 +234,8 @@ pub struct Turn {
     request: Request,
     /// The place in it of the message that is answered.
     question: usize,
+    /// How many of its messages, the oldest, the model that is asked now is not sent.
+    left_out: usize,
     /// The model that is asked now, and how often it was asked again.
     candidate: usize,
     retried: u32,
@@ -249,6 +263,7 @@ impl Turn {
             batch: Batch::new(policy.flush),
             request: Request::default(),
             question: 0,
+            left_out: 0,
             candidate: 0,
             retried: 0,
             steps: 0,
@@ -316,7 +331,10 @@ impl Turn {
     fn ask(&mut self) -> Vec<Effect> {
         self.phase = Phase::Answering;
         self.said = answering::Said::default();
-        vec![Effect::CallProvider { request: self.request.clone(), candidate: self.candidate }]
+        self.batch.forget_tick();
+        let mut request = self.request.clone();
+        request.messages.drain(..self.left_out);
+        vec![Effect::CallProvider { request, candidate: self.candidate }]
     }
 }
 

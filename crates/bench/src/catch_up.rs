@@ -64,12 +64,15 @@ pub async fn measure(context: &Context, report: &mut Report) -> Result<()> {
 }
 
 fn add(report: &mut Report, wire: &str, latency: &Latency, factor: f64, pieces: u32) {
+    // Bytes are the same on every machine, times are not.
+    let name = format!("ST-04: catching up on {wire} takes at most {TARGET_BYTES} bytes for a byte of text");
+    report.check(&name, factor <= TARGET_BYTES, format!("{factor:.3}"));
     report.add(Row {
         name: format!("catch-up of {pieces} pieces, {wire}"),
         measured: format!("{}, {factor:.2} bytes per byte of text", latency.text(&[50, 99])),
-        against: format!("target < {TARGET_MS} ms, ≤ {TARGET_BYTES} bytes"),
+        against: format!("target < {TARGET_MS} ms"),
         ratio: None,
-        ok: Some(latency.ms(0.5) < TARGET_MS && factor <= TARGET_BYTES),
+        ok: Some(latency.ms(0.5) < TARGET_MS),
         details: json!({ "latency": latency.json(), "bytes_per_byte": factor }),
     });
 }

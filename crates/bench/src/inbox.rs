@@ -1,4 +1,5 @@
-//! A page of somebody's inbox of approvals, with 10 and with 100,000 threads in each of which one was decided or waits.
+//! A page of somebody's inbox of approvals, with 10 and with 100,000 threads in each of which one was decided or waits,
+//! and how soon a new one is in it.
 //!
 //! The store is in this process, so that no network stands between; the raw limit is the small inbox itself.
 
@@ -12,6 +13,7 @@ use spool_chat::tables::{Approval, Thread};
 use spool_protocol::ApprovalStatus;
 use spool_store::Id;
 use spool_store::backend::sqlite::Synchronous;
+use tokio::sync::Notify;
 
 use crate::Context as Bench;
 use crate::fill::Chat;
@@ -31,7 +33,7 @@ pub async fn measure(context: &Bench, report: &mut Report) -> Result<()> {
     for count in [10, large] {
         let directory = context.directory()?;
         let chat = Chat::open(directory.path(), Synchronous::Normal).await?;
-        let template = ask(&chat).await?;
+        let (service, template) = ask(&chat).await?;
         let mut made = 1;
         while made < count {
             made += copy(&chat, &template, (count - made).min(ROWS)).await?;
@@ -51,12 +53,21 @@ pub async fn measure(context: &Bench, report: &mut Report) -> Result<()> {
             details: json!({ "count": count, "own": latency.json() }),
         });
         small.get_or_insert(latency);
+        let latency = arrive(&chat, &service, rounds).await?;
+        report.add(Row {
+            name: format!("inbox, a request that was answered → in the live inbox among {count}"),
+            measured: latency.text(&[50, 99, 100]),
+            against: String::new(),
+            ratio: None,
+            ok: None,
+            details: json!({ "count": count, "own": latency.json() }),
+        });
     }
     Ok(())
 }
 
-/// One approval that waits, made as a backend makes it.
-async fn ask(chat: &Chat) -> Result<Id<Approval>> {
+/// One approval that waits, made as a backend makes it, and the backend.
+async fn ask(chat: &Chat) -> Result<(Principal, Id<Approval>)> {
     let key = json!({ "scopes": ["*"], "secretHash": "0".repeat(64) });
     let key = chat.call(&Principal::System, "keys:create", key).await?;
     let service = Principal::Service {
@@ -64,14 +75,50 @@ async fn ask(chat: &Chat) -> Result<Id<Approval>> {
         user: serde_json::from_value(key["userId"].clone())?,
         scopes: vec!["*".to_owned()],
     };
+    let generation = open(chat, &service).await?;
+    let id = request(chat, &service, &generation, 0).await?;
+    Ok((service, id))
+}
+
+/// A new thread with an answer that the backend makes.
+async fn open(chat: &Chat, service: &Principal) -> Result<Value> {
     let thread = chat.thread().await?;
-    let opened = chat.call(&service, "generations:open", json!({ "threadId": thread })).await?;
+    let opened = chat.call(service, "generations:open", json!({ "threadId": thread })).await?;
+    Ok(opened["generationId"].clone())
+}
+
+async fn request(chat: &Chat, service: &Principal, generation: &Value, number: usize) -> Result<Id<Approval>> {
     let input = json!({ "to": "an account", "amount": 5, "note": "as agreed, for the usual reasons" });
     let asked = json!({
-        "generationId": opened["generationId"], "kind": "tool_call", "toolCallId": "t", "tool": "pay", "input": input,
+        "generationId": generation, "kind": "tool_call", "toolCallId": format!("t{number}"), "tool": "pay",
+        "input": input,
     });
-    let asked = chat.call(&service, "approvals:request", asked).await?;
+    let asked = chat.call(service, "approvals:request", asked).await?;
     serde_json::from_value(asked["_id"].clone()).context("approvals:request answered without an id")
+}
+
+/// From the answer to a request, which is behind its commit, to the live inbox that shows it.
+async fn arrive(chat: &Chat, service: &Principal, rounds: usize) -> Result<Latency> {
+    let generation = open(chat, service).await?;
+    let query = chat.bind(chat.user(), "approvals:list", first_page())?;
+    let wake = Arc::new(Notify::new());
+    let inbox = chat.store.subscribe("inbox".to_owned(), None, query, Arc::clone(&wake));
+    let mut shown = chat.store.changed(&inbox, &wake, None).await?;
+    let mut latency = Latency::new()?;
+    for number in 0..rounds {
+        let id = request(chat, service, &generation, number).await?;
+        let start = Instant::now();
+        while !shown.value.as_deref().unwrap_or_default().contains(id.as_str()) {
+            shown = chat.store.changed(&inbox, &wake, Some(shown)).await?;
+        }
+        latency.since(start);
+        chat.call(chat.user(), "approvals:decide", json!({ "approvalId": id, "decision": "reject" })).await?;
+    }
+    Ok(latency)
+}
+
+fn first_page() -> Value {
+    json!({ "paginationOpts": { "numItems": 10, "cursor": null } })
 }
 
 /// Adds `count` copies of an approval, each with a thread of its own; returns how many.
@@ -97,11 +144,10 @@ async fn copy(chat: &Chat, template: &Id<Approval>, count: u64) -> Result<u64> {
 }
 
 async fn list(chat: &Chat, rounds: usize) -> Result<(Latency, Value)> {
-    let args = json!({ "paginationOpts": { "numItems": 10, "cursor": null } });
     let mut latency = Latency::new()?;
     let mut last = Value::Null;
     for _ in 0..rounds {
-        let query = chat.bind(chat.user(), "approvals:list", args.clone())?;
+        let query = chat.bind(chat.user(), "approvals:list", first_page())?;
         let start = Instant::now();
         let (_, text) = chat.store.query(query).await?;
         latency.since(start);

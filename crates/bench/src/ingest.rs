@@ -1,4 +1,5 @@
-//! Durable appends over the network: producers that wait for each answer, each on a stream of its own.
+//! Durable appends over the network: producers that wait for each answer, each on a stream of its own. So the
+//! loop is closed: a slow server is asked less, and the latencies say nothing of what would have waited.
 //!
 //! Spool and the Node reference speak Durable Streams, Redis its own protocol, and the bare limit commits to
 //! SQLite behind the least HTTP there is. All are durable before they answer.

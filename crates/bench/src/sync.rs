@@ -94,22 +94,28 @@ impl Sync {
         }
     }
 
-    /// The next result of any query, and the id of that query.
+    /// The next result of any query, and the id of that query. Others that came with it are passed over.
     pub async fn result(&mut self) -> Result<(u32, Value)> {
+        self.results().await?.into_iter().next().context("no result")
+    }
+
+    /// The results that come together next, at least one, with the ids of their queries.
+    pub async fn results(&mut self) -> Result<Vec<(u32, Value)>> {
         loop {
             let message: Value = serde_json::from_str(&self.text().await?)?;
-            if message["type"] != "Transition" {
-                continue;
-            }
+            let mut results = Vec::new();
             for modification in message["modifications"].as_array().into_iter().flatten() {
                 match modification["type"].as_str() {
                     Some("QueryUpdated") => {
                         let id = modification["queryId"].as_u64().and_then(|id| u32::try_from(id).ok());
-                        return Ok((id.context("a result without an id")?, modification["value"].clone()));
+                        results.push((id.context("a result without an id")?, modification["value"].clone()));
                     }
                     Some("QueryFailed") => bail!("a query failed: {modification}"),
                     _ => {}
                 }
+            }
+            if !results.is_empty() {
+                return Ok(results);
             }
         }
     }

@@ -78,14 +78,28 @@ pub const OPTIONS: usize = 20;
 pub const DECISIONS: usize = 100;
 /// How far an inbox counts what is pending or unread: more is "99+" to people, and counting costs a read each.
 pub const INBOX_COUNT: usize = 100;
-/// Approvals of others that a list shows to whoever may decide them, the oldest, and how many are looked at for it.
+/// Arguments of a call that a list of approvals carries: nobody reads more in a line.
+pub const LISTED_INPUT_BYTES: usize = 16 << 10;
+/// Approvals of others that a list shows to whoever may decide them, the oldest.
 pub const AWAITED: usize = 100;
+/// How many are looked at for it, and their bytes, for each number of people who decide; and the bytes of those in
+/// threads that are shared with the caller. So nobody can hide what others ask behind much of their own.
 pub const AWAITED_ROWS: usize = 500;
+pub const AWAITED_BYTES: usize = 2 << 20;
+pub const SHARED_AWAITED_BYTES: usize = 16 << 20;
+/// Approvals of one answer that its runner is told, the newest of those that are decided.
+pub const ANSWER_APPROVALS: usize = 1_000;
+pub const ANSWER_APPROVALS_BYTES: usize = 24 << 20;
 /// Rules of one user: all of them are read for each call of a tool.
 pub const RULES: usize = 200;
-/// Conditions of one rule, and bytes of a value that one compares with.
+/// Conditions of one rule.
 pub const CONDITIONS: usize = 20;
-pub const CONDITION_BYTES: usize = 64 << 10;
+/// Conditions of one rule and of all rules of one user, as bytes of their places and values: all of them are held
+/// against each call of a tool, while nobody else can write.
+pub const RULE_BYTES: usize = 64 << 10;
+pub const RULES_BYTES: usize = 1 << 20;
+/// Bytes at the end of an outside answer's log in which a call is looked for that a person is asked about.
+pub const CALL_SEARCH_BYTES: usize = 4 << 20;
 /// Browsers of one user that are told: each is sent a message of its own for each approval.
 pub const PUSH_SUBSCRIPTIONS: usize = 20;
 /// The address at a push service. Real ones have a few hundred bytes.
@@ -99,7 +113,7 @@ pub const EXPIRED_APPROVALS: usize = 200;
 pub const LONGEST_WAIT_MS: u64 = 366 * 24 * 3_600_000;
 /// The name of a durable stream, which is part of a URL.
 pub const STREAM_PATH_BYTES: usize = 1_024;
-/// Data of a durable stream in one page; the last chunk may go beyond it. Large, because the official client
+/// Data of a durable stream in one page; a chunk that alone has more is a page. Large, because the official client
 /// takes the first page for everything when it does not read live; even if every byte is escaped, a page
 /// stays within the result of one function.
 pub const STREAM_PAGE_BYTES: usize = 2 << 20;

@@ -47,14 +47,15 @@ pub fn profile_section(tx: &mut Tx<'_>, thread: &Thread, user: &User) -> Result<
     Ok(Some(lines.join("\n")))
 }
 
-/// What the user tells every conversation, and what the assistant remembers. Entries carry their ids, so that
-/// they can be forgotten by them.
-pub fn memory_section(tx: &mut Tx<'_>, _thread: &Thread, user: &User) -> Result<Option<String>> {
+/// What the user tells every conversation, and what the assistant remembers in the role of the answer. Entries carry
+/// their ids, so that they can be forgotten by them.
+pub fn memory_section(tx: &mut Tx<'_>, thread: &Thread, user: &User) -> Result<Option<String>> {
     let mut pieces = Vec::new();
     if let Some(instructions) = instructions_of(tx, &user.id)? {
         pieces.push(format!("The user's own instructions:\n{instructions}"));
     }
-    let entries = memory::entries_of(tx, &user.id)?;
+    let mut entries = memory::entries_of(tx, &user.id)?;
+    entries.retain(|entry| entry.is_for(thread.last_role.as_deref()));
     if !entries.is_empty() {
         let lines: Vec<String> = entries.iter().map(|entry| format!("- [{}] {}", entry.id, entry.text)).collect();
         pieces.push(format!("What you remember about the user:\n{}", lines.join("\n")));

@@ -56,6 +56,8 @@ pub enum Access {
     Worker,
     /// Whoever makes answers outside: workers, and services whose scopes cover the path.
     Runner,
+    /// Signed-in users and services, as for `User`, and workers.
+    Reader,
     /// The server itself.
     System,
 }
@@ -85,12 +87,14 @@ impl Function {
     /// the answer of one that does not exist.
     pub fn authorize(&self, principal: &Principal) -> Result<()> {
         match (self.access, principal) {
-            (_, Principal::System) | (Access::Anyone, _) | (Access::User, Principal::User { .. }) => Ok(()),
+            (_, Principal::System)
+            | (Access::Anyone, _)
+            | (Access::User | Access::Reader, Principal::User { .. })
+            | (Access::Worker | Access::Runner | Access::Reader, Principal::Worker { .. }) => Ok(()),
             (Access::System, _) => Err(path::not_found(self.path)),
             (_, Principal::Anonymous) => {
                 Err(Error::new(Code::Unauthenticated, format!("{} needs a signed-in caller.", self.path)))
             }
-            (Access::Worker | Access::Runner, Principal::Worker { .. }) => Ok(()),
             (_, Principal::Worker { .. }) => {
                 Err(Error::new(Code::Forbidden, format!("{} is not for workers.", self.path)))
             }

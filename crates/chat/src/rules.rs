@@ -11,7 +11,7 @@ use spool_store::{Id, Tx};
 
 use crate::limits;
 use crate::tables::rule;
-use crate::tables::{Condition, Effect, Rule, User, approval};
+use crate::tables::{Condition, Effect, Rule, User};
 
 /// The rule that decides about this call, if any does. Of several with the same effect it is the first.
 pub fn judge<'a>(rules: &'a [Rule], agent: Option<&str>, tool: &str, input: &Value) -> Option<&'a Rule> {
@@ -33,7 +33,8 @@ pub fn matches(rule: &Rule, agent: Option<&str>, tool: &str, input: &Value) -> b
 
 fn holds(condition: &Condition, input: &Value) -> bool {
     let Some(value) = input.pointer(&condition.path) else { return false };
-    let equal = |wanted: &Value| approval::canonical(wanted) == approval::canonical(value);
+    // Values are equal whatever order their keys have, and are compared where they are.
+    let equal = |wanted: &Value| wanted == value;
     let like = |pattern: &String| value.as_str().is_some_and(|text| is_like(pattern, text));
     condition.equals.as_ref().is_none_or(equal) && condition.like.as_ref().is_none_or(like)
 }

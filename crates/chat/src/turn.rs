@@ -14,6 +14,7 @@ pub(crate) use begin::{Begin, Wish, begin, busy, retry};
 pub(crate) use consent::{cancel_all, resolve, stop_waiting, tell};
 pub(crate) use end::{Ending, cancel_unstarted, end, failure, folded};
 pub(crate) use outside::follow;
+pub(crate) use role::has_role;
 
 use spool_protocol::{Error, Event, Result};
 use spool_store::{Chunk, Tx};

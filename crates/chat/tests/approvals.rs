@@ -331,3 +331,48 @@ proptest! {
         });
     }
 }
+
+/// A runner asks about what it has just told: its newest call of that id is the one, however long the log is.
+#[tokio::test]
+async fn ap_01_the_call_that_is_asked_about_is_found_at_the_end_of_a_long_log() {
+    let asker = Asker::new().await;
+    let stage = &asker.stage;
+    let append = async |events: Value| {
+        let args = json!({ "generationId": asker.generation, "events": events });
+        assert_eq!(stage.ok(&asker.service, "generations:append", args).await["appended"], json!(true));
+    };
+    let start = |id: &str, amount: u64| json!({ "type": "tool_start", "toolCallId": id, "tool": "pay", "input": { "amount": amount } });
+    append(json!([start("far", 1)])).await;
+    for _ in 0..6 {
+        append(json!([{ "type": "text", "text": "x".repeat(1 << 20) }])).await;
+    }
+    append(json!([start("t1", 1), start("t\"2", 2)])).await;
+    append(json!([{ "type": "text", "text": "and so on" }])).await;
+    let call = |id: &str, amount: u64| json!({ "generationId": asker.generation, "kind": "tool_call", "toolCallId": id, "tool": "pay", "input": { "amount": amount } });
+    let other = stage.refused(&asker.service, "approvals:request", call("t1", 7)).await;
+    assert_eq!((other.code, &other.data.unwrap()["toolCallId"]), (Code::AlreadyExists, &json!("t1")));
+    let starts = async || {
+        let mut cursor = json!(0);
+        let mut count = 0;
+        loop {
+            let args = json!({ "generationId": asker.generation, "cursor": cursor });
+            let deltas = stage.ok(&stage.u1, "generations:deltas", args).await;
+            let events = deltas["events"].as_array().unwrap();
+            if events.is_empty() {
+                return count;
+            }
+            count += events.iter().filter(|event| event["type"] == "tool_start").count();
+            cursor = deltas["cursor"].clone();
+        }
+    };
+    assert_eq!(starts().await, 3);
+    asker.ask(call("t1", 1)).await;
+    asker.ask(call("t\"2", 2)).await;
+    assert_eq!(starts().await, 3, "both are told");
+    asker.ask(call("new", 3)).await;
+    assert_eq!(starts().await, 4);
+    // So far back nobody looks: it is told again, beside what is asked.
+    asker.ask(call("far", 9)).await;
+    assert_eq!(starts().await, 5);
+    stage.healthy().await;
+}

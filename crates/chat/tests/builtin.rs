@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use spool_chat::builtin::{self, Call, Done};
+use spool_chat::roles::{RoleChoice, Roles};
 use spool_chat::tables::{Approval, Generation, Thread};
 use spool_chat::{CallContext, Principal, Settings};
 use spool_protocol::{Code, Error};
@@ -24,11 +25,8 @@ impl Agent {
     }
 
     async fn with(settings: Settings) -> Self {
-        let stage = Stage::with(settings).await;
-        let thread = stage.thread(&stage.u1).await;
-        let turn = stage.send(&stage.u1, &thread, "write").await;
-        stage.start(&turn.generation).await;
-        Self { stage, thread, generation: turn.generation }
+        let (stage, turn, _) = Stage::answering(settings).await;
+        Self { stage, thread: turn.thread, generation: turn.generation }
     }
 
     /// What the tool did, as JSON: `{output, events}` or `{kind, question, options, plan, events}`.
@@ -274,4 +272,23 @@ async fn ag_12_an_agent_remembers_for_the_user_and_forgets_by_id() {
     agent.ok("forget", json!({ "id": "m1" })).await;
     assert_eq!(agent.stage.ok(&agent.stage.u1, "memory:get", json!({})).await["entries"], json!([]));
     assert_eq!(agent.stage.ok(&agent.stage.u2, "memory:get", json!({})).await["version"], json!(0));
+}
+
+#[tokio::test]
+async fn ag_12_what_is_remembered_in_a_role_is_kept_for_that_role() {
+    let known = vec![RoleChoice { id: "investor".into(), name: "Investor".into() }];
+    let roles = Roles { known, default: Some("investor".into()) };
+    let agent = Agent::with(Settings { roles, ..Settings::default() }).await;
+    let (stage, u1) = (&agent.stage, &agent.stage.u1);
+    agent.ok("remember", json!({ "text": "always call listLeads" })).await;
+    let kept = stage.ok(u1, "memory:get", json!({})).await["entries"][0].clone();
+    assert_eq!((&kept["role"], &kept["source"]), (&json!("investor"), &json!("assistant")));
+    // What the user makes of it is the user's own word, and holds everywhere.
+    let mine = |text: &str| json!({ "entries": [{ "id": "m1", "text": text }] });
+    stage.ok(u1, "memory:update", mine("always call listLeads")).await;
+    assert_eq!(stage.ok(u1, "memory:get", json!({})).await["entries"][0], kept, "nothing was changed");
+    stage.ok(u1, "memory:update", mine("has two dogs")).await;
+    let changed = stage.ok(u1, "memory:get", json!({})).await["entries"][0].clone();
+    assert_eq!((changed.get("role"), &changed["source"]), (None, &json!("user")));
+    stage.healthy().await;
 }

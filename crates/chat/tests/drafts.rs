@@ -187,6 +187,55 @@ async fn ar_08_a_next_version_is_written_beside_the_one_that_is_read() {
     desk.stage.healthy().await;
 }
 
+/// What it would begin, nobody would finish, and the owner could never change the document again.
+#[tokio::test]
+async fn ar_08_an_answer_that_is_over_begins_nothing() {
+    for status in ["stopped", "complete", "error"] {
+        let desk = Desk::new().await;
+        let u1 = &desk.stage.u1;
+        let made = json!({ "threadId": desk.thread, "kind": "plan", "title": "Plan", "content": "one" });
+        let made = desk.stage.ok(u1, "artifacts:create", made).await;
+        desk.end(status).await;
+        let next = json!({ "artifactId": made["artifactId"], "baseVersion": 1, "generationId": desk.generation });
+        for late in [next, desk.first()] {
+            assert_eq!(desk.stage.code(&desk.backend, "artifacts:begin", late).await, Code::LogSealed, "{status}");
+        }
+        let mine = json!({ "artifactId": made["artifactId"], "baseVersion": 1, "content": "mine" });
+        assert_eq!(desk.stage.ok(u1, "artifacts:update", mine).await["version"], json!(2));
+        desk.stage.healthy().await;
+    }
+}
+
+#[tokio::test]
+async fn ap_08_a_plan_that_is_being_rewritten_fails_its_own_decision_and_no_other() {
+    let desk = Desk::new().await;
+    let u1 = &desk.stage.u1;
+    let made = json!({ "threadId": desk.thread, "kind": "plan", "title": "Plan", "content": "one" });
+    let made = desk.stage.ok(u1, "artifacts:create", made).await;
+    let ask = async |mut args: Value| {
+        args["generationId"] = desk.generation.clone();
+        desk.stage.ok(&desk.backend, "approvals:request", args).await["_id"].clone()
+    };
+    let plan = ask(json!({ "kind": "plan", "artifactId": made["artifactId"] })).await;
+    let question = ask(json!({ "kind": "question", "question": "Sure?" })).await;
+    let next = json!({ "artifactId": made["artifactId"], "baseVersion": 1, "generationId": desk.generation });
+    desk.stage.ok(&desk.backend, "artifacts:begin", next).await;
+    let decisions = json!([
+        { "approvalId": plan, "decision": "approve" },
+        { "approvalId": plan, "decision": "approve", "edited": "mine" },
+        { "approvalId": question, "decision": "approve" },
+    ]);
+    let decided = desk.stage.ok(u1, "approvals:decideMany", json!({ "decisions": decisions })).await;
+    for refused in [&decided[0], &decided[1]] {
+        assert_eq!(
+            (&refused["error"]["code"], &refused["error"]["data"]["writing"]),
+            (&json!("history_conflict"), &json!(2))
+        );
+    }
+    assert_eq!(decided[2]["approval"]["status"], json!("approved"));
+    desk.stage.healthy().await;
+}
+
 #[tokio::test]
 async fn ar_08_what_an_answer_leaves_unfinished_is_kept_as_far_as_it_came() {
     for status in ["error", "stopped", "complete", "interrupted"] {

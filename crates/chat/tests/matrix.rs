@@ -355,7 +355,7 @@ async fn ia_04_without_credentials_nothing_but_the_open_functions_answers() {
                 assert_eq!(answer.unwrap_err().code, Code::NotFound, "{}", function.path)
             }
             Access::Anyone => assert!(answer.is_ok(), "{}", function.path),
-            Access::User | Access::Service | Access::Worker | Access::Runner => {
+            Access::User | Access::Service | Access::Worker | Access::Runner | Access::Reader => {
                 assert_eq!(answer.unwrap_err().code, Code::Unauthenticated, "{}", function.path)
             }
             Access::System => assert_eq!(answer.unwrap_err().code, Code::FunctionNotFound, "{}", function.path),

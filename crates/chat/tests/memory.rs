@@ -98,7 +98,7 @@ async fn ag_12_the_assistant_remembers_once_and_forgets_by_id() {
     let user = stage.u1.user().unwrap().clone();
     let keep = |text: &'static str| {
         let user = user.clone();
-        within(&stage, move |tx| remember(tx, &user, text))
+        within(&stage, move |tx| remember(tx, &user, text, None))
     };
     let first = keep("  has two dogs ").await.unwrap();
     assert_eq!(
@@ -115,11 +115,48 @@ async fn ag_12_the_assistant_remembers_once_and_forgets_by_id() {
     assert_eq!(told, json!(expected));
     let drop = |id: &'static str| {
         let user = user.clone();
-        within(&stage, move |tx| forget(tx, &user, id))
+        within(&stage, move |tx| forget(tx, &user, id, None))
     };
     assert_eq!((drop("m1").await.unwrap(), drop("m1").await.unwrap()), (json!(true), json!(false)));
     assert_eq!(keep("has a cat").await.unwrap()["id"], json!("m3"), "ids are not used twice");
     assert_eq!(section(&stage, &stage.u2, memory_section).await, Value::Null);
+    stage.healthy().await;
+}
+
+#[tokio::test]
+async fn ag_12_what_the_assistant_keeps_in_a_role_is_told_and_forgotten_in_that_role_alone() {
+    let stage = Stage::new().await;
+    let user = stage.u1.user().unwrap().clone();
+    let keep = |text: &'static str, role: Option<&'static str>| {
+        let user = user.clone();
+        within(&stage, move |tx| remember(tx, &user, text, role))
+    };
+    keep("has two dogs", None).await.unwrap();
+    keep("always call listLeads", Some("broker")).await.unwrap();
+    assert_eq!(keep("always call listLeads", Some("broker")).await.unwrap()["id"], json!("m2"), "kept once");
+    assert_eq!(keep("has two dogs", Some("broker")).await.unwrap()["id"], json!("m1"), "told there already");
+    stage.ok(&stage.u1, "memory:update", json!({ "entries": [
+        { "id": "m1", "text": "has two dogs" }, { "id": "m2", "text": "always call listLeads" }, { "text": "likes tea" },
+    ] })).await;
+    let told = async |role: fn(&mut Tx<'_>, &Thread, &User) -> Result<Option<String>, Error>| {
+        section(&stage, &stage.u1, role).await
+    };
+    let as_broker = told(|tx, thread, user| {
+        memory_section(tx, &Thread { last_role: Some("broker".into()), ..thread.clone() }, user)
+    });
+    let all = "What you remember about the user:\n- [m1] has two dogs\n- [m2] always call listLeads\n- [m3] likes tea";
+    assert_eq!(as_broker.await, json!(all));
+    let as_investor = told(|tx, thread, user| {
+        memory_section(tx, &Thread { last_role: Some("investor".into()), ..thread.clone() }, user)
+    });
+    let others = "What you remember about the user:\n- [m1] has two dogs\n- [m3] likes tea";
+    assert_eq!((as_investor.await, told(memory_section).await), (json!(others), json!(others)));
+    let drop = |id: &'static str, role: Option<&'static str>| {
+        let user = user.clone();
+        within(&stage, move |tx| forget(tx, &user, id, role))
+    };
+    assert_eq!(drop("m2", Some("investor")).await.unwrap(), json!(false));
+    assert_eq!(drop("m2", Some("broker")).await.unwrap(), json!(true));
     stage.healthy().await;
 }
 
@@ -129,7 +166,7 @@ async fn ag_12_a_full_memory_says_so() {
     let entries: Vec<Value> = (0..200).map(|n| json!({ "text": format!("fact {n}") })).collect();
     stage.ok(&stage.u1, "memory:update", json!({ "baseVersion": 0, "entries": entries })).await;
     let user = stage.u1.user().unwrap().clone();
-    let refused = within(&stage, move |tx| remember(tx, &user, "one more")).await.unwrap_err();
+    let refused = within(&stage, move |tx| remember(tx, &user, "one more", None)).await.unwrap_err();
     assert_eq!((refused.code, &refused.data.unwrap()["limit"]), (Code::TooLarge, &json!(200)));
 }
 

@@ -119,3 +119,48 @@ async fn ap_02_a_backend_makes_no_rules_and_bad_ones_are_named() {
     assert_eq!(inbox["pendingCount"], json!(1), "what was refused decided nothing");
     stage.healthy().await;
 }
+
+/// What a backend called itself when it opened the answer is the agent whose call it is.
+#[tokio::test]
+async fn ap_08_rules_of_an_agent_judge_the_calls_that_it_makes_outside() {
+    let asker = Asker::new().await;
+    let (stage, u1) = (&asker.stage, &asker.stage.u1);
+    let thread = stage.thread(u1).await;
+    let opened = json!({ "threadId": thread, "text": "code", "agentId": "coder" });
+    let opened = stage.ok(&asker.service, "generations:open", opened).await;
+    let call = |generation: &Value, id: &str, tool: &str| json!({ "generationId": generation, "kind": "tool_call", "toolCallId": id, "tool": tool, "input": {} });
+    let deny = json!({ "tool": "rm", "effect": "deny", "agentId": "coder" });
+    stage.ok(u1, "rules:create", deny).await;
+    let denied = asker.ask(call(&opened["generationId"], "t1", "rm")).await;
+    assert_eq!((&denied["status"], &denied["agentId"]), (&json!("rejected"), &json!("coder")));
+    assert_eq!(asker.ask(call(&asker.generation, "t1", "rm")).await["status"], json!("pending"), "another agent");
+
+    let asked = asker.ask(call(&opened["generationId"], "t2", "ls")).await;
+    let mut always = remember(&asked, "approve", "tool");
+    always["remember"]["onlyThisAgent"] = json!(true);
+    stage.ok(u1, "approvals:decide", always).await;
+    assert_eq!(asker.ask(call(&opened["generationId"], "t3", "ls")).await["status"], json!("approved"));
+    assert_eq!(asker.ask(call(&asker.generation, "t3", "ls")).await["status"], json!("pending"));
+    stage.healthy().await;
+}
+
+/// All rules of a person are held against each call while nobody else can write, so together they are not large.
+#[tokio::test]
+async fn ap_08_rules_have_a_bound_in_bytes_one_and_all_together() {
+    let asker = Asker::new().await;
+    let (stage, u1) = (&asker.stage, &asker.stage.u1);
+    let rule = |name: String, bytes: usize| {
+        let half = json!("x".repeat(bytes / 2));
+        let arguments = json!([{ "path": "/a", "equals": half.clone() }, { "path": "/b", "like": half }]);
+        json!({ "tool": name, "effect": "deny", "arguments": arguments })
+    };
+    let large = stage.refused(u1, "rules:create", rule("large".into(), 64 << 10)).await;
+    assert_eq!((large.code, &large.data.unwrap()["limit"]), (Code::TooLarge, &json!(64 << 10)));
+    for n in 0..17 {
+        stage.ok(u1, "rules:create", rule(format!("t{n}"), 60_000)).await;
+    }
+    let one_more = stage.refused(u1, "rules:create", rule("one_more".into(), 60_000)).await;
+    assert_eq!((one_more.code, &one_more.data.unwrap()["limit"]), (Code::TooLarge, &json!(1 << 20)));
+    stage.ok(u1, "rules:create", json!({ "tool": "small", "effect": "deny" })).await;
+    stage.healthy().await;
+}

@@ -1,10 +1,11 @@
 //! Runtime sessions and the phases of runs: AG-08, AG-09, AG-10, AP-07.
 
 use serde_json::{Value, json};
-use spool_chat::Principal;
+use spool_chat::agents::{AgentChoice, Agents};
+use spool_chat::{Principal, Settings};
 use spool_protocol::Code;
 
-use crate::stage::{Stage, text};
+use crate::stage::{OWNER, Stage, Turn, begin, held, text, turn_of};
 
 /// A backend whose runs have phases, in a thread of the first user, with an answer that it makes.
 struct Run {
@@ -161,6 +162,9 @@ async fn ag_08_illegal_jumps_are_conflicts_with_the_phase() {
     let refusal = run.update(json!({ "phase": "executing" })).await.unwrap_err();
     assert_eq!((refusal.code, &refusal.data.unwrap()["reason"]), (Code::InvalidPhase, &json!("plan_not_approved")));
     let approve = json!({ "artifactId": plan, "baseVersion": 1, "status": "approved" });
+    assert_eq!(run.stage.code(&run.backend, "artifacts:update", approve.clone()).await, Code::Forbidden);
+    let refusal = run.update(json!({ "phase": "executing" })).await.unwrap_err();
+    assert_eq!(refusal.data.unwrap()["reason"], json!("plan_not_approved"));
     run.stage.ok(&run.stage.u1, "artifacts:update", approve).await;
     assert_eq!(run.update(json!({ "phase": "executing" })).await.unwrap()["phase"], json!("executing"));
     refused("executing", "planning").await;
@@ -248,4 +252,112 @@ async fn ag_10_a_mode_in_which_nobody_answers_is_refused_and_stores_nothing() {
     let generation = stage.ok(&stage.u1, "generations:get", json!({ "generationId": sent["generationId"] })).await;
     assert_eq!(generation["runner"], json!("worker"));
     stage.healthy().await;
+}
+
+/// A thread of the first user in which assistants of the server answer: one that plans first, and one that does not.
+struct Room {
+    stage: Stage,
+    thread: String,
+}
+
+impl Room {
+    async fn new() -> Self {
+        let choice =
+            |id: &str, phases| AgentChoice { id: id.into(), name: id.into(), phases, ..AgentChoice::default() };
+        let agents = Agents { known: vec![choice("plain", false), choice("planner", true)] };
+        let stage = Stage::with(Settings { agents, ..Settings::default() }).await;
+        let thread = stage.thread(&stage.u1).await;
+        Self { stage, thread }
+    }
+
+    async fn send(&self, agent: &str) -> Turn {
+        let args = json!({ "threadId": self.thread, "text": "go on", "agent": agent });
+        turn_of(&self.thread, &self.stage.ok(&self.stage.u1, "turns:send", args).await)
+    }
+
+    /// The driver begins the answer: its lease, and the phase that it is told.
+    async fn start(&self, generation: &str) -> (Value, Value) {
+        let claim = self.stage.system("driver:claim", json!({ "generationId": generation, "owner": OWNER })).await;
+        let lease = held(generation, claim["epoch"].as_u64().unwrap());
+        self.stage.system("driver:append", begin(lease.clone())).await;
+        (lease, claim["phase"].clone())
+    }
+
+    /// The model submits a plan, and the person approves it.
+    async fn approved(&self, lease: &Value) {
+        let input = json!({ "title": "Plan", "content": "one" });
+        let call = json!({ "toolCallId": "c1", "tool": "submit_plan", "input": input, "verdict": { "type": "run" } });
+        let step = json!({ "lease": lease, "events": [], "calls": [call] });
+        let standing = self.stage.system("driver:submit", step).await;
+        let run = json!({ "lease": lease, "callId": standing["calls"][0]["_id"] });
+        self.stage.system("driver:runBuiltIn", run).await;
+        let page = json!({ "threadId": self.thread, "paginationOpts": { "numItems": 1, "cursor": null } });
+        let asked = self.stage.ok(&self.stage.u1, "approvals:listByThread", page).await["page"][0].clone();
+        let decide = json!({ "approvalId": asked["_id"], "decision": "approve" });
+        assert_eq!(self.stage.ok(&self.stage.u1, "approvals:decide", decide).await["status"], json!("approved"));
+    }
+
+    async fn end(&self, lease: &Value, status: &str) {
+        let mut args = lease.clone();
+        args["status"] = json!(status);
+        self.stage.system("driver:finish", args).await;
+        self.stage.healthy().await;
+    }
+
+    async fn session(&self) -> Value {
+        self.stage.ok(&self.stage.u1, "sessions:getByThread", json!({ "threadId": self.thread })).await
+    }
+}
+
+#[tokio::test]
+async fn ag_08_a_run_that_is_done_is_nothing_to_others_who_show_a_plan_in_its_thread() {
+    let room = Room::new().await;
+    let (lease, phase) = room.start(&room.send("planner").await.generation).await;
+    assert_eq!(phase, json!("planning"));
+    room.approved(&lease).await;
+    room.end(&lease, "complete").await;
+    let done = room.session().await;
+    assert_eq!(done["phase"], json!("done"));
+    // An assistant without phases.
+    let (lease, phase) = room.start(&room.send("plain").await.generation).await;
+    assert_eq!(phase, Value::Null);
+    room.approved(&lease).await;
+    room.end(&lease, "complete").await;
+    // A backend without phases.
+    let (stage, u1) = (&room.stage, &room.stage.u1);
+    let backend = stage.service(&["*"]).await;
+    let opened = stage.ok(&backend, "generations:open", json!({ "threadId": room.thread })).await;
+    let plan = json!({ "threadId": room.thread, "kind": "plan", "title": "Plan", "content": "one" });
+    let plan = stage.ok(&backend, "artifacts:create", plan).await;
+    let ask = json!({ "generationId": opened["generationId"], "kind": "plan", "artifactId": plan["artifactId"] });
+    let asked = stage.ok(&backend, "approvals:request", ask).await;
+    let decide = json!({ "approvalId": asked["_id"], "decision": "approve" });
+    assert_eq!(stage.ok(u1, "approvals:decide", decide).await["status"], json!("approved"));
+    assert_eq!(room.session().await, done, "it has not moved");
+    stage.healthy().await;
+}
+
+#[tokio::test]
+async fn ag_08_what_was_broken_off_is_retried_as_it_was_approved_and_planned_anew_with_the_next_message() {
+    for status in ["stopped", "error", "interrupted"] {
+        let room = Room::new().await;
+        let turn = room.send("planner").await;
+        let (lease, _) = room.start(&turn.generation).await;
+        room.approved(&lease).await;
+        room.end(&lease, status).await;
+        assert_eq!(room.session().await["phase"], json!("executing"), "{status}");
+        let again = json!({ "messageId": turn.message });
+        let again = room.stage.ok(&room.stage.u1, "turns:retry", again).await;
+        let (lease, phase) = room.start(&text(&again["generationId"])).await;
+        assert_eq!(phase, json!("executing"), "another attempt carries out what was approved");
+        room.end(&lease, status).await;
+        // Another assistant does not end the run.
+        let (lease, _) = room.start(&room.send("plain").await.generation).await;
+        room.end(&lease, "complete").await;
+        assert_eq!(room.session().await["phase"], json!("executing"));
+        let (lease, phase) = room.start(&room.send("planner").await.generation).await;
+        let session = room.session().await;
+        assert_eq!((phase, session.get("planArtifactId")), (json!("planning"), None), "nobody approved a plan for it");
+        room.end(&lease, "complete").await;
+    }
 }

@@ -180,6 +180,15 @@ impl Stage {
         epoch
     }
 
+    /// A stage with an answer that the server makes, in a thread of the first user, and the epoch of its lease.
+    pub async fn answering(settings: Settings) -> (Self, Turn, u64) {
+        let stage = Self::with(settings).await;
+        let thread = stage.thread(&stage.u1).await;
+        let turn = stage.send(&stage.u1, &thread, "write").await;
+        let epoch = stage.start(&turn.generation).await;
+        (stage, turn, epoch)
+    }
+
     /// Appends at `offset`, as the driver does; returns the end.
     pub async fn append(&self, generation: &str, offset: u64, events: &[Event]) -> u64 {
         let units = events.iter().map(Event::units).sum();

@@ -42,8 +42,10 @@ impl Stage {
         self.call(&SYSTEM, "subscriptions:settle", args).await.map_err(|error| error.data.unwrap()["reason"].clone())
     }
 
-    async fn advance(&self) -> Value {
-        self.ok(&SYSTEM, "subscriptions:advance", json!({})).await
+    /// Ends the leases that ran out, and takes the next delivery, null if there is none.
+    async fn deliver(&self) -> Value {
+        while self.ok(&SYSTEM, "subscriptions:advance", json!({})).await == true {}
+        self.ok(&SYSTEM, "subscriptions:deliver", json!({})).await
     }
 }
 
@@ -116,28 +118,28 @@ async fn acknowledgements_are_all_or_nothing_and_never_go_back() {
 async fn a_webhook_is_tried_until_it_is_taken() {
     let stage = Stage::new().await;
     stage.subscribe(hook()).await;
-    assert!(stage.advance().await.is_null());
+    assert!(stage.deliver().await.is_null());
     stage.grow("e/a").await;
     let mut pauses = Vec::new();
     for _ in 0..9 {
-        let due = stage.ok(&SYSTEM, "subscriptions:nextDue", json!({})).await.as_u64().unwrap();
-        let held = stage.advance().await["delivery"].clone();
+        let due = stage.ok(&SYSTEM, "subscriptions:nextDelivery", json!({})).await.as_u64().unwrap();
+        let held = stage.deliver().await;
         assert_eq!(held["generation"], 1);
         let failed = json!({ "id": held["id"], "generation": 1, "ok": false, "done": false });
         stage.ok(&SYSTEM, "subscriptions:delivered", failed).await;
-        let next = stage.ok(&SYSTEM, "subscriptions:nextDue", json!({})).await.as_u64().unwrap();
+        let next = stage.ok(&SYSTEM, "subscriptions:nextDelivery", json!({})).await.as_u64().unwrap();
         pauses.push(next - due);
-        assert!(stage.advance().await.is_null());
+        assert!(stage.deliver().await.is_null());
         stage.clock.advance_ms(next - due);
     }
     assert_eq!(pauses[..3], [1_000, 2_000, 4_000]);
     assert_eq!(pauses.last(), Some(&60_000));
-    let held = stage.advance().await["delivery"].clone();
+    let held = stage.deliver().await;
     stage.grow("e/a").await;
     let taken = json!({ "id": held["id"], "generation": 1, "ok": true, "done": true });
     stage.ok(&SYSTEM, "subscriptions:delivered", taken).await;
     // It was done with what it had been told; what came meanwhile is the next wake.
-    let next = stage.advance().await["delivery"].clone();
+    let next = stage.deliver().await;
     assert_eq!(next["generation"], 2);
     assert_eq!(next["streams"][0]["acked"], 1);
     // A receiver that took it and never came back: the lease runs out.
@@ -145,8 +147,46 @@ async fn a_webhook_is_tried_until_it_is_taken() {
         .ok(&SYSTEM, "subscriptions:delivered", json!({ "id": next["id"], "generation": 2, "ok": true, "done": false }))
         .await;
     stage.clock.advance_ms(LEASE_MS);
-    assert!(stage.advance().await["delivery"].is_null());
-    assert_eq!(stage.advance().await["delivery"]["generation"], 3);
+    assert_eq!(stage.ok(&SYSTEM, "subscriptions:advance", json!({})).await, true);
+    assert_eq!(stage.deliver().await["generation"], 3);
+}
+
+#[tokio::test]
+async fn leases_end_and_others_are_served_while_an_owners_deliveries_wait() {
+    let stage = Stage::new().await;
+    stage.subscribe(pull()).await;
+    for (owner, name) in [("busy", "s"), ("busy", "t"), ("p", "s")] {
+        let args = json!({
+            "owner": owner, "name": name, "pattern": "e/*", "webhookUrl": "https://example.com",
+            "leaseTtlMs": LEASE_MS, "origin": "http://here",
+        });
+        stage.ok(&SYSTEM, "subscriptions:create", args).await;
+    }
+    for owner in ["busy", "o", "p"] {
+        let stream = json!({
+            "owner": owner, "path": "e/a", "contentType": "text/plain", "pieces": [{ "units": 1, "data": "tx" }],
+        });
+        stage.ok(&SYSTEM, "streams:create", stream).await;
+    }
+    let lost = stage.claim("one").await.unwrap();
+    stage.clock.advance_ms(LEASE_MS);
+    // What waits for its delivery is older, and in nobody's way.
+    assert_eq!(stage.ok(&SYSTEM, "subscriptions:advance", json!({})).await, true);
+    assert_eq!(stage.ok(&SYSTEM, "subscriptions:advance", json!({})).await, false);
+    assert_eq!(stage.settle(&lost, json!([]), true).await, Err("FENCED".into()));
+    let others = json!({ "owners": ["busy"] });
+    assert!(stage.ok(&SYSTEM, "subscriptions:nextDelivery", others.clone()).await.is_u64());
+    assert_eq!(stage.ok(&SYSTEM, "subscriptions:deliver", others.clone()).await["owner"], "p");
+    assert!(stage.ok(&SYSTEM, "subscriptions:deliver", others.clone()).await.is_null());
+    assert!(stage.ok(&SYSTEM, "subscriptions:nextDelivery", others).await.is_null());
+    // No lease has begun for what was not handed out.
+    stage.clock.advance_ms(LEASE_MS - 1);
+    assert_eq!(stage.ok(&SYSTEM, "subscriptions:advance", json!({})).await, false);
+    for name in ["s", "t"] {
+        let held = stage.ok(&SYSTEM, "subscriptions:deliver", json!({})).await;
+        assert_eq!((&held["owner"], &held["name"], &held["generation"]), (&json!("busy"), &json!(name), &json!(1)));
+    }
+    stage.healthy().await;
 }
 
 #[tokio::test]
@@ -156,16 +196,16 @@ async fn a_deleted_stream_begins_anew_and_a_removed_subscription_is_silent() {
     stage.ok(&SYSTEM, "subscriptions:link", json!({ "owner": "o", "name": "s", "streams": ["m", "n"] })).await;
     stage.ok(&SYSTEM, "subscriptions:unlink", json!({ "owner": "o", "name": "s", "path": "n" })).await;
     stage.grow("n").await;
-    assert!(stage.advance().await.is_null());
+    assert!(stage.deliver().await.is_null());
     stage.grow("m").await;
-    let held = stage.advance().await["delivery"].clone();
+    let held = stage.deliver().await;
     stage.settle(&held, json!([{ "path": "m", "offset": 1 }]), true).await.unwrap();
     stage.ok(&SYSTEM, "streams:delete", json!({ "owner": "o", "path": "m" })).await;
     stage.grow("m").await;
-    assert_eq!(stage.advance().await["delivery"]["generation"], 2);
+    assert_eq!(stage.deliver().await["generation"], 2);
     stage.ok(&SYSTEM, "subscriptions:remove", named()).await;
     stage.clock.advance_ms(10 * LEASE_MS);
-    assert!(stage.advance().await.is_null());
+    assert!(stage.deliver().await.is_null());
     assert_eq!(stage.code(&SYSTEM, "subscriptions:get", named()).await, Code::NotFound);
     stage.ok(&SYSTEM, "subscriptions:remove", named()).await;
 }
@@ -230,7 +270,7 @@ async fn a_taken_delivery_acknowledges_what_it_spoke_of_and_nothing_else() {
     // The first wake began with the first stream and speaks of it alone; later ones take what is pending then.
     let mut spoken = Vec::new();
     loop {
-        let held = stage.advance().await["delivery"].clone();
+        let held = stage.deliver().await;
         if held.is_null() {
             break;
         }

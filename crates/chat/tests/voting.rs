@@ -263,3 +263,64 @@ async fn ap_02_a_question_proposes_answers_and_takes_another() {
     assert_eq!((&decided["status"], decided.get("answer")), (&json!("approved"), None));
     stage.healthy().await;
 }
+
+/// Approvals with large arguments cost a list so many bytes and no more, and nobody hides what others ask behind
+/// much of their own.
+#[tokio::test]
+async fn ap_01_what_awaits_a_vote_is_bounded_in_bytes_and_listed_by_time() {
+    let asker = Asker::with(settings()).await;
+    let (stage, u2) = (&asker.stage, &asker.stage.u2);
+    let boss = supervisor(stage, "boss").await;
+    let call = |generation: &Value, id: &str, people: u32, bytes: usize| {
+        json!({
+            "generationId": generation, "kind": "tool_call", "toolCallId": id, "tool": "pay",
+            "input": { "note": "x".repeat(bytes) }, "approversNeeded": people,
+        })
+    };
+    let theirs = stage.thread(u2).await;
+    let spam = stage.ok(&asker.service, "generations:open", json!({ "threadId": theirs })).await;
+    for n in 0..30 {
+        asker.ask(call(&spam["generationId"], &format!("s{n}"), 2, 900_000)).await;
+    }
+    stage.clock.advance_ms(5);
+    let small = asker.ask(call(&asker.generation, "small", 3, 10)).await;
+    stage.clock.advance_ms(5);
+    let later = asker.ask(call(&asker.generation, "later", 5, 10)).await;
+    // What one person decides is not even looked at.
+    asker.ask(asker.call("alone")).await;
+
+    let seen = awaited(stage, &boss).await;
+    assert!(seen.len() < 10, "{} are listed", seen.len());
+    assert_eq!(seen[seen.len() - 2..], [small.clone(), later.clone()], "the oldest first");
+    let large = &seen[0];
+    assert_eq!((large.get("input"), &large["inputBytes"]), (None, &json!(900_000 + r#"{"note":""}"#.len())));
+    let whole = stage.ok(&boss, "approvals:get", json!({ "approvalId": large["_id"] })).await;
+    assert_eq!((whole["input"]["note"].as_str().unwrap().len(), whole.get("inputBytes")), (900_000, None));
+
+    // Shared threads, and the owner's own lists, likewise.
+    for thread in [&theirs, &asker.thread] {
+        let grant = json!({ "threadId": thread, "userId": boss.user() });
+        let owner = if *thread == theirs { u2 } else { &stage.u1 };
+        stage.ok(owner, "shares:grant", grant).await;
+    }
+    stage.system("users:setRoles", json!({ "userId": boss.user(), "roles": [] })).await;
+    let seen = awaited(stage, &boss).await;
+    assert!((10..25).contains(&seen.len()), "{} are listed", seen.len());
+    for (path, args) in [
+        ("approvals:list", json!({ "paginationOpts": page() })),
+        ("approvals:listByThread", json!({ "threadId": theirs, "paginationOpts": page() })),
+    ] {
+        let listed = stage.ok(u2, path, args).await;
+        let rows = listed["page"].as_array().unwrap();
+        assert!(rows.len() >= 2 && rows.iter().all(|row| row.get("input").is_none()), "{path}");
+    }
+    let runner = json!({ "generationId": spam["generationId"] });
+    let told = stage.ok(&asker.service, "approvals:ofAnswer", runner).await;
+    let told = told.as_array().unwrap();
+    assert!((20..30).contains(&told.len()), "{} are told", told.len());
+    assert!(
+        told.iter().all(|row| row["input"]["note"].as_str().unwrap().len() == 900_000),
+        "its runner has them whole"
+    );
+    stage.healthy().await;
+}

@@ -19,10 +19,7 @@ impl Desk {
     }
 
     async fn with(settings: Settings) -> Self {
-        let stage = Stage::with(settings).await;
-        let thread = stage.thread(&stage.u1).await;
-        let turn = stage.send(&stage.u1, &thread, "write").await;
-        let epoch = stage.start(&turn.generation).await;
+        let (stage, turn, epoch) = Stage::answering(settings).await;
         let lease = held(&turn.generation, epoch);
         Self { stage, turn, lease }
     }

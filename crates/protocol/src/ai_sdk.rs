@@ -143,12 +143,16 @@ impl Chunk {
 pub const DONE: &str = "data: [DONE]\n\n";
 
 /// Writes the chunks of one event as server-sent events. Only the last carries the offset as its `id:`:
-/// whoever has seen that line has everything before the offset, and nothing of what comes after it.
-pub fn write_sse(chunks: &[Chunk], offset: u64, out: &mut String) {
+/// whoever has seen that line has everything before the offset, and nothing of what comes after it. Without
+/// an offset there is no such line.
+pub fn write_sse(chunks: &[Chunk], offset: impl Into<Option<u64>>, out: &mut String) {
+    let offset = offset.into();
     for (at, chunk) in chunks.iter().enumerate() {
         // JSON on one line: no payload can end the `data:` line and forge another.
         let Ok(json) = serde_json::to_string(chunk) else { continue };
-        if at + 1 == chunks.len() {
+        if at + 1 == chunks.len()
+            && let Some(offset) = offset
+        {
             let _ = writeln!(out, "id: {offset}");
         }
         out.push_str("data: ");

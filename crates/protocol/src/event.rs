@@ -129,6 +129,9 @@ pub enum Event {
         /// What the person said with the answer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// If it is there, exactly this was approved: the call runs with it instead of its own arguments.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        edited_input: Option<Value>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<u64>,
     },

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use spool_agent::{FlushPolicy, ToolSpec, TurnPolicy};
 use spool_chat::agents::AgentChoice;
+use spool_chat::builtin;
 use spool_chat::states::Phase;
 
 use crate::config::Config;
@@ -62,11 +63,13 @@ const SUBMIT_PLAN: &str = "submit_plan";
 pub fn offered(agent: &Agent, role: Option<&str>, phase: Option<Phase>, all: &[ToolSpec]) -> Vec<ToolSpec> {
     let allowed = agent.tools(role);
     let planning = phase.is_some_and(|phase| phase != Phase::Executing);
+    // What a tool of the server itself writes needs no approval, and is no planning either.
+    let changes = |tool: &ToolSpec| builtin::find(&tool.name).map_or(tool.writes, |own| own.writes);
     let fits = |tool: &&ToolSpec| {
         if phase.is_some() && tool.name == SUBMIT_PLAN {
             return planning;
         }
-        let plans = !planning || agent.plan_tools.as_ref().map_or(!tool.writes, |plan| matches(plan, &tool.name));
+        let plans = !planning || agent.plan_tools.as_ref().map_or(!changes(tool), |plan| matches(plan, &tool.name));
         matches(allowed, &tool.name) && plans
     };
     all.iter().filter(fits).cloned().collect()
@@ -78,6 +81,7 @@ pub fn policy(agent: &Agent, flush: FlushPolicy) -> TurnPolicy {
         flush,
         max_steps: agent.max_steps,
         max_repeats: agent.max_repeats,
+        max_calls: spool_chat::limits::STEP_CALLS,
         candidates: 1 + agent.fallback.len(),
         retries: agent.retries,
         ..TurnPolicy::default()

@@ -11,8 +11,10 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use serde_json::{Value, json};
 use spool_chat::functions::audit::Seen;
 use spool_chat::tables::audit::Outcome;
+use spool_chat::tables::{Approval, Artifact};
 use spool_chat::{CallContext, CallFacts, Principal};
 use spool_protocol::{Code, Error};
+use spool_store::Id;
 
 use crate::app::App;
 
@@ -58,14 +60,34 @@ impl Default for Denials {
 }
 
 impl Denials {
-    /// Notes that a function refused its caller, if that is what the error says.
-    pub fn note(&self, ctx: &CallContext, path: &str, now_ms: u64, error: &Error) {
+    /// Notes that a function refused its caller, if that is what the error says. `args` are those of the call.
+    pub fn note(&self, ctx: &CallContext, path: &str, args: &Value, now_ms: u64, error: &Error) {
         let reason = error.data.as_ref().and_then(|data| data.get("reason")?.as_str());
-        // A runner that lost its lease wanted nothing that it had no right to.
-        if error.code == Code::Forbidden && reason != Some("lease_lost") {
-            let seen = seen(&ctx.principal, &ctx.facts, path, Outcome::Denied, now_ms);
-            self.add(&seen.actor.clone(), Seen { reason: Some(error.code.to_string()), ..seen });
+        // A runner that lost its lease, or whose answer is to stop, wanted nothing that it had no right to.
+        let lost = reason == Some("lease_lost") || ctx.principal == Principal::System;
+        let refused = error.code == Code::Forbidden && !lost;
+        if refused || is_refusal(path, error.code.as_str()) {
+            self.note_one(ctx, path, subject(path, args), now_ms, error.code.as_str());
         }
+    }
+
+    /// Notes the decisions that a call made of several was refused: what it answers says which.
+    pub fn note_parts(&self, ctx: &CallContext, path: &str, args: &Value, now_ms: u64, result: &str) {
+        if path != "approvals:decideMany" || !result.contains("\"error\"") {
+            return;
+        }
+        let parts: Value = serde_json::from_str(result).unwrap_or_default();
+        for (at, part) in parts.as_array().into_iter().flatten().enumerate() {
+            let code = part["error"]["code"].as_str().unwrap_or_default();
+            if code == Code::Forbidden.as_str() || is_refusal(path, code) {
+                self.note_one(ctx, path, subject(path, &args["decisions"][at]), now_ms, code);
+            }
+        }
+    }
+
+    fn note_one(&self, ctx: &CallContext, path: &str, subject: Option<String>, now_ms: u64, reason: &str) {
+        let seen = seen(&ctx.principal, &ctx.facts, path, Outcome::Denied, now_ms);
+        self.add(&seen.actor.clone(), Seen { subject, reason: Some(reason.to_owned()), ..seen });
     }
 
     /// Notes a credential that was refused. Whose it was, nobody can say.
@@ -106,6 +128,30 @@ impl Denials {
     }
 }
 
+/// Whether the trail has this refusal of a decision: that somebody tried is as much of it as what was decided. Of
+/// all other functions it has what is forbidden, and nothing else.
+fn is_refusal(path: &str, code: &str) -> bool {
+    let refusals: &[Code] = match path {
+        "approvals:decide" | "approvals:decideMany" => {
+            &[Code::NotFound, Code::AlreadyResolved, Code::HistoryConflict, Code::InvalidPhase]
+        }
+        "artifacts:update" => &[Code::HistoryConflict],
+        _ => &[],
+    };
+    refusals.iter().any(|refusal| refusal.as_str() == code)
+}
+
+/// What a refused decision was about, as the caller named it, if that is an id at all.
+fn subject(path: &str, args: &Value) -> Option<String> {
+    match path {
+        "approvals:decide" | "approvals:decideMany" => {
+            Id::<Approval>::parse(args["approvalId"].as_str()?).ok().map(|id| id.as_str().to_owned())
+        }
+        "artifacts:update" => Id::<Artifact>::parse(args["artifactId"].as_str()?).ok().map(|id| id.as_str().to_owned()),
+        _ => None,
+    }
+}
+
 fn seen(principal: &Principal, facts: &CallFacts, action: &str, outcome: Outcome, at: u64) -> Seen {
     let user_id = match principal {
         Principal::User { user } | Principal::Worker { user, .. } => Some(user.clone()),
@@ -116,6 +162,7 @@ fn seen(principal: &Principal, facts: &CallFacts, action: &str, outcome: Outcome
         actor: principal.key(),
         user_id,
         action: action.to_owned(),
+        subject: None,
         outcome,
         reason: None,
         address: facts.address.as_deref().map(str::to_owned),
@@ -160,25 +207,20 @@ mod tests {
     use std::sync::Arc;
 
     use spool_chat::Settings;
-    use spool_store::Id;
 
     #[test]
     fn op_06_refusals_are_noted_up_to_a_bound_and_the_rest_is_counted() {
         let denials = Denials::default();
         let context = |n| CallContext::new(Principal::User { user: Id::fresh(n) }, Arc::new(Settings::default()));
-        let (one, two) = (context(1), context(2));
+        let (one, two, none) = (context(1), context(2), json!({}));
         let forbidden = Error::new(Code::Forbidden, "no");
         for _ in 0..100 {
-            denials.note(&one, "threads:remove", 1, &forbidden);
-            denials.note(&one, "threads:remove", 1, &Error::not_found("thread"));
-            denials.note(
-                &one,
-                "generations:append",
-                1,
-                &Error::new(Code::Forbidden, "no").with("reason", "lease_lost"),
-            );
+            denials.note(&one, "threads:remove", &none, 1, &forbidden);
+            denials.note(&one, "threads:remove", &none, 1, &Error::not_found("thread"));
+            let lost = Error::new(Code::Forbidden, "no").with("reason", "lease_lost");
+            denials.note(&one, "generations:append", &none, 1, &lost);
         }
-        denials.note(&two, "threads:remove", 1, &forbidden);
+        denials.note(&two, "threads:remove", &none, 1, &forbidden);
         let pending = denials.pending();
         assert_eq!((pending.seen.len(), pending.suppressed), (21, 80));
         assert_eq!(pending.seen[0].reason.as_deref(), Some("forbidden"));

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::json;
 use spool_chat::functions::driver::Claim;
@@ -20,6 +21,8 @@ mod turn;
 
 /// Queued generations looked at in one go.
 const QUEUE_LOOK: u32 = 128;
+/// Before a generation is looked at again whose turn failed.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until shutdown. Turns of an earlier process are ended first: this process owns the data, so
 /// whoever held their leases is gone.
@@ -33,7 +36,7 @@ pub async fn run(app: Arc<App>) {
     while !app.shutdown.is_cancelled() {
         if let Err(error) = watch(&app, &owner).await {
             tracing::error!(%error, "the queue cannot be read; trying again");
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }
@@ -44,35 +47,73 @@ async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
     let args = json!({ "limit": QUEUE_LOOK });
     let queue = app.functions.subscribe("driver:queue", &system, args, None, &wake)?;
     let room = Arc::new(Semaphore::new(app.config.turns.concurrency));
-    let taken: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let taken: Arc<Taken> = Arc::default();
     let mut last = None;
     loop {
         let output = tokio::select! {
             output = app.functions.store().changed(&queue, &wake, last.clone()) => output?,
+            () = taken.again.notified() => {
+                // What was skipped may wait still, and no row will change for it: the whole queue is looked at again.
+                last = None;
+                continue;
+            }
             () = app.shutdown.cancelled() => return Ok(()),
         };
         let value = output.value.clone()?;
         let ids: Vec<String> =
             serde_json::from_str(&value).map_err(|e| Error::internal(format!("driver:queue: {e}")))?;
         for id in ids {
-            // Still on the list only because its claim is not committed yet.
-            if !taken.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
-                continue;
-            }
+            // Its claim is not committed yet, or a task that has lost it is not over yet.
+            let Some(hold) = Taken::hold(&taken, &id) else { continue };
             let permit = Arc::clone(&room).acquire_owned().await;
-            let (app, owner, taken) = (Arc::clone(app), owner.to_owned(), Arc::clone(&taken));
+            let (app, owner) = (Arc::clone(app), owner.to_owned());
             let tasks = app.tasks.clone();
             tasks.spawn(async move {
+                let _hold = hold;
                 app.functions.metrics().turns_running.inc();
-                if let Err(error) = claim_and_run(&app, &owner, &id).await {
-                    tracing::error!(generation = id, %error, "turn given up; its lease will run out");
-                }
+                let ran = claim_and_run(&app, &owner, &id).await;
                 app.functions.metrics().turns_running.dec();
-                taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
                 drop(permit);
+                if let Err(error) = ran {
+                    tracing::error!(generation = id, %error, "turn given up; its lease will run out");
+                    // If it waits still, it is not taken again and again without a pause.
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = app.shutdown.cancelled() => {}
+                    }
+                }
             });
         }
         last = Some(output);
+    }
+}
+
+/// The generations that tasks of this process work on.
+#[derive(Default)]
+struct Taken {
+    ids: Mutex<HashSet<String>>,
+    /// Notified whenever one of them is free: it was skipped as long as it was not.
+    again: Notify,
+}
+
+/// That a task works on a generation, for as long as this lives.
+struct Hold {
+    taken: Arc<Taken>,
+    id: String,
+}
+
+impl Taken {
+    /// Nothing if a task works on it already.
+    fn hold(taken: &Arc<Self>, id: &str) -> Option<Hold> {
+        let free = taken.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+        free.then(|| Hold { taken: Arc::clone(taken), id: id.to_owned() })
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.taken.ids.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.taken.again.notify_one();
     }
 }
 

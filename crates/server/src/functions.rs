@@ -71,10 +71,11 @@ impl Functions {
             {
                 note_unpaired(&metrics, &args, answer);
             }
-            result.map_err(|error| {
-                denials.note(&context, function.path, tx.now(), &error);
-                shown(function.path, error)
-            })
+            match &result {
+                Ok(result) => denials.note_parts(&context, function.path, &args, tx.now(), result),
+                Err(error) => denials.note(&context, function.path, &args, tx.now(), error),
+            }
+            result.map_err(|error| shown(function.path, error))
         })
     }
 

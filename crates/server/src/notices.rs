@@ -14,22 +14,22 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::json;
 use spool_chat::Principal;
-use spool_chat::functions::notices::{Browser, Content, Outcome};
+use spool_chat::functions::notices::{Browser, Content, Outcome, Taken};
 use spool_protocol::Error;
 use spool_store::live::Output;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::app::App;
 use crate::config::Config;
 use crate::streams::webhook;
 
+mod lanes;
 mod sealed;
 mod vapid;
 
+use lanes::{Lanes, Receiver};
 use vapid::Vapid;
 
-/// Notices that wait for their receivers at the same time.
-const DELIVERIES: usize = 64;
 /// The longest sleep: clocks can be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// A pause after a failure of our own.
@@ -58,12 +58,13 @@ impl Notices {
     /// `secret` is the server's signing key.
     pub fn new(config: &Config, secret: &[u8]) -> anyhow::Result<Self> {
         let approvals = &config.approvals;
-        let loopback = approvals.allow_private;
+        // Whoever has an account names endpoints: a server that the world can reach must not call itself for them.
+        let loopback = approvals.allow_private && config.listen.ip().is_loopback();
         let contact = approvals.push_contact.as_deref().or(config.public_url()).unwrap_or("mailto:nobody@localhost");
         let webhook = match (&approvals.webhook_url, &approvals.webhook_secret) {
             (Some(url), Some(secret)) => {
                 // With `allow_private` whoever runs the server vouches for the address.
-                let client = if loopback {
+                let client = if approvals.allow_private {
                     let direct = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
                     direct.timeout(PATIENCE).build()?
                 } else {
@@ -134,14 +135,14 @@ pub async fn run(app: Arc<App>) {
 async fn send_all(app: &Arc<App>) -> Result<(), Error> {
     let wake = Arc::new(Notify::new());
     let next = app.functions.subscribe("notices:nextDue", &Arc::new(Principal::System), json!({}), None, &wake)?;
-    let room = Arc::new(Semaphore::new(DELIVERIES));
+    let lanes = Arc::new(Lanes::default());
     let mut last: Option<Arc<Output>> = None;
     loop {
         let due = last.as_deref().map(due_of).transpose()?.flatten();
         let pause = due.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.saturating_sub(app.clock.now_ms())));
         tokio::select! {
             output = app.functions.store().changed(&next, &wake, last.clone()) => { last = Some(output?); }
-            () = tokio::time::sleep(pause.min(LONGEST_SLEEP)), if last.is_some() => advance(app, &room).await?,
+            () = tokio::time::sleep(pause.min(LONGEST_SLEEP)), if last.is_some() => advance(app, &lanes).await?,
         }
     }
 }
@@ -150,26 +151,36 @@ fn due_of(output: &Output) -> Result<Option<u64>, Error> {
     serde_json::from_str(&output.value.clone()?).map_err(|e| Error::internal(format!("notices:nextDue: {e}")))
 }
 
-/// Sends everything that is due.
-async fn advance(app: &Arc<App>, room: &Arc<Semaphore>) -> Result<(), Error> {
+/// Sets everything on its way that is due. Waits for no receiver.
+async fn advance(app: &Arc<App>, lanes: &Arc<Lanes>) -> Result<(), Error> {
     // A look first: an idle server must not write.
     let (_, next) = app.functions.query_as_system("notices:nextDue", json!({})).await?;
     if serde_json::from_str::<Option<u64>>(&next).ok().flatten().is_none_or(|at| at > app.clock.now_ms()) {
         return Ok(());
     }
     let taken = app.functions.mutate_as_system("notices:take", json!({})).await?;
-    let taken: Vec<String> = serde_json::from_str(&taken).map_err(|e| Error::internal(format!("notices:take: {e}")))?;
-    for id in taken {
-        let Ok(permit) = Arc::clone(room).acquire_owned().await else { return Ok(()) };
-        let app = Arc::clone(app);
-        tokio::spawn(async move {
-            if let Err(error) = deliver(&app, &id).await {
-                tracing::error!(%error, notice = id, "the outcome of a notice was not stored; it will be sent again");
-            }
-            drop(permit);
-        });
+    let taken: Vec<Taken> = serde_json::from_str(&taken).map_err(|e| Error::internal(format!("notices:take: {e}")))?;
+    for Taken { notice_id, user_id } in taken {
+        let receiver = user_id.map(|user| user.as_str().to_owned());
+        if lanes.put(&receiver, notice_id.as_str().to_owned()) {
+            tokio::spawn(send_lane(Arc::clone(app), Arc::clone(lanes), receiver));
+        }
     }
     Ok(())
+}
+
+/// Sends what waits for one receiver, one after another.
+async fn send_lane(app: Arc<App>, lanes: Arc<Lanes>, receiver: Receiver) {
+    while let Some(id) = lanes.next(&receiver) {
+        let permit = match receiver {
+            Some(_) => lanes.browsers.acquire().await.ok(),
+            None => None,
+        };
+        if let Err(error) = deliver(&app, &id).await {
+            tracing::error!(%error, notice = id, "the outcome of a notice was not stored; it will be sent again");
+        }
+        drop(permit);
+    }
 }
 
 async fn deliver(app: &App, id: &str) -> Result<(), Error> {
@@ -226,6 +237,18 @@ fn outcome_of(id: &str, status: StatusCode, browser: bool) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ap_01_endpoints_on_this_machine_are_called_only_by_a_server_that_only_this_machine_reaches() {
+        for (listen, called) in
+            [("127.0.0.1:3210", true), ("[::1]:3210", true), ("0.0.0.0:3210", false), ("192.0.2.1:80", false)]
+        {
+            let mut config = Config { listen: listen.parse().unwrap(), ..Config::default() };
+            assert!(!Notices::new(&config, &[7; 32]).unwrap().loopback, "not unless it is allowed");
+            config.approvals.allow_private = true;
+            assert_eq!(Notices::new(&config, &[7; 32]).unwrap().loopback, called, "{listen}");
+        }
+    }
 
     #[test]
     fn a_webhook_is_signed_over_its_id_its_time_and_its_body() {

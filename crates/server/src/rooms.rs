@@ -345,3 +345,78 @@ impl Seat {
         self.lane.fill();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn chunk(start: u64, text: &str) -> Chunk {
+        let encoded = OnceLock::new();
+        let bytes = Bytes::from(text.to_owned());
+        encoded.set(Encoded { framed: bytes.clone(), bytes, is_last: text == "end" }).unwrap();
+        Chunk { start, end: start + 10, data: text.into(), encoded: Arc::new(encoded) }
+    }
+
+    fn encoded(chunk: &Chunk) -> &Encoded {
+        chunk.encoded.get().unwrap()
+    }
+
+    #[test]
+    fn what_gathered_is_one_write_that_begins_where_each_reader_is() {
+        let chunks = [chunk(0, "one "), chunk(10, "two "), chunk(20, "three")];
+        let stretch = Stretch::of(&chunks, encoded).unwrap();
+        assert_eq!((stretch.from(0).unwrap(), stretch.end), (Bytes::from("one two three"), 30));
+        assert_eq!(stretch.from(20).unwrap(), "three");
+        assert_eq!(stretch.from(15), None, "in the middle of a chunk its body goes on");
+        assert!(Stretch::of(&[chunk(0, "one "), chunk(10, "end")], encoded).is_none());
+    }
+
+    #[test]
+    fn a_room_that_rests_gathers_until_its_rest_is_over() {
+        let (now, mut resting) = (Instant::now(), Resting::default());
+        assert!(!resting.gathers("a", &chunk(0, "one")));
+        resting.rest("a".into(), now + LONG);
+        resting.rest("b".into(), now + LONGEST_REST);
+        assert!(resting.gathers("a", &chunk(10, "two")) && resting.gathers("a", &chunk(20, "three")));
+        assert_eq!((resting.first(), resting.rested(now).len()), (Some(now + LONG), 0));
+        let rested = resting.rested(now + LONG);
+        assert_eq!(rested.iter().map(|(log, chunks)| (&**log, chunks.len())).collect::<Vec<_>>(), [("a", 2)]);
+        assert!(resting.rested(now + LONGEST_REST).is_empty(), "nothing came for b");
+        assert_eq!(resting.first(), None);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_before_the_rest_of_what_was_begun() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), async {
+            listener.accept().await.unwrap().0
+        });
+        let (lane, mut reader) = (Lane::new(Arc::new(ours.unwrap())), theirs);
+        lane.tcp.writable().await.unwrap();
+        lane.flush();
+        let park = |at| (lock(&lane.state).parked, lock(&lane.state).at) = (true, at);
+        let large = "x".repeat(16 << 20);
+        park(0);
+        lane.write(&Stretch::of(&[chunk(0, &large)], encoded).unwrap());
+        assert!(!lock(&lane.state).parked && !lock(&lane.state).owed.is_empty(), "more than the socket takes");
+        park(10);
+        lane.write(&Stretch::of(&[chunk(10, "after")], encoded).unwrap());
+        assert_eq!((lock(&lane.state).parked, lock(&lane.state).at), (false, 10), "given back, and nothing written");
+        let drained = tokio::spawn(async move {
+            let mut seen = Vec::new();
+            reader.read_to_end(&mut seen).await.unwrap();
+            seen
+        });
+        std::future::poll_fn(|task| lane.poll_owed(task)).await.unwrap();
+        park(10);
+        lane.tcp.writable().await.unwrap();
+        lane.write(&Stretch::of(&[chunk(10, "after")], encoded).unwrap());
+        drop(lane);
+        assert_eq!(drained.await.unwrap(), format!("{large}after").into_bytes());
+    }
+}

@@ -3,13 +3,16 @@
 //!
 //! All of it is in rows: this looks at what is due, and may stop and begin again at any line.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use spool_chat::functions::subscriptions::wakes::{Advanced, Held};
+use spool_chat::functions::subscriptions::wakes::Held;
 use spool_protocol::Error;
-use tokio::sync::{Notify, Semaphore};
+use spool_store::live::Output;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 
@@ -18,8 +21,10 @@ pub mod webhook;
 
 /// Streams removed in one transaction, so that others never wait long.
 const SWEPT: usize = 100;
-/// Deliveries that wait for their receivers at the same time.
+/// Deliveries that wait for their receivers at the same time, and those of one owner: receivers that are slow
+/// delay their own owner alone.
 const DELIVERIES: usize = 64;
+const DELIVERIES_OF_ONE: usize = 8;
 /// How often streams that are over are looked for. Nobody sees them meanwhile.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// The longest sleep of the wakes: clocks can be set.
@@ -35,17 +40,26 @@ pub async fn run(app: Arc<App>) {
             tokio::time::sleep(SWEEP_EVERY).await;
         }
     };
-    let woken = async {
+    let ended = async {
         loop {
-            if let Err(error) = wake(&app).await {
-                tracing::error!(%error, "waking subscribers failed; it will be tried again");
-                tokio::time::sleep(SWEEP_EVERY).await;
+            if let Err(error) = end_leases(&app).await {
+                tracing::error!(%error, "ending leases of subscribers failed; it will be tried again");
             }
+            tokio::time::sleep(SWEEP_EVERY).await;
+        }
+    };
+    let delivered = async {
+        loop {
+            if let Err(error) = deliver_all(&app).await {
+                tracing::error!(%error, "waking subscribers failed; it will be tried again");
+            }
+            tokio::time::sleep(SWEEP_EVERY).await;
         }
     };
     tokio::select! {
         () = swept => {}
-        () = woken => {}
+        () = ended => {}
+        () = delivered => {}
         () = app.shutdown.cancelled() => {}
     }
 }
@@ -66,48 +80,122 @@ async fn time(app: &App, path: &str) -> Result<Option<u64>, Error> {
     Ok(serde_json::from_str(&at).unwrap_or(None))
 }
 
-/// Follows the time of the next thing that is due.
-async fn wake(app: &Arc<App>) -> Result<(), Error> {
-    let wake = Arc::new(Notify::new());
-    let system = Arc::new(spool_chat::Principal::System);
-    let next = app.functions.subscribe("subscriptions:nextDue", &system, json!({}), None, &wake)?;
-    let room = Arc::new(Semaphore::new(DELIVERIES));
-    let mut last: Option<Arc<spool_store::live::Output>> = None;
+/// Ends leases that ran out, whatever is being delivered meanwhile.
+async fn end_leases(app: &App) -> Result<(), Error> {
+    let nothing = Notify::new();
     loop {
-        let due = match &last {
-            None => None,
-            Some(output) => due_of(output)?,
-        };
-        let pause = due.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.saturating_sub(app.clock.now_ms())));
-        tokio::select! {
-            output = app.functions.store().changed(&next, &wake, last.clone()) => { last = Some(output?); }
-            () = tokio::time::sleep(pause.min(LONGEST_SLEEP)), if last.is_some() => advance(app, &room).await?,
-        }
+        until_due(app, "subscriptions:nextDue", &json!({}), &nothing).await?;
+        while decoded(
+            "subscriptions:advance",
+            &app.functions.mutate_as_system("subscriptions:advance", json!({})).await?,
+        )? {}
     }
 }
 
-fn due_of(output: &spool_store::live::Output) -> Result<Option<u64>, Error> {
-    let value = output.value.clone()?;
-    serde_json::from_str(&value).map_err(|e| Error::internal(format!("subscriptions:nextDue: {e}")))
+/// Deliveries on their way, and how many each owner has.
+struct Deliveries {
+    places: Arc<Semaphore>,
+    owners: Mutex<HashMap<String, usize>>,
+    /// One has ended.
+    ended: Notify,
 }
 
-/// Does everything that is due.
-async fn advance(app: &Arc<App>, room: &Arc<Semaphore>) -> Result<(), Error> {
+/// A place among them, given back at its end.
+struct Place {
+    deliveries: Arc<Deliveries>,
+    owner: String,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Deliveries {
+    fn new() -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(DELIVERIES));
+        Arc::new(Self { places, owners: Mutex::default(), ended: Notify::new() })
+    }
+
+    fn owners(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        // The counts are changed in single steps, so a panic elsewhere leaves them whole.
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Owners whose next delivery has to wait, in a stable order.
+    fn busy(&self) -> Vec<String> {
+        let owners = self.owners();
+        let busy = owners.iter().filter(|(_, count)| **count >= DELIVERIES_OF_ONE);
+        let mut busy: Vec<String> = busy.map(|(owner, _)| owner.clone()).collect();
+        busy.sort();
+        busy
+    }
+
+    fn begin(self: &Arc<Self>, owner: String, permit: OwnedSemaphorePermit) -> Place {
+        *self.owners().entry(owner.clone()).or_default() += 1;
+        Place { deliveries: Arc::clone(self), owner, _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut owners = self.deliveries.owners();
+        if let Some(count) = owners.get_mut(&self.owner) {
+            *count -= 1;
+            if *count == 0 {
+                owners.remove(&self.owner);
+            }
+        }
+        drop(owners);
+        self.deliveries.ended.notify_one();
+    }
+}
+
+/// Hands out what is to be delivered.
+async fn deliver_all(app: &Arc<App>) -> Result<(), Error> {
+    let deliveries = Deliveries::new();
     loop {
-        let advanced = app.functions.mutate_as_system("subscriptions:advance", json!({})).await?;
-        let advanced: Option<Advanced> =
-            serde_json::from_str(&advanced).map_err(|e| Error::internal(format!("subscriptions:advance: {e}")))?;
-        let Some(advanced) = advanced else { return Ok(()) };
-        let Some(held) = advanced.delivery else { continue };
-        let Ok(permit) = Arc::clone(room).acquire_owned().await else { return Ok(()) };
-        let app = Arc::clone(app);
+        // A place first: the lease begins with the delivery, and not with the wait for one.
+        let permit = Arc::clone(&deliveries.places).acquire_owned().await;
+        let permit = permit.map_err(|_| Error::internal("the places of deliveries are gone"))?;
+        let except = json!({ "owners": deliveries.busy() });
+        let held = app.functions.mutate_as_system("subscriptions:deliver", except.clone()).await?;
+        let Some(held): Option<Held> = decoded("subscriptions:deliver", &held)? else {
+            drop(permit);
+            until_due(app, "subscriptions:nextDelivery", &except, &deliveries.ended).await?;
+            continue;
+        };
+        let (app, place) = (Arc::clone(app), deliveries.begin(held.owner.clone(), permit));
         tokio::spawn(async move {
             if let Err(error) = deliver(&app, held).await {
                 tracing::error!(%error, "the outcome of a webhook was not stored; its lease will run out");
             }
-            drop(permit);
+            drop(place);
         });
     }
+}
+
+/// Waits for the time that a query answers, or for `sooner`.
+async fn until_due(app: &App, path: &str, args: &Value, sooner: &Notify) -> Result<(), Error> {
+    let wake = Arc::new(Notify::new());
+    let system = Arc::new(spool_chat::Principal::System);
+    let next = app.functions.subscribe(path, &system, args.clone(), None, &wake)?;
+    let mut last: Option<Arc<Output>> = None;
+    loop {
+        let due: Option<u64> = match &last {
+            None => None,
+            Some(output) => decoded(path, &output.value.clone()?)?,
+        };
+        let pause = due.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.saturating_sub(app.clock.now_ms())));
+        if pause.is_zero() {
+            return Ok(());
+        }
+        tokio::select! {
+            output = app.functions.store().changed(&next, &wake, last.clone()) => last = Some(output?),
+            () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {}
+            () = sooner.notified() => return Ok(()),
+        }
+    }
+}
+
+fn decoded<T: DeserializeOwned>(path: &str, result: &str) -> Result<T, Error> {
+    serde_json::from_str(result).map_err(|e| Error::internal(format!("{path}: {e}")))
 }
 
 async fn deliver(app: &App, held: Held) -> Result<(), Error> {

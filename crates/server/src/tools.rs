@@ -4,14 +4,15 @@
 //! person or a rule), and keeps nothing: a call is in its row, and its id goes with it, so that the other side can
 //! see a repetition.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
 use spool_agent::ToolSpec;
 use spool_agent::tools::validate;
+use spool_chat::builtin;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +26,8 @@ mod mcp;
 
 /// The largest answer of a tool that is read, in bytes. What a model is given of it is for the caller to say.
 pub const ANSWER_BYTES: usize = 16 << 20;
+/// Names that one MCP server can have over time. What it lists beyond them is left out.
+const NAMES: usize = 2000;
 
 /// One call of a tool.
 #[derive(Debug, Clone)]
@@ -85,6 +88,8 @@ impl ToolFailure {
 pub struct Toolbox {
     http: Vec<http::HttpTool>,
     servers: Vec<Arc<mcp::Server>>,
+    /// Which server a name belongs to, by its place among them.
+    owners: Mutex<HashMap<String, usize>>,
     /// What keeps the connections to the servers.
     tasks: TaskTracker,
     /// Ends them; so does the end of the toolbox.
@@ -99,7 +104,7 @@ impl Toolbox {
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
         let open = |(name, server): (&String, _)| mcp::Server::open(name, server, &signer, &end, &tasks);
         let servers = config.tools.mcp.iter().map(open).collect();
-        Ok(Self { http, servers, tasks, end: end.drop_guard() })
+        Ok(Self { http, servers, owners: Mutex::default(), tasks, end: end.drop_guard() })
     }
 
     /// Ends all connections and processes. Calls that run fail, so turns are over before. Takes a few seconds at
@@ -110,23 +115,64 @@ impl Toolbox {
         self.tasks.wait().await;
     }
 
-    /// Every tool that can be called now, with names that differ: of two with the same, the first one counts, HTTP
-    /// tools before MCP servers and those in the order of their names. Waits for servers that are being connected
-    /// for the first time, and no longer than a few seconds.
+    /// Every tool that can be called now, each under a name that is its own. Waits for servers that are being
+    /// connected for the first time, and no longer than a few seconds.
     pub async fn specs(&self) -> Vec<ToolSpec> {
-        let mut specs: Vec<ToolSpec> = self.http.iter().map(|tool| tool.spec().clone()).collect();
-        let mut names: HashSet<String> = specs.iter().map(|spec| spec.name.clone()).collect();
         self.first_lists().await;
-        for server in &self.servers {
+        let mut specs = Vec::new();
+        self.each(|spec| specs.push(spec.clone()));
+        specs
+    }
+
+    /// The names of the tools that can be called now. Waits for nobody.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        self.each(|spec| names.push(spec.name.clone()));
+        names
+    }
+
+    fn each(&self, mut see: impl FnMut(&ToolSpec)) {
+        self.http.iter().for_each(|tool| see(tool.spec()));
+        for (at, server) in self.servers.iter().enumerate() {
             for spec in server.specs().iter() {
-                if names.insert(spec.name.clone()) {
-                    specs.push(spec.clone());
+                if self.owner(&spec.name) == Some(at) {
+                    see(spec);
                 } else {
                     server.warn_of_twin(&spec.name);
                 }
             }
         }
-        specs
+    }
+
+    /// The server whose tool a name means. Tools of Spool itself and HTTP tools come first, then the servers in the
+    /// order of their names. From then on the name is that server's, also while it cannot be reached and after it
+    /// took the tool off its list: a call that a person agreed to must never run anywhere else.
+    fn owner(&self, name: &str) -> Option<usize> {
+        if builtin::find(name).is_some() || self.http.iter().any(|tool| tool.spec().name == name) {
+            return None;
+        }
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(owner) = owners.get(name) {
+            return Some(*owner);
+        }
+        // One that has never told its tools may have this name: until it has, no later one gets it.
+        let has = |(at, server): (usize, &Arc<mcp::Server>)| match server.has(name) {
+            Some(false) => None,
+            Some(true) => Some(Some(at)),
+            None => Some(None),
+        };
+        let owner = self.servers.iter().enumerate().find_map(has)??;
+        if owners.values().filter(|other| **other == owner).count() >= NAMES {
+            return None;
+        }
+        owners.insert(name.to_owned(), owner);
+        Some(owner)
+    }
+
+    /// The tool that a name means, if it can be called now.
+    fn find(&self, name: &str) -> Option<(&mcp::Server, Arc<mcp::Listed>)> {
+        let server: &mcp::Server = &self.servers[self.owner(name)?];
+        Some((server, server.find(name)?))
     }
 
     async fn first_lists(&self) {
@@ -139,12 +185,11 @@ impl Toolbox {
             check(tool.spec(), &invocation)?;
             return tool.call(&invocation).await;
         }
-        let find = || self.servers.iter().find_map(|server| Some((server, server.find(&invocation.tool)?)));
-        let mut found = find();
+        let mut found = self.find(&invocation.tool);
         if found.is_none() {
             // A turn that goes on after a restart is sooner than its servers.
             self.first_lists().await;
-            found = find();
+            found = self.find(&invocation.tool);
         }
         let Some((server, tool)) = found else {
             let message = format!("the tool {} is not available now", invocation.tool);

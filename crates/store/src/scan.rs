@@ -158,6 +158,13 @@ impl<'tx, 'conn, T: Document> Scan<'tx, 'conn, T> {
         Ok(found.rows.into_iter().map(|(_, document)| document).collect())
     }
 
+    /// Up to `limit` documents, but no more behind the one with which they have over `bytes` bytes together.
+    pub fn take_within(self, limit: usize, bytes: usize) -> Result<Vec<T>, Error> {
+        let (lo, hi) = self.range();
+        let found = self.tx.scan_range::<T>(self.index, &lo, &hi, self.order, Limit { rows: limit, bytes })?;
+        Ok(found.rows.into_iter().map(|(_, document)| document).collect())
+    }
+
     /// All documents of the range, which must be few: more than the scan limit is an error.
     pub fn collect(self) -> Result<Vec<T>, Error> {
         let rows = self.take(limits::SCAN_ROWS + 1)?;

@@ -2,7 +2,7 @@
 // good.
 
 import { readFailure } from "@spool/client";
-import { useInstructions, useMemory, useMemoryActions } from "@spool/client/react";
+import { useInstructions, useMemory, useMemoryActions, useServerInfo } from "@spool/client/react";
 import { useId, useState } from "react";
 import { CloseIcon } from "../icons";
 import { nearTime } from "../time";
@@ -84,6 +84,7 @@ const SOURCES = { user: "from you", assistant: "noted by an assistant", applicat
 
 function Entries() {
   const memory = useMemory();
+  const roles = useServerInfo()?.roles;
   const { forget, clear } = useMemoryActions();
   const [confirming, setConfirming] = useState(false);
   const [refusal, setRefusal] = useState<string | null>(null);
@@ -104,6 +105,7 @@ function Entries() {
               </p>
               <p className="mt-0.5 text-xs text-faint">
                 {SOURCES[entry.source]}, {nearTime(entry.createdAt, Date.now())}
+                {entry.role && `, only as ${roles?.find(({ id }) => id === entry.role)?.name ?? entry.role}`}
               </p>
             </div>
             <button

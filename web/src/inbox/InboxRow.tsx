@@ -27,8 +27,10 @@ interface InboxRowProps {
 export const InboxRow = memo(function InboxRow({ approval: listed, now, unread, picked, onPick }: InboxRowProps) {
   const id = useId();
   const [open, setOpen] = useState(false);
-  // A list leaves out the text of a plan, which those who do not see its thread need.
-  const approval = useApproval(open ? listed._id : "skip") ?? listed;
+  // A list leaves out the text of a plan, which those who do not see its thread need, and large arguments.
+  const whole = useApproval(open ? listed._id : "skip");
+  const approval = whole ?? listed;
+  const partial = whole === undefined && listed.inputBytes !== undefined;
   const thread = useThread(approval.threadId);
   const title = titleOf(approval, approval);
   const pending = approval.status === "pending";
@@ -91,7 +93,9 @@ export const InboxRow = memo(function InboxRow({ approval: listed, now, unread, 
       </div>
       {open && (
         <div id={id} className="border-t border-line bg-page/60">
-          {pending ? (
+          {partial ? (
+            <div className="h-24" />
+          ) : pending ? (
             <ApprovalForm approval={approval} onDecided={() => setOpen(false)} />
           ) : (
             <div className="space-y-3 px-3.5 pt-3 pb-3.5">

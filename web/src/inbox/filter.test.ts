@@ -27,9 +27,9 @@ it("shows what waits, the newest first, and keeps what was decided meanwhile in 
 });
 
 it("decides together only what needs no look of its own", () => {
-  const rows = [asked("1"), asked("2", { kind: "question" }), asked("3", { highRisk: true }), asked("4", { status: "approved" })];
+  const rows = [asked("1"), asked("2", { kind: "question" }), asked("3", { highRisk: true }), asked("4", { status: "approved" }), asked("5", { inputBytes: 20_000 })];
   expect(ids(rows.filter(isBatchable))).toEqual(["1"]);
-  expect(ids(chosen(rows, new Set(["1", "2", "3", "4"])))).toEqual(["1"]);
+  expect(ids(chosen(rows, new Set(["1", "2", "3", "4", "5"])))).toEqual(["1"]);
 });
 
 it("says what became of a batch", () => {

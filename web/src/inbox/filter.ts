@@ -13,9 +13,9 @@ export function shown(all: readonly ApprovalView[], { state, kind }: Filter, kep
   return all.filter((row) => (kind === "all" || row.kind === kind) && ofState(row)).toSorted((a, b) => b.createdAt - a.createdAt);
 }
 
-/** A question wants an answer of its own, and what is of high risk a look of its own. */
-export function isBatchable({ status, kind, highRisk }: ApprovalView): boolean {
-  return status === "pending" && kind !== "question" && highRisk !== true;
+/** A question wants an answer of its own, and what is of high risk or too large for a list a look of its own. */
+export function isBatchable({ status, kind, highRisk, inputBytes }: ApprovalView): boolean {
+  return status === "pending" && kind !== "question" && highRisk !== true && inputBytes === undefined;
 }
 
 export function chosen(rows: readonly ApprovalView[], picked: ReadonlySet<string>): ApprovalView[] {

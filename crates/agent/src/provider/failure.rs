@@ -83,6 +83,11 @@ impl Failure {
         Self { code: Code::AwaitingApprovalExpired, ..Self::error(message, true) }
     }
 
+    /// The model made more calls in one step than are carried out.
+    pub(crate) fn too_many_calls(most: usize) -> Self {
+        Self::error(format!("The model made more than {most} calls of tools at once. None of them was run."), true)
+    }
+
     pub(super) fn cut_because(message: impl Into<String>) -> Self {
         Self { code: Code::ProviderCut, ..Self::error(message, true) }
     }

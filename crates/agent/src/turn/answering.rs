@@ -8,7 +8,7 @@ use spool_protocol::Event;
 
 use super::partial::Partial;
 use super::{Effect, MadeCall, Phase, Piece, Turn};
-use crate::prompt::leave_out_older_half;
+use crate::prompt::older_half;
 use crate::provider::{Failure, PromptCall, ProviderEvent};
 
 /// The tool whose text is shown while the model writes it.
@@ -42,6 +42,9 @@ impl Turn {
                 self.show(Event::Text { text });
             }
             ProviderEvent::Reasoning(text) => self.show(Event::Reasoning { text }),
+            ProviderEvent::ToolCall { .. } if self.said.calls.len() >= self.policy.max_calls => {
+                return self.fail(Failure::too_many_calls(self.policy.max_calls), now_ms);
+            }
             ProviderEvent::ToolCall { id, tool, input, by_provider } => self.call(id, tool, input, by_provider),
             ProviderEvent::ToolResult { id, output, error } => {
                 // Only an open call can end: readers rely on one end for each start.
@@ -60,7 +63,8 @@ impl Turn {
     }
 
     fn show(&mut self, event: Event) {
-        self.said.shown = true;
+        // Of an empty text nobody sees anything.
+        self.said.shown |= event.units() > 0;
         self.batch.push(event);
     }
 
@@ -138,9 +142,10 @@ impl Turn {
         } else if self.candidate + 1 < self.policy.candidates {
             self.candidate += 1;
             self.retried = 0;
-        } else if failure.too_long && self.question > 0 {
-            left_out = leave_out_older_half(&mut self.request.messages, self.question);
-            self.question -= left_out;
+        } else if failure.too_long && self.left_out < self.question {
+            let sent = &self.request.messages[self.left_out..];
+            left_out = older_half(sent, self.question - self.left_out);
+            self.left_out += left_out;
         } else {
             return self.fail(failure, now_ms);
         }

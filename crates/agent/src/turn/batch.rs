@@ -75,6 +75,11 @@ impl Batch {
         self.flush_or_wait(now_ms)
     }
 
+    /// A tick that was asked for in an earlier step may have come, and gone, between the steps.
+    pub fn forget_tick(&mut self) {
+        self.wake_at = None;
+    }
+
     pub fn flush_or_wait(&mut self, now_ms: u64) -> Vec<Effect> {
         if self.pending.is_empty() {
             return Vec::new();

@@ -37,6 +37,7 @@ impl Turn {
         let mut results = Vec::new();
         for call in std::mem::take(&mut self.calls) {
             let Stage::Over { result, failed, then: its } = call.stage else { continue };
+            self.correct(&call.id, call.input);
             results.push(PromptMessage::result(call.id, result, failed));
             then = if its == Then::GoOn { then } else { its };
         }
@@ -56,12 +57,24 @@ impl Turn {
         }
     }
 
+    /// The model is told what ran, which need not be what it asked for.
+    fn correct(&mut self, id: &str, input: serde_json::Value) {
+        let mut made = self.request.messages.iter_mut().rev().flat_map(|message| &mut message.calls);
+        if let Some(call) = made.find(|call| call.id == id) {
+            call.input = input;
+        }
+    }
+
     /// The model speaks again, with what came of its calls and what the user said meanwhile.
     pub(super) fn next_step(&mut self, texts: Vec<String>) -> Vec<Effect> {
         let said = texts.into_iter().map(|text| PromptMessage::new(Role::User, text));
         self.request.messages.extend(said);
         // The first step may have had to call something. A later one that had to would never end.
         self.request.tool_choice = ToolChoice::Auto;
+        // The first choice may read more than the model that was asked instead.
+        if self.candidate > 0 {
+            self.left_out = 0;
+        }
         self.candidate = 0;
         self.retried = 0;
         self.ask()

@@ -23,9 +23,11 @@ impl Turn {
         self.cut(FinalStatus::Stopped, None, now_ms)
     }
 
-    /// Between two steps nothing is lost by going: the rows say all of it, and the next process goes on.
+    /// Between two steps nothing is lost by going, nor before anything of the next one is shown: the rows say all of
+    /// it, and the next process goes on.
     pub(super) fn interrupt(&mut self, now_ms: u64) -> Vec<Effect> {
-        if matches!(self.phase, Phase::Calling | Phase::Steering) {
+        let unseen = self.steps > 0 && !self.said.shown;
+        if unseen || matches!(self.phase, Phase::Calling | Phase::Steering) {
             return self.abandon();
         }
         let message = "The server was stopped while the answer was being written.".to_owned();

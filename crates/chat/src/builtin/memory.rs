@@ -17,9 +17,15 @@ pub struct Remember {
     pub text: String,
 }
 
+/// A text that came from a page or a file may have talked the model into it: what it keeps holds where it was talked
+/// to, and not in a role with other tools.
+fn role(call: &Call) -> Option<&str> {
+    call.generation.effective_role.as_deref()
+}
+
 /// The memory is that of the thread's owner, whoever sent the message.
 pub fn remember(tx: &mut Tx<'_>, _ctx: &CallContext, call: &Call, input: Remember) -> Result<Done> {
-    let entry = memory::remember(tx, &call.thread.user_id, &input.text)?;
+    let entry = memory::remember(tx, &call.thread.user_id, &input.text, role(call))?;
     Ok(Done::output(json!({ "id": entry.id })))
 }
 
@@ -31,7 +37,7 @@ pub struct Forget {
 }
 
 pub fn forget(tx: &mut Tx<'_>, _ctx: &CallContext, call: &Call, input: Forget) -> Result<Done> {
-    if !memory::forget(tx, &call.thread.user_id, &input.id)? {
+    if !memory::forget(tx, &call.thread.user_id, &input.id, role(call))? {
         return Err(Error::not_found("entry of the memory"));
     }
     Ok(Done::output(json!({ "forgotten": true })))

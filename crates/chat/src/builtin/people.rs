@@ -47,11 +47,11 @@ pub struct SubmitPlan {
     pub content: String,
 }
 
-/// The plan is stored as a draft, and a run in phases waits for the decision from now on.
+/// The plan is stored as a draft, and the run of an assistant that plans first waits for the decision from now on.
 pub fn submit_plan(tx: &mut Tx<'_>, ctx: &CallContext, call: &Call, input: SubmitPlan) -> Result<Done> {
     let kind = artifacts::PLAN.to_owned();
     let plan = create(tx, ctx, call, Write { kind, title: input.title, content: input.content })?;
-    if runtime::hosted(tx, &call.thread.id)?.is_some() {
+    if runtime::is_phased(ctx, &call.generation) {
         let change = PhaseChange::Submit { plan: plan.id.clone(), version: plan.version };
         runtime::advance(tx, &call.thread.id, change)?;
     }

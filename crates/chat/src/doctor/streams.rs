@@ -85,9 +85,12 @@ pub(super) fn producer(tx: &mut Tx<'_>, row: &Producer, findings: &mut Findings<
 pub(super) fn subscription(_tx: &mut Tx<'_>, row: &Subscription, findings: &mut Findings<'_>) -> Result<()> {
     let lease = row.wake.as_ref().and_then(|wake| wake.lease_expires_at);
     let waits = row.wake.is_some() && lease.is_none() && matches!(row.wakes, Wakes::Webhook { .. });
-    // A lease is watched; a webhook that waits is due; nothing else is.
-    let due = if waits { row.due_at.is_some() } else { row.due_at == lease };
-    findings.expect(due, "wake_due", || format!("due at {:?}, the lease ends at {lease:?}", row.due_at));
+    // A lease is watched; a webhook that waits is to be delivered; nothing else is.
+    let times = (row.due_at, row.deliver_at);
+    let due = if waits { times.0.or(times.1).is_some() } else { times == (lease, None) };
+    findings.expect(due, "wake_due", || {
+        format!("due at {:?}, to be delivered at {:?}, the lease ends at {lease:?}", times.0, times.1)
+    });
     findings
         .expect(row.wake.is_none() || row.generation > 0, "wake_generation", || "a wake without a number".to_owned());
     Ok(())

@@ -86,7 +86,9 @@ pub(crate) struct Subject {
 pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<ApprovalView> {
     let (thread, mut generation) = external::held(tx, ctx, &args.generation_id, args.epoch)?;
     let (kind, expires_at) = (args.kind, args.expires_at);
-    let subject = subject(tx, ctx, &thread, args)?;
+    // What a backend called itself when it opened the answer, else the assistant of the thread.
+    let agent_id = turn::message_of(tx, &generation)?.agent_id;
+    let subject = Subject { agent_id, ..subject(tx, ctx, &thread, args)? };
     if let Some(earlier) = tx.query::<Approval>(approval::BY_KEY).eq(&generation.id).eq(subject.key.as_str()).first()? {
         if earlier.kind == kind && earlier.hash == subject.hash {
             return shown(tx, earlier);
@@ -100,8 +102,8 @@ pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<Appr
     }
     let call = subject.tool_call.clone();
     let expires_at = expires_at.unwrap_or_else(|| usual_expiry(tx, ctx));
-    let mut asked = open(tx, ctx, &generation, kind, subject, expires_at)?;
-    let mut events = call.map(|call| missing_call(tx, &generation, call)).transpose()?.flatten().into_iter();
+    let mut asked = freeze(tx, ctx, &generation, kind, subject, expires_at)?;
+    let missing = call.map(|call| missing_call(tx, &generation, call)).transpose()?.flatten();
     let ruled = match (&asked.tool, &asked.input) {
         (Some(tool), Some(input)) => {
             let high_risk = asked.high_risk || asked.approvers_needed > 1;
@@ -110,20 +112,14 @@ pub fn request(tx: &mut Tx<'_>, ctx: &CallContext, args: Request) -> Result<Appr
         _ => None,
     };
     if let Some(verdict) = ruled.filter(|verdict| verdict.effect != Effect::Ask) {
-        let events: Vec<Event> = events.by_ref().collect();
-        if !events.is_empty() {
-            turn::tell(tx, generation, &events)?;
+        if let Some(missing) = missing {
+            turn::tell(tx, generation, &[missing])?;
         }
-        let step = if verdict.effect == Effect::Allow { ApprovalStep::Approve } else { ApprovalStep::Reject };
-        if step == ApprovalStep::Reject {
-            asked.reason = Some("A rule of the owner refuses it.".to_owned());
-        }
-        asked.rule_id = Some(verdict.rule);
-        asked.resolved_by = Some(asked.user_id.clone());
-        turn::resolve(tx, &mut asked, step)?;
+        resolve_by_rule(tx, &mut asked, verdict)?;
         return shown(tx, asked);
     }
-    let events: Vec<Event> = events.by_ref().chain([asked.event()]).collect();
+    keep(tx, &asked)?;
+    let events: Vec<Event> = missing.into_iter().chain([asked.event()]).collect();
     // A person may take longer than a backend may be silent: until the decision nobody misses it. A worker says
     // all the while that it is there.
     if generation.runner == Runner::External {
@@ -144,14 +140,47 @@ pub(crate) fn usual_expiry(tx: &Tx<'_>, ctx: &CallContext) -> Option<u64> {
 }
 
 /// Stores a new pending approval of this answer. The caller has looked for an earlier one of the same key, asks
-/// the rules before or after, tells the log, and calls [`notices::announce`] if somebody really waits.
+/// the rules before, tells the log, and calls [`notices::announce`] if somebody really waits.
 pub(crate) fn open(
     tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation, kind: ApprovalKind, subject: Subject,
     expires_at: Option<u64>,
 ) -> Result<Approval> {
-    let waiting = tx.query::<Approval>(approval::BY_THREAD).eq(&generation.thread_id).eq(true);
+    let asked = freeze(tx, ctx, generation, kind, subject, expires_at)?;
+    keep(tx, &asked)?;
+    Ok(asked)
+}
+
+fn keep(tx: &mut Tx<'_>, asked: &Approval) -> Result<()> {
+    let waiting = tx.query::<Approval>(approval::BY_THREAD).eq(&asked.thread_id).eq(true);
     let waiting = waiting.count_up_to(limits::PENDING_APPROVALS)?;
     check_count("approvals", waiting as usize + 1, limits::PENDING_APPROVALS)?;
+    tx.put(asked)
+}
+
+/// A call that a rule of the owner has decided, as an approval that nobody waited for.
+pub(crate) fn decide_by_rule(
+    tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation, subject: Subject, verdict: rules::Verdict,
+) -> Result<Approval> {
+    let mut asked = freeze(tx, ctx, generation, ApprovalKind::ToolCall, subject, None)?;
+    resolve_by_rule(tx, &mut asked, verdict)?;
+    Ok(asked)
+}
+
+fn resolve_by_rule(tx: &mut Tx<'_>, asked: &mut Approval, verdict: rules::Verdict) -> Result<()> {
+    let step = if verdict.effect == Effect::Allow { ApprovalStep::Approve } else { ApprovalStep::Reject };
+    if step == ApprovalStep::Reject {
+        asked.reason = Some("A rule of the owner refuses it.".to_owned());
+    }
+    asked.rule_id = Some(verdict.rule);
+    asked.resolved_by = Some(asked.user_id.clone());
+    turn::resolve(tx, asked, step)
+}
+
+/// What is asked about, as the configuration wants it decided. Not stored yet.
+fn freeze(
+    tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation, kind: ApprovalKind, subject: Subject,
+    expires_at: Option<u64>,
+) -> Result<Approval> {
     let now = tx.now();
     if expires_at.is_some_and(|at| at <= now || at > now + limits::LONGEST_WAIT_MS) {
         let message = "expiresAt: expected a moment within a year from now, or null for never";
@@ -164,7 +193,7 @@ pub(crate) fn open(
     let policy = &ctx.settings.approvals;
     let high_risk = subject.high_risk || tool.as_ref().is_some_and(|tool| policy.is_high_risk(tool));
     let wanted = if high_risk { policy.approvers } else { 1 };
-    let asked = Approval {
+    Ok(Approval {
         id: tx.new_id(),
         creation_time: now as f64,
         user_id: thread.user_id,
@@ -198,9 +227,7 @@ pub(crate) fn open(
         resolved_at: None,
         resolved_by: None,
         created_at: now,
-    };
-    tx.put(&asked)?;
-    Ok(asked)
+    })
 }
 
 /// The view of an approval, with the names of those who decided as they are now.
@@ -315,22 +342,51 @@ fn check_options(options: &[String]) -> Result<()> {
 /// The event of a call that the log does not have. One that it has must be the same call: what readers of
 /// the log see is what is decided.
 fn missing_call(
-    tx: &mut Tx<'_>, generation: &Generation, (id, name, args): (String, String, Value),
+    tx: &mut Tx<'_>, generation: &Generation, (id, tool, input): (String, String, Value),
 ) -> Result<Option<Event>> {
-    for chunk in tx.log_read_all(generation.id.as_str())? {
-        for event in turn::events_of(&chunk)? {
-            if let Event::ToolStart { tool_call_id, tool, input } = event
-                && tool_call_id == id
-            {
-                if tool == name && approval::canonical(&input) == approval::canonical(&args) {
-                    return Ok(None);
-                }
-                let message = "The log has this call with another tool or other arguments.";
-                return Err(Error::new(Code::AlreadyExists, message).with("toolCallId", id));
-            }
+    match told_call(tx, generation, &id)? {
+        None => Ok(Some(Event::ToolStart { tool_call_id: id, tool, input })),
+        Some(told) if told == (tool, input) => Ok(None),
+        Some(_) => {
+            let message = "The log has this call with another tool or other arguments.";
+            Err(Error::new(Code::AlreadyExists, message).with("toolCallId", id))
         }
     }
-    Ok(Some(Event::ToolStart { tool_call_id: id, tool: name, input: args }))
+}
+
+/// The newest call of this id that the end of the log has: a runner asks about what it has just told. Everything
+/// else waits while it is looked for, so no more than [`limits::CALL_SEARCH_BYTES`] are read, the newest first.
+fn told_call(tx: &mut Tx<'_>, generation: &Generation, id: &str) -> Result<Option<(String, Value)>> {
+    let (log, quoted) = (generation.id.as_str(), Value::from(id).to_string());
+    let (mut to, mut window, mut room) = (tx.log_end(log)?.end, 1, limits::CALL_SEARCH_BYTES);
+    while to > 0 && room > 0 {
+        let from = to.saturating_sub(window);
+        let (mut at, mut found) = (from, None);
+        while at < to && room > 0 {
+            let chunks = tx.log_read(log, at)?;
+            let Some(last) = chunks.last() else { break };
+            at = last.end;
+            for chunk in chunks.iter().take_while(|chunk| chunk.start < to) {
+                room = room.saturating_sub(chunk.data.len());
+                if !chunk.data.contains(&quoted) {
+                    continue;
+                }
+                for event in turn::events_of(chunk)? {
+                    match event {
+                        Event::ToolStart { tool_call_id, tool, input } if tool_call_id == id => {
+                            found = Some((tool, input));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        if found.is_some() {
+            return Ok(found);
+        }
+        (to, window) = (from, window * 2);
+    }
+    Ok(None)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -341,11 +397,13 @@ pub struct OfAnswer {
     pub epoch: Option<u64>,
 }
 
-/// `approvals:ofAnswer`: what whoever makes an answer asked for it, and what became of that.
+/// `approvals:ofAnswer`: what whoever makes an answer asked for it, and what became of that. What is pending comes
+/// last; of what is decided the oldest are left out where all together would be too large.
 pub fn of_answer(tx: &mut Tx<'_>, ctx: &CallContext, args: OfAnswer) -> Result<Vec<ApprovalView>> {
     let (_, generation) = external::held(tx, ctx, &args.generation_id, args.epoch)?;
-    let asked = tx.query::<Approval>(approval::BY_GENERATION).eq(&generation.id).take(limits::LISTED)?;
-    named(tx, asked.into_iter().map(ApprovalView::from).collect())
+    let asked = tx.query::<Approval>(approval::BY_GENERATION).eq(&generation.id).order(Order::Desc);
+    let asked = asked.take_within(limits::ANSWER_APPROVALS, limits::ANSWER_APPROVALS_BYTES)?;
+    named(tx, asked.into_iter().rev().map(ApprovalView::from).collect())
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -393,7 +451,7 @@ pub fn list_by_thread(tx: &mut Tx<'_>, ctx: &CallContext, args: ListByThread) ->
     let thread = owned::thread(tx, &ctx.principal, &args.thread_id)?;
     let pending_count = tx.query::<Approval>(approval::BY_THREAD).eq(&thread.id).eq(true).count()?;
     let scan = tx.query::<Approval>(approval::BY_THREAD).eq(&thread.id).order(Order::Desc);
-    let found = scan.paginate(&args.pagination_opts)?.map(ApprovalView::from);
+    let found = scan.paginate(&args.pagination_opts)?.map(ApprovalView::listed);
     Ok(ThreadApprovals { approvals: named_page(tx, found)?, pending_count })
 }
 

@@ -250,9 +250,12 @@ pub struct Update {
     pub tool_call_id: Option<String>,
 }
 
-/// `artifacts:update`
+/// `artifacts:update`: only people approve, whatever the artifact is, because any can be the plan of a run.
 pub fn update(tx: &mut Tx<'_>, ctx: &CallContext, args: Update) -> Result<Saved> {
     let (thread, mut artifact) = owned::artifact(tx, &ctx.principal, &args.artifact_id)?;
+    if args.status == Some(ArtifactStatus::Approved) && !matches!(ctx.principal, Principal::User { .. }) {
+        return Err(Error::new(Code::Forbidden, "Only people approve, with a token of theirs.").with("path", "status"));
+    }
     check_base(&artifact, args.base_version)?;
     let pins = pins(tx, ctx, &thread, args.generation_id, None, args.tool_call_id)?;
     if let Some(title) = args.title {
@@ -321,6 +324,7 @@ fn rewrite(tx: &mut Tx<'_>, artifact: &mut Artifact, at_work: Option<Generation>
 
 /// Whether [`judge`] can be carried out from the state that the artifact is in.
 pub(super) fn check_judged(artifact: &Artifact, to: ArtifactStatus, edited: bool) -> Result<()> {
+    check_base(artifact, artifact.version)?;
     let from = if edited { artifact.status.step(ArtifactStep::Edit)? } else { artifact.status };
     if from != to {
         from.step(ArtifactStep::Set(to))?;

@@ -40,6 +40,8 @@ pub struct Seen {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<Id<User>>,
     pub action: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     pub outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -64,8 +66,9 @@ pub fn note(tx: &mut Tx<'_>, ctx: &CallContext, args: Note) -> Result<()> {
         for (field, text) in [("actor", &seen.actor), ("action", &seen.action)] {
             check_bytes(field, text, limits::NAME_BYTES)?;
         }
+        check_bytes("subject", seen.subject.as_deref().unwrap_or(""), limits::NAME_BYTES)?;
         let here = seen.user_id.as_ref().map(|user| tx.get(user)).transpose()?.flatten();
-        let mut entry = audit::entry(tx, ctx, &seen.action, None, seen.outcome);
+        let mut entry = audit::entry(tx, ctx, &seen.action, seen.subject, seen.outcome);
         (entry.at, entry.reason, entry.suppressed) = (seen.at, seen.reason, seen.suppressed);
         (entry.address, entry.request_id) = (seen.address, seen.request_id);
         // Nobody's name comes back after the account was deleted.

@@ -12,8 +12,8 @@ mod segments;
 mod steering;
 
 pub use calls::{
-    CallState, EndCall, Lease, NewCall, OneCall, Settle, Standing, Submit, Verdict, end_call, run_built_in, run_call,
-    settle, submit,
+    CallState, EndCall, Lease, NewCall, OneCall, STOPPED, Settle, Standing, Submit, Verdict, end_call, run_built_in,
+    run_call, settle, submit,
 };
 pub use documents::{Draft, Drafted, draft};
 pub use history::{HistoryFile, HistoryMessage};
@@ -138,13 +138,23 @@ pub(super) fn take(
         turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped))?;
         return Ok(None);
     }
+    if !turn::has_role(tx, ctx, &thread, generation.effective_role.as_deref())? {
+        turn::end(tx, ctx, thread, generation, Ending::without_role())?;
+        return Ok(None);
+    }
     let lease_expires_at = tx.now() + lease_ms;
+    if generation.steps > 0 {
+        // A runner that was lost may have left decisions untold that were made while it held the answer.
+        let decisions = turn::calls::tell_decisions(tx, &generation)?;
+        turn::calls::append_step(tx, &mut generation, &decisions)?;
+    }
     generation.status = generation.status.step(GenerationStep::Claim)?;
     generation.lease_owner = Some(owner);
     generation.lease_epoch += 1;
     generation.lease_expires_at = Some(lease_expires_at);
     tx.put(&generation)?;
     let answer = turn::message_of(tx, &generation)?;
+    let history = history::before(tx, ctx, &thread, &answer, &generation)?;
     let phase = phase_of(tx, ctx, &generation)?;
     let resumed = resumed(tx, &generation)?;
     Ok(Some(Claim {
@@ -157,7 +167,7 @@ pub(super) fn take(
         tool_choice: generation.tool_choice,
         epoch: generation.lease_epoch,
         lease_expires_at,
-        history: history::before(tx, ctx, &thread, answer.seq)?,
+        history,
         thread_id: thread.id,
         message_id: generation.message_id,
         user_id: generation.user_id,
@@ -168,14 +178,15 @@ pub(super) fn take(
     }))
 }
 
-/// Where the run of an assistant is that plans first. A message after a run that is done begins another.
+/// Where the run of an assistant is that plans first. A message begins another run; another attempt at an answer
+/// carries out what was approved for it.
 fn phase_of(tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation) -> Result<Option<Phase>> {
-    let agent = ctx.settings.agents.find(generation.agent_id.as_deref());
-    if generation.runner != Runner::Hosted || !agent.is_some_and(|agent| agent.phases) {
+    if !runtime::is_phased(ctx, generation) {
         return Ok(None);
     }
     if generation.steps == 0 {
-        return runtime::advance(tx, &generation.thread_id, PhaseChange::Begin).map(Some);
+        let change = if generation.attempt > 1 { PhaseChange::Begin } else { PhaseChange::Anew };
+        return runtime::advance(tx, &generation.thread_id, change).map(Some);
     }
     Ok(runtime::hosted(tx, &generation.thread_id)?.and_then(|session| session.phase))
 }
@@ -292,6 +303,8 @@ pub struct Finish {
     pub finish_reason: Option<String>,
     pub provider: Option<String>,
     pub model: Option<String>,
+    /// What the model was told with the newest request, if the row does not say so yet.
+    pub told: Option<Told>,
 }
 
 /// `driver:finish`: the first one counts, later ones get its result.
@@ -299,6 +312,9 @@ pub fn finish(tx: &mut Tx<'_>, ctx: &CallContext, args: Finish) -> Result<Finish
     let (thread, generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
     if !generation.status.is_terminal() && !holds(&generation, &args.owner, args.epoch) {
         return Err(lost());
+    }
+    if let Some(told) = args.told.filter(|_| !generation.status.is_terminal()) {
+        prompts::keep(tx, &generation, told)?;
     }
     let Finish { status, error, usage, finish_reason, model, provider, .. } = args;
     finish_once(
@@ -333,7 +349,8 @@ pub struct Expired {
     pub has_more: bool,
 }
 
-/// `driver:expire`: what was not begun waits again; what was begun ends with what it had.
+/// `driver:expire`: what was not begun, or is between two steps, waits again, unless too many runners were lost with
+/// it; everything else ends with what it had.
 pub fn expire(tx: &mut Tx<'_>, ctx: &CallContext, args: Expire) -> Result<Expired> {
     let now = tx.now();
     let limit = limits::EXPIRED_GENERATIONS;
@@ -361,14 +378,15 @@ pub(super) fn expire_one(
     // Between two steps nothing is lost: whoever comes next reads how far the answer is. A log that is not empty
     // tells of a start that its row does not know yet.
     let end = tx.log_end(generation.id.as_str())?.end;
-    let again = generation.losses < limits::LOST_RUNNERS;
-    let between_steps = generation.steps > 0 && end == generation.boundary && again;
-    let began = (generation.started_mark || end > 0) && !between_steps;
+    let untouched = !generation.started_mark && end == 0;
+    let between_steps = generation.steps > 0 && end == generation.boundary;
+    // What has taken so many runners down takes the next one, too.
+    let again = (untouched || between_steps) && generation.losses < limits::LOST_RUNNERS;
     let unwanted = generation.stop_requested_at.is_some() || thread.deleted_at.is_some();
     if unwanted {
         expired.stopped += 1;
         turn::end(tx, ctx, thread, generation, Ending::plain(FinalStatus::Stopped)).map(drop)
-    } else if began || generation.runner == Runner::External {
+    } else if !again || generation.runner == Runner::External {
         expired.interrupted += 1;
         let mut ending = Ending::plain(FinalStatus::Interrupted);
         if generation.runner == Runner::Worker {

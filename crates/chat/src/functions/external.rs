@@ -184,12 +184,14 @@ pub(super) fn renew(tx: &mut Tx<'_>, ctx: &CallContext, generation: &mut Generat
     Ok(())
 }
 
-/// Why an event is not a runner's to append: it tells of a row, and comes with the change of that row.
+/// Why an event is not a runner's to append: it tells of a row, or of what somebody else said, and comes with
+/// the change of that row.
 fn reserved(event: &Event) -> Option<&'static str> {
     match event {
         Event::Status { .. } => Some("the status is set by generations:finish"),
         Event::Artifact { .. } => Some("an artifact is told by artifacts:create and artifacts:update"),
         Event::Approval { .. } => Some("an approval is told by approvals:request and approvals:decide"),
+        Event::Steered { .. } => Some("what the user said is told by turns:send"),
         _ => None,
     }
 }

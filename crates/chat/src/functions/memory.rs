@@ -169,16 +169,18 @@ pub fn update(tx: &mut Tx<'_>, ctx: &CallContext, args: Update) -> Result<Saved>
         };
         after.push(match known {
             Some(known) if known.text == text => known.clone(),
-            Some(known) => MemoryEntry { text, source, ..known.clone() },
-            None => next_entry(&mut row, text, source, tx.now()),
+            // What the person says themselves holds in every role.
+            Some(known) => MemoryEntry { text, source, role: None, ..known.clone() },
+            None => next_entry(&mut row, text, source, None, tx.now()),
         });
     }
     save(tx, row, json!(after), source)
 }
 
-fn next_entry(row: &mut UserState, text: String, source: Source, now: u64) -> MemoryEntry {
+fn next_entry(row: &mut UserState, text: String, source: Source, role: Option<&str>, now: u64) -> MemoryEntry {
     row.entries_made += 1;
-    MemoryEntry { id: format!("m{}", row.entries_made), text, created_at: now, source }
+    let role = role.map(str::to_owned);
+    MemoryEntry { id: format!("m{}", row.entries_made), text, created_at: now, source, role }
 }
 
 fn check_text(path: &str, text: &str) -> Result<()> {
@@ -188,32 +190,32 @@ fn check_text(path: &str, text: &str) -> Result<()> {
     check_bytes(path, text, limits::MEMORY_BYTES)
 }
 
-/// The assistant keeps a fact. One that it has already is not kept twice. Fails with `too_large` where the memory
-/// is full: something has to be forgotten first.
-pub fn remember(tx: &mut Tx<'_>, user: &Id<User>, text: &str) -> Result<MemoryEntry> {
+/// The assistant keeps a fact, for the role in which it answers. One that it has there already is not kept twice.
+/// Fails with `too_large` where the memory is full: something has to be forgotten first.
+pub fn remember(tx: &mut Tx<'_>, user: &Id<User>, text: &str, role: Option<&str>) -> Result<MemoryEntry> {
     let text = text.trim();
     check_text("text", text)?;
     let mut row = opened(tx, user, StateKind::Memory, None)?;
     let mut kept = entries(Some(&row))?;
-    if let Some(known) = kept.iter().find(|entry| entry.text == text) {
+    if let Some(known) = kept.iter().find(|entry| entry.text == text && entry.is_for(role)) {
         return Ok(known.clone());
     }
     if kept.len() >= limits::MEMORY_ENTRIES {
         let message = format!("The memory has {} entries and is full: forget one first.", kept.len());
         return Err(Error::new(Code::TooLarge, message).with("limit", limits::MEMORY_ENTRIES));
     }
-    let entry = next_entry(&mut row, text.to_owned(), Source::Assistant, tx.now());
+    let entry = next_entry(&mut row, text.to_owned(), Source::Assistant, role, tx.now());
     kept.push(entry.clone());
     save(tx, row, json!(kept), Source::Assistant)?;
     Ok(entry)
 }
 
-/// The assistant forgets a fact. False if there is none of this id.
-pub fn forget(tx: &mut Tx<'_>, user: &Id<User>, id: &str) -> Result<bool> {
+/// The assistant forgets a fact. False if it is told none of this id in this role.
+pub fn forget(tx: &mut Tx<'_>, user: &Id<User>, id: &str, role: Option<&str>) -> Result<bool> {
     let row = opened(tx, user, StateKind::Memory, None)?;
     let mut kept = entries(Some(&row))?;
     let before = kept.len();
-    kept.retain(|entry| entry.id != id);
+    kept.retain(|entry| entry.id != id || !entry.is_for(role));
     if kept.len() == before {
         return Ok(false);
     }
@@ -353,7 +355,7 @@ pub(super) fn adopt(tx: &mut Tx<'_>, into: &Id<User>, row: UserState) -> Result<
         for entry in entries(Some(&row))? {
             let full = entries_of(tx, into)?.len() >= limits::MEMORY_ENTRIES;
             if !full {
-                remember(tx, into, &entry.text)?;
+                remember(tx, into, &entry.text, entry.role.as_deref())?;
             }
         }
     }

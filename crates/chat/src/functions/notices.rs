@@ -18,8 +18,8 @@ use crate::tables::{Approval, Notice, PushSubscription, Share, User, notice, sha
 const HELD_MS: u64 = 60_000;
 /// Tries of one notice; with [`pause`] between them they take an hour and a half.
 const ATTEMPTS: u32 = 8;
-/// Notices in a row that do not reach a browser before it is forgotten.
-const FAILURES: u32 = 5;
+/// Tries in a row that do not reach a browser before it is forgotten, whatever they were about.
+const FAILURES: u32 = 20;
 /// Characters of a notice's body, which has to fit a record of 4,096 bytes with the rest.
 const BODY_CHARACTERS: usize = 200;
 
@@ -59,14 +59,34 @@ pub fn next_due(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<O
     Ok(tx.query::<Notice>(notice::BY_DUE).first()?.map(|notice| notice.due_at))
 }
 
+/// A notice, and who is to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Taken {
+    pub notice_id: Id<Notice>,
+    /// Whose browser it is for; absent is the webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<Id<User>>,
+}
+
 /// `notices:take`: some that are due, which are the caller's for a while.
-pub fn take(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<Vec<Id<Notice>>> {
+pub fn take(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<Vec<Taken>> {
     let now = tx.now();
     let due = tx.query::<Notice>(notice::BY_DUE).le(now).take(limits::NOTICES)?;
     let mut taken = Vec::with_capacity(due.len());
     for row in due {
-        taken.push(row.id.clone());
-        tx.put(&Notice { due_at: now + HELD_MS, attempts: row.attempts + 1, ..row })?;
+        let user_id = match &row.subscription_id {
+            None => None,
+            Some(id) => match tx.get(id)? {
+                Some(browser) => Some(browser.user_id),
+                None => {
+                    tx.delete(&row.id)?;
+                    continue;
+                }
+            },
+        };
+        taken.push(Taken { notice_id: row.id.clone(), user_id });
+        tx.put(&Notice { due_at: now + HELD_MS, ..row })?;
     }
     Ok(taken)
 }
@@ -185,26 +205,23 @@ pub struct Settle {
     pub outcome: Outcome,
 }
 
-/// `notices:settle`
+/// `notices:settle`: a browser that is not reached for long is forgotten with what it is owed.
 pub fn settle(tx: &mut Tx<'_>, _ctx: &CallContext, args: Settle) -> Result<()> {
     let Some(owed) = tx.get(&args.notice_id)? else { return Ok(()) };
-    let browser = owed.subscription_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten();
-    match (args.outcome, browser) {
-        (Outcome::Gone, Some(row)) => push::forget(tx, &row),
-        (Outcome::Failed, _) if owed.attempts < ATTEMPTS => {
-            tx.put(&Notice { due_at: tx.now() + pause(owed.attempts), ..owed })
+    if let Some(row) = owed.subscription_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten() {
+        let failures = if args.outcome == Outcome::Done { 0 } else { row.failures + 1 };
+        if args.outcome == Outcome::Gone || failures >= FAILURES {
+            return push::forget(tx, &row);
         }
-        (Outcome::Failed, Some(row)) if row.failures + 1 >= FAILURES => push::forget(tx, &row),
-        (outcome, browser) => {
-            if let Some(row) = browser {
-                let failures = if outcome == Outcome::Done { 0 } else { row.failures + 1 };
-                if failures != row.failures {
-                    tx.put(&PushSubscription { failures, ..row })?;
-                }
-            }
-            tx.delete(&owed.id).map(drop)
+        if failures != row.failures {
+            tx.put(&PushSubscription { failures, ..row })?;
         }
     }
+    let attempts = owed.attempts + 1;
+    if args.outcome == Outcome::Failed && attempts < ATTEMPTS {
+        return tx.put(&Notice { due_at: tx.now() + pause(attempts), attempts, ..owed });
+    }
+    tx.delete(&owed.id).map(drop)
 }
 
 /// Milliseconds until the next try: 5 seconds, then three times as long each time, an hour at most.

@@ -16,7 +16,7 @@ use crate::parts;
 use crate::principal::Principal;
 use crate::rules;
 use crate::tables::audit::Outcome;
-use crate::tables::{Approval, Condition, Effect, Rule, RuleView, User, approval};
+use crate::tables::{Approval, Condition, Effect, Rule, RuleView, User};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -53,6 +53,11 @@ pub(super) fn remember(
         return Ok(rule.clone());
     }
     check_count("rules", others.len() + 1, limits::RULES)?;
+    let bytes = bytes_of(&args.arguments) + others.iter().map(|rule| bytes_of(&rule.arguments)).sum::<usize>();
+    if bytes > limits::RULES_BYTES {
+        let message = format!("the conditions of all rules have {bytes} bytes; the limit is {}", limits::RULES_BYTES);
+        return Err(Error::new(Code::TooLarge, message).with("limit", limits::RULES_BYTES).with("path", "arguments"));
+    }
     let rule = Rule {
         id: tx.new_id(),
         creation_time: tx.now() as f64,
@@ -89,13 +94,24 @@ fn check(args: &Create) -> Result<()> {
         match (&condition.equals, &condition.like) {
             (Some(value), None) => {
                 parts::check_json(value, &place("equals"))?;
-                check_bytes(&place("equals"), &approval::canonical(value), limits::CONDITION_BYTES)?;
             }
-            (None, Some(pattern)) => check_bytes(&place("like"), pattern, limits::CONDITION_BYTES)?,
+            (None, Some(_)) => {}
             _ => return refused(format!("arguments[{at}]"), "exactly one of equals and like"),
         }
     }
+    let bytes = bytes_of(&args.arguments);
+    if bytes > limits::RULE_BYTES {
+        let message = format!("arguments: the conditions have {bytes} bytes; the limit is {}", limits::RULE_BYTES);
+        return Err(Error::new(Code::TooLarge, message).with("limit", limits::RULE_BYTES).with("path", "arguments"));
+    }
     Ok(())
+}
+
+/// Bytes of the places and values of conditions.
+fn bytes_of(conditions: &[Condition]) -> usize {
+    let value = |condition: &Condition| condition.equals.as_ref().map_or(0, |value| value.to_string().len());
+    let text = |condition: &Condition| condition.path.len() + condition.like.as_ref().map_or(0, String::len);
+    conditions.iter().map(|condition| value(condition) + text(condition)).sum()
 }
 
 /// `rules:list`: those of the caller, the oldest first.

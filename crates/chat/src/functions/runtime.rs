@@ -6,7 +6,7 @@
 
 mod phase;
 
-pub(crate) use phase::{PhaseChange, advance, asked, carried_out, check_decidable, hosted, resolved};
+pub(crate) use phase::{PhaseChange, advance, asked, carried_out, check_decidable, hosted, is_phased, resolved};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -240,7 +240,7 @@ fn go_to(
             check_bytes("rejection", rejection.as_deref().unwrap_or(""), limits::REASON_BYTES)?;
             PhaseChange::Reject { reason: rejection }.apply(session)
         }
-        PhaseStep::Begin => PhaseChange::Begin.apply(session),
+        PhaseStep::Begin | PhaseStep::Anew => PhaseChange::Begin.apply(session),
         PhaseStep::Finish => PhaseChange::Finish.apply(session),
     }
 }

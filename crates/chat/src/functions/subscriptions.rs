@@ -128,6 +128,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, mut args: Create) -> Result<C
         wake: None,
         failures: 0,
         due_at: None,
+        deliver_at: None,
     };
     tx.put(&row)?;
     for path in &row.created_with {

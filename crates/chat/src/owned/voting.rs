@@ -59,18 +59,24 @@ fn has_role(ctx: &CallContext, person: &User) -> bool {
     person.roles.iter().filter(known).any(|role| ctx.settings.approvals.approver_roles.contains(role))
 }
 
-/// What waits for a vote of the caller in threads of others, the oldest first, [`limits::AWAITED`] at most.
+/// What waits for a vote of the caller in threads of others, the oldest first, [`limits::AWAITED`] at most. Only what
+/// several people decide is looked at, and no more of it than so many bytes.
 pub fn awaiting(tx: &mut Tx<'_>, ctx: &CallContext) -> Result<Vec<Approval>> {
     let Some(person) = voter(tx, ctx)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     if has_role(ctx, &person) {
-        found = tx.query::<Approval>(approval::BY_VOTES).eq(true).ge(2_u64).take(limits::AWAITED_ROWS)?;
+        for people in 2..=limits::APPROVERS {
+            let waiting = tx.query::<Approval>(approval::BY_VOTES).eq(true).eq(u64::from(people));
+            found.extend(waiting.take_within(limits::AWAITED_ROWS, limits::AWAITED_BYTES)?);
+        }
     }
-    let mut threads = BTreeSet::new();
+    let (mut threads, mut room) = (BTreeSet::new(), limits::SHARED_AWAITED_BYTES);
     for share in shared_with(tx, &person)? {
-        if threads.len() < limits::SHARED_WITH_ME && threads.insert(share.thread_id.as_str().to_owned()) {
-            let waiting = tx.query::<Approval>(approval::BY_THREAD).eq(&share.thread_id).eq(true);
-            found.extend(waiting.take(limits::PENDING_APPROVALS)?);
+        if room > 0 && threads.len() < limits::SHARED_WITH_ME && threads.insert(share.thread_id.as_str().to_owned()) {
+            let waiting = tx.query::<Approval>(approval::BY_THREAD_VOTES).eq(&share.thread_id).eq(true).ge(2_u64);
+            let waiting = waiting.take_within(limits::PENDING_APPROVALS, room)?;
+            room = waiting.iter().map(Approval::weight).fold(room, usize::saturating_sub);
+            found.extend(waiting);
         }
     }
     found.retain(|row| {

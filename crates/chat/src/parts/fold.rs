@@ -3,6 +3,7 @@
 //! The order of events is the order of parts. What only told people about the progress (activities, the
 //! final status) leaves nothing behind.
 
+use serde_json::Value;
 use spool_protocol::{ApprovalKind, ApprovalStatus, Event};
 
 use super::{Part, ToolState, safe_json};
@@ -45,9 +46,9 @@ impl Fold {
             Event::Artifact { artifact_id, version, kind, title, .. } => {
                 self.show_artifact(artifact_id, version, kind, title);
             }
-            Event::Approval { approval_id, kind, status, tool_call_id, reason, .. } => {
+            Event::Approval { approval_id, kind, status, tool_call_id, reason, edited_input, .. } => {
                 if let Some(call) = &tool_call_id {
-                    self.judge_tool(call, status, reason);
+                    self.judge_tool(call, status, reason, edited_input);
                 }
                 self.show_approval(approval_id, kind, status, tool_call_id);
             }
@@ -88,18 +89,24 @@ impl Fold {
         }
     }
 
-    /// The newest open call of that id waits for a person, goes on, or will never run.
-    fn judge_tool(&mut self, id: &str, status: ApprovalStatus, reason: Option<String>) {
+    /// The newest open call of that id waits for a person, goes on, maybe with what they made of it, or will never
+    /// run.
+    fn judge_tool(&mut self, id: &str, status: ApprovalStatus, reason: Option<String>, edited: Option<Value>) {
         let open = self.parts.iter_mut().rev().find_map(|part| match part {
-            Part::ToolCall { tool_call_id, state, error, .. } if tool_call_id == id && is_open(*state) => {
-                Some((state, error))
+            Part::ToolCall { tool_call_id, state, input, error, .. } if tool_call_id == id && is_open(*state) => {
+                Some((state, input, error))
             }
             _ => None,
         });
-        let Some((state, error)) = open else { return };
+        let Some((state, input, error)) = open else { return };
         match status {
             ApprovalStatus::Pending => *state = ToolState::AwaitingApproval,
-            ApprovalStatus::Approved => *state = ToolState::Running,
+            ApprovalStatus::Approved => {
+                *state = ToolState::Running;
+                if let Some(edited) = edited {
+                    *input = safe_json(edited);
+                }
+            }
             ApprovalStatus::Rejected => (*state, *error) = (ToolState::Denied, reason),
             ApprovalStatus::Expired => (*state, *error) = (ToolState::Cancelled, Some("approval expired".to_owned())),
             ApprovalStatus::Cancelled => *state = ToolState::Cancelled,
@@ -107,7 +114,7 @@ impl Fold {
     }
 
     /// The newest running call of that id ends; an end without a start is nothing to show.
-    fn end_tool(&mut self, id: &str, result: Option<serde_json::Value>, failure: Option<String>, denied: bool) {
+    fn end_tool(&mut self, id: &str, result: Option<Value>, failure: Option<String>, denied: bool) {
         let running = self.parts.iter_mut().rev().find_map(|part| match part {
             Part::ToolCall { tool_call_id, state, output, error, .. } if tool_call_id == id && is_open(*state) => {
                 Some((state, output, error))
@@ -227,6 +234,7 @@ mod tests {
             version: None,
             question: None,
             reason: Some("no".into()),
+            edited_input: None,
             expires_at: None,
         }
     }
@@ -251,6 +259,15 @@ mod tests {
         let end = Event::ToolEnd { tool_call_id: "1".into(), output: Some(json!(1)), error: None, denied: false };
         let denied = [tool("1"), approval(ApprovalStatus::Pending), approval(ApprovalStatus::Rejected), end];
         assert!(matches!(fold(denied)[0], Part::ToolCall { state: ToolState::Denied, output: None, .. }));
+    }
+
+    #[test]
+    fn ap_03_a_call_shows_the_arguments_that_were_approved() {
+        let mut approved = approval(ApprovalStatus::Approved);
+        let Event::Approval { edited_input, .. } = &mut approved else { panic!() };
+        *edited_input = Some(json!({ "amount": 50 }));
+        let parts = fold([tool("1"), approval(ApprovalStatus::Pending), approved]);
+        assert!(matches!(&parts[0], Part::ToolCall { input, .. } if *input == json!({ "amount": 50 })), "{parts:?}");
     }
 
     #[test]

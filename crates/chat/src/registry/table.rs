@@ -144,11 +144,11 @@ pub static FUNCTIONS: &[Function] = functions![
     "turns:sendAndWait": Action User turns::send, turns::Send => MessageView,
         "Like turns:send, and returns the answer once it is over.";
 
-    "generations:get": Query User generations::get, generations::One => crate::tables::GenerationView,
+    "generations:get": Query Reader generations::get, generations::One => crate::tables::GenerationView,
         "How far an answer is.";
     "generations:active": Query User generations::active, Nothing => Vec<crate::tables::GenerationView>,
         "The caller's answers that are being made.";
-    "generations:deltas": Query User generations::deltas, generations::Deltas => generations::LogPage,
+    "generations:deltas": Query Reader generations::deltas, generations::Deltas => generations::LogPage,
         "The log of an answer from a cursor on: text, reasoning, tools, and the status at the end.";
     "generations:stop": Mutation User generations::stop, generations::One => generations::Stopped,
         "Stops an answer that is being made; what it has is kept.";
@@ -223,7 +223,7 @@ pub static FUNCTIONS: &[Function] = functions![
         "Tells a browser nothing any more.";
     "notices:nextDue": Query System notices::next_due, Nothing => Option<u64>,
         "When the next notice is to be sent.";
-    "notices:take": Mutation System notices::take, Nothing => Vec<spool_store::Id<crate::tables::Notice>>,
+    "notices:take": Mutation System notices::take, Nothing => Vec<notices::Taken>,
         "Takes notices that are due, to send them.";
     "notices:content": Query System notices::content, notices::One => Option<notices::Content>,
         "What a notice says, and to whom.";
@@ -486,9 +486,13 @@ pub static FUNCTIONS: &[Function] = functions![
     "subscriptions:settle": Mutation System subscriptions::settle::settle, subscriptions::settle::Settle => subscriptions::settle::Settled,
         "The holder of a wake acknowledges streams, renews its lease, or ends the wake.";
     "subscriptions:nextDue": Query System subscriptions::wakes::next_due, Nothing => Option<u64>,
-        "When a subscription must be looked at.";
-    "subscriptions:advance": Mutation System subscriptions::wakes::advance, Nothing => Option<subscriptions::wakes::Advanced>,
-        "Looks at one due subscription: ends its lease or hands out a delivery.";
+        "When the next lease of a wake is over.";
+    "subscriptions:advance": Mutation System subscriptions::wakes::advance, Nothing => bool,
+        "Ends one wake whose lease ran out; false if there is none.";
+    "subscriptions:nextDelivery": Query System subscriptions::wakes::next_delivery, subscriptions::wakes::Except => Option<u64>,
+        "When the next wake is to be delivered.";
+    "subscriptions:deliver": Mutation System subscriptions::wakes::deliver, subscriptions::wakes::Except => Option<subscriptions::wakes::Held>,
+        "Hands out one wake that is to be delivered now, for one lease.";
     "subscriptions:delivered": Mutation System subscriptions::wakes::delivered, subscriptions::wakes::Delivered => (),
         "How a delivery went.";
 

@@ -118,8 +118,10 @@ impl PhaseNames {
 /// What moves a run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhaseStep {
-    /// A message came: what is done is planned anew, and what is not goes on where it is.
+    /// A runner takes the run up: what is done is planned anew, and what is not goes on where it is.
     Begin,
+    /// A message came: what is done is planned anew, and so is what was broken off while it was carried out.
+    Anew,
     /// A plan is shown to a person.
     Submit,
     Approve,
@@ -144,8 +146,10 @@ impl Phase {
     /// The phase after `step`, or `invalid_phase` with the phase it is in.
     pub fn step(self, step: PhaseStep) -> Result<Self> {
         match (self, step) {
-            (Self::Done, PhaseStep::Begin) | (Self::AwaitingApproval, PhaseStep::Reject) => Ok(Self::Planning),
-            (phase, PhaseStep::Begin) => Ok(phase),
+            (Self::Done, PhaseStep::Begin)
+            | (Self::Done | Self::Executing, PhaseStep::Anew)
+            | (Self::AwaitingApproval, PhaseStep::Reject) => Ok(Self::Planning),
+            (phase, PhaseStep::Begin | PhaseStep::Anew) => Ok(phase),
             (Self::Planning, PhaseStep::Submit) => Ok(Self::AwaitingApproval),
             (Self::AwaitingApproval, PhaseStep::Approve) => Ok(Self::Executing),
             (Self::Executing, PhaseStep::Finish) => Ok(Self::Done),
@@ -176,7 +180,7 @@ impl Phase {
 impl PhaseStep {
     fn name(self) -> &'static str {
         match self {
-            Self::Begin => "begin",
+            Self::Begin | Self::Anew => "begin",
             Self::Submit => "submit a plan",
             Self::Approve => "have its plan approved",
             Self::Reject => "have its plan rejected",
@@ -190,8 +194,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const STEPS: [PhaseStep; 5] =
-        [PhaseStep::Begin, PhaseStep::Submit, PhaseStep::Approve, PhaseStep::Reject, PhaseStep::Finish];
+    const STEPS: [PhaseStep; 6] = [
+        PhaseStep::Begin,
+        PhaseStep::Anew,
+        PhaseStep::Submit,
+        PhaseStep::Approve,
+        PhaseStep::Reject,
+        PhaseStep::Finish,
+    ];
 
     #[test]
     fn ag_08_only_the_drawn_phases_follow_each_other() {
@@ -222,8 +232,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, nothing is executed that was not approved since the last plan, and what is refused
-        /// changes nothing.
+        /// Whatever happens, nothing is executed that was not approved since the last plan and the last message, and
+        /// what is refused changes nothing.
         #[test]
         fn ag_08_nothing_is_executed_without_an_approval(steps in proptest::collection::vec(0..STEPS.len(), 0..60)) {
             let (mut phase, mut approved) = (Phase::Planning, false);
@@ -231,7 +241,7 @@ mod tests {
                 let Ok(next) = phase.step(STEPS[at]) else { continue };
                 match STEPS[at] {
                     PhaseStep::Approve => approved = true,
-                    PhaseStep::Submit | PhaseStep::Reject => approved = false,
+                    PhaseStep::Submit | PhaseStep::Reject | PhaseStep::Anew => approved = false,
                     PhaseStep::Begin if phase == Phase::Done => approved = false,
                     PhaseStep::Begin | PhaseStep::Finish => {}
                 }

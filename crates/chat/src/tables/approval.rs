@@ -9,6 +9,7 @@ use spool_protocol::{ApprovalKind, ApprovalStatus, Event};
 use spool_store::{Document, Id, Index, Table};
 
 use super::{Artifact, Generation, Message, Rule, Thread, User};
+use crate::limits;
 
 /// What a person says to what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -115,7 +116,7 @@ pub struct Approval {
     pub created_at: u64,
 }
 
-static INDEXES: [Index; 8] = [
+static INDEXES: [Index; 9] = [
     Index::new("by_user", &["userId", "pending", "createdAt"]),
     Index::new("by_thread", &["threadId", "pending", "createdAt"]),
     Index::new("by_generation", &["generationId", "pending"]),
@@ -124,6 +125,7 @@ static INDEXES: [Index; 8] = [
     Index::new("by_user_status", &["userId", "status", "createdAt"]),
     Index::new("by_user_kind", &["userId", "kind", "pending", "createdAt"]),
     Index::new("by_votes", &["pending", "approversNeeded", "createdAt"]),
+    Index::new("by_thread_votes", &["threadId", "pending", "approversNeeded", "createdAt"]),
 ];
 pub static TABLE: Table = Table { name: "approvals", prefix: "apr", indexes: &INDEXES };
 pub static BY_USER: &Index = &INDEXES[0];
@@ -135,6 +137,8 @@ pub static BY_USER_STATUS: &Index = &INDEXES[5];
 pub static BY_USER_KIND: &Index = &INDEXES[6];
 /// What several people have to decide.
 pub static BY_VOTES: &Index = &INDEXES[7];
+/// The same in one thread.
+pub static BY_THREAD_VOTES: &Index = &INDEXES[8];
 
 impl Document for Approval {
     const TABLE: &'static Table = &TABLE;
@@ -144,6 +148,11 @@ impl Document for Approval {
 }
 
 impl Approval {
+    /// About how many bytes the row has: what is asked about makes it large, nothing else.
+    pub(crate) fn weight(&self) -> usize {
+        self.input.as_ref().map_or(0, |input| input.to_string().len()) + 1_000
+    }
+
     /// The approval as the log of its answer tells it.
     pub(crate) fn event(&self) -> Event {
         Event::Approval {
@@ -155,6 +164,7 @@ impl Approval {
             version: self.edited_version.or(self.version),
             question: self.question.clone(),
             reason: self.reason.clone(),
+            edited_input: self.edited_input.clone(),
             expires_at: self.expires_at,
         }
     }
@@ -189,9 +199,12 @@ pub struct ApprovalView {
     pub tool_call_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
-    /// The arguments as they were asked about.
+    /// The arguments as they were asked about. Lists leave out large ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,
+    /// In a list, the bytes of the arguments that it leaves out: `approvals:get` has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_id: Option<Id<Artifact>>,
     /// The version that was asked about.
@@ -254,6 +267,7 @@ impl From<Approval> for ApprovalView {
             tool_call_id: approval.tool_call_id,
             tool: approval.tool,
             input: approval.input,
+            input_bytes: None,
             artifact_id: approval.artifact_id,
             version: approval.version,
             question: approval.question,
@@ -275,6 +289,19 @@ impl From<Approval> for ApprovalView {
             asked_at_offset: approval.asked_at_offset,
             created_at: approval.created_at,
         }
+    }
+}
+
+impl ApprovalView {
+    /// As a list has it: with the arguments, unless they are large.
+    pub(crate) fn listed(approval: Approval) -> Self {
+        let mut view = Self::from(approval);
+        let bytes = view.input.as_ref().map_or(0, |input| input.to_string().len());
+        if bytes > limits::LISTED_INPUT_BYTES {
+            view.input = None;
+            view.input_bytes = Some(bytes as u64);
+        }
+        view
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Notice {
     pub subscription_id: Option<Id<PushSubscription>>,
     /// When to try, in milliseconds since the Unix epoch; while somebody tries, when another may.
     pub due_at: u64,
-    /// Tries that were begun.
+    /// Tries that failed.
     pub attempts: u32,
     pub created_at: u64,
 }

@@ -23,7 +23,7 @@ pub struct PushSubscription {
     pub p256dh: String,
     pub auth: String,
     pub created_at: u64,
-    /// Notices in a row that did not reach it.
+    /// Tries in a row that did not reach it.
     pub failures: u32,
 }
 

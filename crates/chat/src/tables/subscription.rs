@@ -55,15 +55,23 @@ pub struct Subscription {
     pub wake: Option<Wake>,
     /// Deliveries that failed one after another.
     pub failures: u32,
-    /// When the server must look at this again: to deliver, or to end a lease.
+    /// When the lease of the wake is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<u64>,
+    /// When to deliver the wake. (Older rows have this in `due_at`; `subscriptions:advance` moves it.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver_at: Option<u64>,
 }
 
-static INDEXES: [Index; 2] = [Index::unique("by_name", &["owner", "name"]), Index::new("by_due", &["dueAt"])];
+static INDEXES: [Index; 3] = [
+    Index::unique("by_name", &["owner", "name"]),
+    Index::new("by_due", &["dueAt"]),
+    Index::new("by_delivery", &["deliverAt"]),
+];
 pub static TABLE: Table = Table { name: "stream_subscriptions", prefix: "sub", indexes: &INDEXES };
 pub static BY_NAME: &Index = &INDEXES[0];
 pub static BY_DUE: &Index = &INDEXES[1];
+pub static BY_DELIVERY: &Index = &INDEXES[2];
 
 impl Document for Subscription {
     const TABLE: &'static Table = &TABLE;

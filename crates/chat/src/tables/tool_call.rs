@@ -84,6 +84,9 @@ pub struct ToolCall {
     pub error_code: Option<CallError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<Id<Approval>>,
+    /// It changes nothing outside, so that it runs from the start, and again after a crash.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads: bool,
     /// Its approval was decided, and the log does not say so yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untold: bool,

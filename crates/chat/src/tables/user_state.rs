@@ -49,6 +49,16 @@ pub struct MemoryEntry {
     pub text: String,
     pub created_at: u64,
     pub source: Source,
+    /// Of an entry that the assistant made while it answered in a role: it is told in that role alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+}
+
+impl MemoryEntry {
+    /// Whether it is told in answers in this role.
+    pub fn is_for(&self, role: Option<&str>) -> bool {
+        self.role.is_none() || self.role.as_deref() == role
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -144,7 +144,9 @@ fn judge(tx: &mut Tx<'_>, call: &mut ToolCall, approval: &Approval) -> Result<()
             End::denied(CallError::Rejected, format!("The user rejected this.{told}"))
         }
         (ApprovalStatus::Expired, _) => End::cancelled(CallError::Expired, "Nobody decided in time."),
-        (ApprovalStatus::Cancelled, _) => End::cancelled(CallError::Cancelled, ANSWER_ENDED),
+        (ApprovalStatus::Cancelled, _) => {
+            End::cancelled(CallError::Cancelled, "It was cancelled before anybody decided.")
+        }
     };
     close(tx.now(), call, end)
 }

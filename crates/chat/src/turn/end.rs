@@ -40,6 +40,12 @@ impl Ending {
         Self { error, ..Self::plain(FinalStatus::Error) }
     }
 
+    /// The user has lost the role in which the answer was asked for, and with it what the role may see and call.
+    pub fn without_role() -> Self {
+        let message = "You do not have the role any more in which this answer was asked for. Ask again.";
+        Self { error: Some(failure(Code::Forbidden, message, true)), ..Self::plain(FinalStatus::Error) }
+    }
+
     /// The error that people and programs see: every failure has one, and nothing else.
     fn shown_error(&mut self) -> Option<Failure> {
         let given = self.error.take();
@@ -100,7 +106,7 @@ fn end_one(
     }
     artifacts::draft::abandon(tx, &generation)?;
     if ending.status == FinalStatus::Complete {
-        runtime::carried_out(tx, &generation)?;
+        runtime::carried_out(tx, ctx, &generation)?;
     }
     let mut answer = folded(tx, &generation)?;
     calls::time_parts(&mut answer, made);
@@ -113,10 +119,12 @@ fn end_one(
         answer = shortened(answer);
     }
     let error = ending.shown_error();
+    // Whoever ends it from outside does not know what its steps have cost; the row does.
+    generation.usage = ending.usage.or(generation.usage);
     let last = Event::Status {
         status: ending.status,
         error: error.clone(),
-        usage: ending.usage,
+        usage: generation.usage,
         finish_reason: ending.finish_reason.clone(),
     };
     let log_end = append(tx, &generation, &[last])?;
@@ -127,7 +135,6 @@ fn end_one(
     generation.active_thread_id = None;
     generation.lease_expires_at = None;
     generation.log_end = Some(log_end);
-    generation.usage = ending.usage;
     generation.error.clone_from(&error);
     generation.finish_reason.clone_from(&ending.finish_reason);
     generation.ended_at = Some(now);
@@ -146,7 +153,7 @@ fn end_one(
     message.parts = answer;
     message.model = Some(generation.model.clone());
     message.provider.clone_from(&generation.provider);
-    message.usage = ending.usage;
+    message.usage = generation.usage;
     message.finish_reason = ending.finish_reason;
     message.error = error;
     message.completed_at = Some(now);

@@ -79,6 +79,7 @@ fn begin(tx: &mut Tx<'_>, generation: &Generation, (id, tool, input): (&str, &st
         error: None,
         error_code: None,
         approval_id: None,
+        reads: false,
         untold: false,
         created_at: now,
         started_at: Some(now),

@@ -1,4 +1,5 @@
-//! The role of a turn: the one place where a hint of a client meets the rows.
+//! The role of a turn: the one place where a hint of a client meets the rows, and where it is asked again whether
+//! the role is still the owner's.
 
 use spool_protocol::{Error, Result};
 use spool_store::Tx;
@@ -24,4 +25,12 @@ pub(super) fn role_of(
         audit::record(tx, ctx, "role.hint", thread.id.as_str(), Outcome::Denied)?;
     }
     Ok(effective.role)
+}
+
+/// Whether the thread's owner may still be answered in this role: roles can be taken away while a turn waits for
+/// its runner or for a decision.
+pub(crate) fn has_role(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, role: Option<&str>) -> Result<bool> {
+    let Some(role) = role else { return Ok(true) };
+    let owner = tx.get(&thread.user_id)?;
+    Ok(owner.is_some_and(|owner| ctx.settings.roles.may_view_as(&owner, role)))
 }

@@ -97,6 +97,7 @@ fn approval(id: &str, call: &str, status: ApprovalStatus) -> Event {
         version: None,
         question: None,
         reason: Some("too much".into()),
+        edited_input: None,
         expires_at: None,
     }
 }

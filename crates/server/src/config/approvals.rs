@@ -36,8 +36,8 @@ pub struct Approvals {
     pub webhook_arguments: bool,
     /// Lets browsers be told by Web Push, which calls the push services of their makers.
     pub push: bool,
-    /// Lets the webhook be at any address, and endpoints of browsers at this machine. For development, and for
-    /// receivers in one's own network.
+    /// Lets the webhook be at any address: for receivers in one's own network. While the server listens on loopback,
+    /// endpoints of browsers may be on this machine, too: for development.
     pub allow_private: bool,
     /// Whom a push service writes to about this server (RFC 8292): `mailto:ops@example.com` or a URL. Default:
     /// `public_url`.

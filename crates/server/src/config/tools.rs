@@ -10,6 +10,7 @@ use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use spool_agent::tools::check_schema;
+use spool_chat::builtin;
 use spool_chat::rules::is_like;
 
 use super::auth::{Secret, resolve};
@@ -170,6 +171,9 @@ impl Tools {
 impl HttpTool {
     fn check(&self, name: &str) -> Result<()> {
         check_name(name)?;
+        if builtin::find(name).is_some() {
+            bail!("the name is that of a tool of the server itself; give it another one");
+        }
         if self.description.trim().is_empty() {
             bail!("description: must say what the tool does; the model knows nothing else of it");
         }
@@ -368,6 +372,7 @@ mod tests {
             (format!("{SEARCH}input = {{ type = \"object\", \"$ref\" = \"https://x.example/a\" }}"), "input"),
             (SEARCH.to_owned(), "input"),
             (http.replace("search]", "\"se arch\"]"), "tools.http.se arch: the name"),
+            (http.replace("search]", "ask_human]"), "tools.http.ask_human: the name is that of a tool of the server"),
             (http.replace("Finds.", " "), "description"),
             (http.replace("https://tools.example", "http://tools.example"), "url: must use https"),
             (http.replace("tools.example", "10.0.0.1"), "url: leads to this machine or a private"),

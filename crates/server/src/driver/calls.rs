@@ -20,29 +20,45 @@ pub(super) struct Offer {
     pub tools: Vec<ToolSpec>,
     /// Names of every tool of the server.
     pub known: Vec<String>,
+    /// Patterns of the tools that the assistant may call in this role.
+    pub allowed: Vec<String>,
+    /// Patterns of the tools that the configuration marks as of high risk, whoever calls them.
+    pub high_risk: Vec<String>,
 }
 
 impl Offer {
-    /// What the assistant may call in this turn, in this phase of its run. A server without tools for it is not
-    /// asked for any.
+    /// What the assistant may call in this turn, in this phase of its run. Where it may call nothing, no server of
+    /// tools is waited for.
     pub async fn of(app: &App, agent: &Agent, claim: &Claim, phase: Option<Phase>) -> Self {
         let role = claim.effective_role.as_deref();
-        if agent.tools(role).is_empty() && phase.is_none() {
-            return Self { tools: Vec::new(), known: Vec::new() };
-        }
-        let mut all: Vec<ToolSpec> = spool_chat::builtin::all().iter().map(built_in).collect();
-        all.extend(app.tools.specs().await);
-        let tools = agents::offered(agent, role, phase, &all);
-        Self { tools, known: all.into_iter().map(|tool| tool.name).collect() }
+        let own = spool_chat::builtin::all();
+        let (allowed, high_risk) = (agent.tools(role).to_vec(), app.config.approvals.high_risk.clone());
+        let tools = if allowed.is_empty() && phase.is_none() {
+            Vec::new()
+        } else {
+            let mut all: Vec<ToolSpec> = own.iter().map(built_in).collect();
+            all.extend(app.tools.specs().await);
+            agents::offered(agent, role, phase, &all)
+        };
+        let known = own.iter().map(|tool| tool.name.to_owned()).chain(app.tools.names()).collect();
+        Self { tools, known, allowed, high_risk }
     }
 
     pub fn find(&self, name: &str) -> Option<&ToolSpec> {
         self.tools.iter().find(|tool| tool.name == name)
     }
 
+    /// Whether the assistant may not call this any more, which it may have called before somebody decided about it.
+    /// A tool that only cannot be reached is another matter.
+    pub fn withholds(&self, name: &str) -> bool {
+        let known = self.known.iter().any(|known| known == name);
+        self.find(name).is_none() && (known || !matches(&self.allowed, name))
+    }
+
     /// Whether people see a document while the model writes it: if nobody has to be asked about the call.
     pub fn shows_writing(&self, agent: &Agent) -> bool {
-        self.find(WRITES).is_some_and(|tool| tool.approvers <= 1) && !matches(&agent.high_risk, WRITES)
+        let risky = matches(&agent.high_risk, WRITES) || matches(&self.high_risk, WRITES);
+        self.find(WRITES).is_some_and(|tool| tool.approvers <= 1) && !risky
     }
 
     /// The call as it is stored, and whether it may run.
@@ -71,6 +87,7 @@ impl Offer {
             let message = format!("The arguments of {name} are not what it takes: {fault}");
             return Verdict::Fail { message, code: CallError::InvalidInput };
         }
+        // What `[approvals] high_risk` names is judged where the rows are, with how many people decide.
         let risky = tool.approvers > 1 || matches(&agent.high_risk, name);
         match (tool.writes, risky) {
             (_, true) => Verdict::Ask { approvers: tool.approvers.max(1), always: true },
@@ -114,7 +131,7 @@ pub(super) fn staged(call: &CallState) -> Call {
         ToolState::Cancelled if call.expired => over(true, Then::Expire),
         ToolState::Error | ToolState::Denied | ToolState::Cancelled => over(true, Then::GoOn),
     };
-    Call { row: call.id.as_str().to_owned(), id: call.tool_call_id.clone(), stage }
+    Call { row: call.id.as_str().to_owned(), id: call.tool_call_id.clone(), input: call.input.clone(), stage }
 }
 
 /// Whether a plan of the step was approved: from here on the run carries it out.
@@ -138,20 +155,25 @@ pub(super) fn text(output: &Value) -> String {
     output.as_str().map_or_else(|| output.to_string(), str::to_owned)
 }
 
+/// As much of a text as fits, cut between two characters.
+pub(super) fn beginning(text: &str, max_bytes: usize) -> &str {
+    let mut end = text.len().min(max_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// A result as its row keeps it, and the whole of it where the row has only the beginning.
 pub(super) fn bounded(output: Value, row: &str, max_bytes: usize) -> (Value, Option<String>) {
     let whole = text(&output);
     if whole.len() <= max_bytes {
         return (output, None);
     }
-    let mut end = max_bytes;
-    while !whole.is_char_boundary(end) {
-        end -= 1;
-    }
     let shown = json!({
         "truncated": true,
         "bytes": whole.len(),
-        "beginning": whole[..end],
+        "beginning": beginning(&whole, max_bytes),
         "rest": format!("The whole result is kept under {row}; the user can look it up."),
     });
     (shown, Some(whole))
@@ -172,7 +194,28 @@ mod tests {
             approvers,
         };
         let tools = vec![tool("read", false, 1), tool("write", true, 1), tool("wipe", true, 2)];
-        Offer { tools, known: ["read", "write", "wipe", "brokers_only"].map(str::to_owned).to_vec() }
+        let known = ["read", "write", "wipe", "brokers_only"].map(str::to_owned).to_vec();
+        Offer { tools, known, allowed: vec!["w*".into()], high_risk: Vec::new() }
+    }
+
+    #[test]
+    fn tc_04_what_may_not_be_called_any_more_is_withheld_and_what_is_out_of_reach_is_not() {
+        let offer = offer();
+        for (name, withheld) in
+            [("write", false), ("read", false), ("brokers_only", true), ("gone", true), ("w_of_a_dead_server", false)]
+        {
+            assert_eq!(offer.withholds(name), withheld, "{name}");
+        }
+    }
+
+    #[test]
+    fn ap_08_a_document_of_high_risk_is_not_shown_before_somebody_decides() {
+        let mut offer = offer();
+        let spec = ToolSpec { name: WRITES.into(), writes: false, ..offer.tools[0].clone() };
+        offer.tools.push(spec);
+        assert!(offer.shows_writing(&Agent::default()));
+        offer.high_risk = vec!["write_*".into()];
+        assert!(!offer.shows_writing(&Agent::default()));
     }
 
     #[test]
@@ -196,6 +239,23 @@ mod tests {
         ] {
             assert!(matches!(verdict, Verdict::Fail { code, .. } if code == expected), "{verdict:?}");
         }
+    }
+
+    #[test]
+    fn ag_08_while_it_plans_an_assistant_has_those_tools_of_the_server_that_change_nothing() {
+        let agent = Agent { phases: true, tools: vec!["*".into()], ..Agent::default() };
+        let all: Vec<ToolSpec> = spool_chat::builtin::all().iter().map(built_in).collect();
+        let in_phase = |agent: &Agent, phase: Option<Phase>| {
+            let mut names: Vec<String> =
+                agents::offered(agent, None, phase, &all).into_iter().map(|tool| tool.name).collect();
+            names.sort();
+            names
+        };
+        let planning = ["ask_human", "list_artifacts", "read_artifact", "read_todos", "submit_plan"];
+        assert_eq!(in_phase(&agent, Some(Phase::Planning)), planning);
+        assert_eq!(in_phase(&agent, Some(Phase::Executing)).len(), all.len() - 1, "all but submit_plan");
+        let told = Agent { plan_tools: Some(vec!["remember".into()]), ..agent };
+        assert_eq!(in_phase(&told, Some(Phase::Planning)), ["remember", "submit_plan"]);
     }
 
     #[test]

@@ -77,9 +77,15 @@ async fn page(app: &App, claim: &Claim, agent: &Agent, caller: &Caller) -> Optio
     let call_id = format!("page_{}", caller.generation_id);
     let invocation = Invocation { call_id, tool, input: json!(page), caller: caller.clone() };
     match tokio::time::timeout(PAGE_TIME, app.tools.call(invocation)).await {
-        Ok(Ok(shown)) => Some(format!("What the user looks at now:\n{}", calls::text(&shown))),
+        Ok(Ok(shown)) => {
+            let whole = calls::text(&shown);
+            let shown = calls::beginning(&whole, agent.max_result_bytes);
+            let cut = if shown.len() < whole.len() { "\n[The rest of the page is cut off.]" } else { "" };
+            Some(format!("What the user looks at now:\n{shown}{cut}"))
+        }
+        // Its words may be those of the page, which are not for the log.
         Ok(Err(failure)) => {
-            tracing::info!(error = failure.message, "the page of a prompt is left out");
+            tracing::info!(kind = ?failure.kind, "the page of a prompt is left out");
             None
         }
         Err(_) => {
@@ -153,7 +159,8 @@ fn stretch(segment: &Segment) -> Vec<PromptMessage> {
         let (text, failed) = match (&call.error, &call.output) {
             (Some(error), _) => (error.clone(), true),
             (None, Some(output)) => (calls::text(output), false),
-            (None, None) => continue,
+            // It ended without a word. A call without a result is refused by providers.
+            (None, None) => (String::new(), false),
         };
         messages.push(PromptMessage::result(call.tool_call_id.clone(), text, failed));
     }
@@ -175,5 +182,30 @@ async fn hand_in_files(app: &App, messages: &mut [PromptMessage]) {
             Ok(bytes) => file.bytes = Some(bytes.into()),
             Err(error) => tracing::warn!(upload = file.id, %error, "a file is missing from a prompt"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tc_06_every_call_that_is_told_has_a_result() {
+        let call = |id: &str, output, error: Option<&str>| ToldCall {
+            tool_call_id: id.into(),
+            tool: "t".into(),
+            input: json!({}),
+            output,
+            error: error.map(str::to_owned),
+        };
+        let calls =
+            vec![call("1", Some(json!("found")), None), call("2", None, Some("rejected")), call("3", None, None)];
+        let messages = stretch(&Segment { calls, ..Segment::default() });
+        let results: Vec<_> =
+            messages[1..].iter().map(|said| (said.text.as_str(), said.answers.clone().unwrap())).collect();
+        let told: Vec<_> = results.iter().map(|(text, to)| (to.call_id.as_str(), *text, to.failed)).collect();
+        assert_eq!(told, [("1", "found", false), ("2", "rejected", true), ("3", "", false)]);
     }
 }

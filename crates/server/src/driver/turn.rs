@@ -14,10 +14,10 @@ use spool_agent::{
     Effect, EventStream, Failure, FlushPolicy, Input, MadeCall, Outcome, Piece, Provider, ProviderEvent, Request, Turn,
     WRITES,
 };
-use spool_chat::functions::driver::{CallState, Claim, Drafted, Standing, Steered, Told};
+use spool_chat::functions::driver::{CallState, Claim, Drafted, STOPPED, Standing, Steered, Told};
 use spool_chat::states::Phase;
 use spool_chat::tables::{CallError, Section};
-use spool_protocol::{Code, Error, Event, Usage};
+use spool_protocol::{Code, Error, Event, FinalStatus, Usage};
 use spool_store::Appending;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -57,9 +57,11 @@ struct Run<'app> {
     running: FuturesUnordered<BoxFuture<'app, Ran>>,
     /// Calls whose documents are not shown while they are written, because a piece was refused.
     unshown: HashSet<String>,
-    /// What the model is told, until it is stored with the first write. From then on the turn is never silently run
-    /// again.
-    told: Option<Told>,
+    /// What the model was told with the newest request, and whether the row says so, too.
+    told: Told,
+    told_is_kept: bool,
+    /// Whether anything was written. From then on the turn is never silently run again.
+    written: bool,
     /// Whether somebody has said something that the answer is to read.
     steering: bool,
     /// Where the log ends once `appending` is over.
@@ -74,17 +76,27 @@ struct Run<'app> {
 
 pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Result<(), Error> {
     let mut decisions = claim.decisions;
-    let (mut run, request) = Run::new(app, owner, generation, claim).await;
-    let (agent, turns) = (run.agent, &app.config.turns);
+    let lease = lease(owner, generation, claim.epoch);
+    let turns = &app.config.turns;
+    let mut renew = tokio::time::interval(Duration::from_secs(turns.lease_seconds) / 3);
+    renew.tick().await; // the first is immediate, and the claim is fresh
+    let (mut run, start) = {
+        // Lists of tools, the page and files may take longer than a lease lasts.
+        let prepared = Run::new(app, owner, generation, claim);
+        tokio::pin!(prepared);
+        loop {
+            tokio::select! {
+                prepared = &mut prepared => break prepared,
+                _ = renew.tick() => if !renewed(app, &lease).await? { return Ok(()) },
+            }
+        }
+    };
     let flush = FlushPolicy { interval_ms: turns.flush_ms, max_bytes: turns.flush_bytes };
-    let mut turn = Turn::new(agents::policy(agent, flush));
-    run.take(&mut turn, Input::Start(request)).await?;
+    let mut turn = Turn::new(agents::policy(run.agent, flush));
 
     let wake = Arc::new(Notify::new());
     let system = Arc::new(spool_chat::Principal::System);
     let watch = app.functions.subscribe("driver:watch", &system, json!({ "generationId": generation }), None, &wake)?;
-    let mut renew = tokio::time::interval(Duration::from_secs(turns.lease_seconds) / 3);
-    renew.tick().await; // the first is immediate, and the claim is fresh
     let drained = async {
         app.shutdown.cancelled().await;
         tokio::time::sleep(Duration::from_millis(turns.shutdown_ms)).await;
@@ -92,60 +104,89 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     tokio::pin!(drained);
 
     let mut watched = Box::pin(app.functions.store().changed(&watch, &wake, None));
-    while !turn.is_over() {
-        let input = tokio::select! {
-            event = next_event(&mut run.stream) => match event {
-                Some(Ok(event)) => Input::Provider(event),
-                Some(Err(failure)) => Input::ProviderFailed(failure),
-                None => Input::ProviderEnded,
-            },
-            Some((row, result)) = run.running.next(), if !run.running.is_empty() => {
-                match run.ended(&row, result).await {
-                    Ok(input) => input,
-                    Err(error) if is_lost(&error) => Input::LeaseLost,
-                    Err(error) => return Err(error),
-                }
-            }
-            output = &mut watched => {
-                let output = output?;
-                let row: Value = serde_json::from_str(output.value.as_deref().unwrap_or("null")).unwrap_or_default();
-                watched.set(app.functions.store().changed(&watch, &wake, Some(output)));
-                if row["leaseEpoch"].as_u64() != Some(run.epoch) || row["status"].as_str().is_none_or(is_terminal) {
-                    Input::LeaseLost
-                } else if !row["stopRequestedAt"].is_null() {
-                    Input::StopRequested
-                } else if row["decisions"].as_u64().is_some_and(|made| made > u64::from(decisions)) {
-                    decisions = row["decisions"].as_u64().and_then(|made| u32::try_from(made).ok()).unwrap_or(u32::MAX);
-                    Input::Decided
-                } else {
-                    continue;
-                }
-            }
-            () = tick(&mut run.tick) => { run.tick = None; Input::Tick }
-            _ = renew.tick() => {
-                if run.renew().await? { continue }
-                Input::LeaseLost
-            }
-            () = &mut drained => {
-                // Nothing was shown yet: the next process takes it from the queue again.
-                if run.told.is_some() { return Ok(()) }
-                Input::Interrupted
-            }
+    let mut next = Ok(Input::Start(start));
+    loop {
+        let taken = match next {
+            Ok(input) => run.take(&mut turn, input).await,
+            Err(error) => Err(error),
         };
-        match run.take(&mut turn, input).await {
+        match taken {
+            Ok(()) if turn.is_over() => break,
             Ok(()) => {}
-            // The log was sealed by somebody else (a stop, an expiry): the rows say how it ended.
-            Err(error) if matches!(error.code, Code::LogSealed | Code::OffsetMismatch) => return Ok(()),
+            // The rows say how it ended, or who goes on with it.
             Err(error) if is_lost(&error) => return Ok(()),
-            Err(error) => return Err(error),
+            Err(error) if may_pass(&error) => return Err(error),
+            Err(error) => {
+                run.refused(error);
+                break;
+            }
         }
+        next = loop {
+            break tokio::select! {
+                event = next_event(&mut run.stream) => Ok(match event {
+                    Some(Ok(event)) => Input::Provider(event),
+                    Some(Err(failure)) => Input::ProviderFailed(failure),
+                    None => Input::ProviderEnded,
+                }),
+                Some((row, result)) = run.running.next(), if !run.running.is_empty() => run.ended(&row, result).await,
+                output = &mut watched => {
+                    let output = output?;
+                    let row: Value = serde_json::from_str(output.value.as_deref().unwrap_or("null")).unwrap_or_default();
+                    watched.set(app.functions.store().changed(&watch, &wake, Some(output)));
+                    let held = row["leaseEpoch"].as_u64() == Some(run.epoch) && row["leaseOwner"] == owner;
+                    if !held || row["status"].as_str().is_none_or(is_terminal) {
+                        Ok(Input::LeaseLost)
+                    } else if !row["stopRequestedAt"].is_null() {
+                        Ok(Input::StopRequested)
+                    } else if row["decisions"].as_u64().is_some_and(|made| made > u64::from(decisions)) {
+                        decisions =
+                            row["decisions"].as_u64().and_then(|made| u32::try_from(made).ok()).unwrap_or(u32::MAX);
+                        Ok(Input::Decided)
+                    } else {
+                        continue;
+                    }
+                }
+                () = tick(&mut run.tick) => { run.tick = None; Ok(Input::Tick) }
+                _ = renew.tick() => match renewed(app, &lease).await {
+                    Ok(true) => continue,
+                    Ok(false) => Ok(Input::LeaseLost),
+                    Err(error) => Err(error),
+                },
+                () = &mut drained => {
+                    // Nothing was written yet: the next process takes it from the queue again.
+                    if !run.written { return Ok(()) }
+                    Ok(Input::Interrupted)
+                }
+            };
+        };
     }
     run.finish().await
 }
 
-/// Whether somebody else holds the answer now, or nobody does any more.
+/// A call that is not begun because somebody wants the answer to stop.
+fn stopped(error: Error) -> Result<Option<Input>, Error> {
+    let stops = error.data.as_ref().is_some_and(|data| data["reason"] == STOPPED);
+    if stops { Ok(Some(Input::StopRequested)) } else { Err(error) }
+}
+
+/// Whether somebody else holds the answer now, or nobody does any more, or somebody else ended it.
 fn is_lost(error: &Error) -> bool {
-    error.code == Code::Forbidden
+    let reason = error.data.as_ref().map(|data| &data["reason"]);
+    matches!(error.code, Code::LogSealed | Code::OffsetMismatch) || reason.is_some_and(|reason| reason == "lease_lost")
+}
+
+/// Whether the same may succeed later, or nobody can tell. Then the answer waits for the end of its lease.
+fn may_pass(error: &Error) -> bool {
+    matches!(error.code, Code::Internal | Code::Overloaded | Code::StorageFull)
+}
+
+fn lease(owner: &str, generation: &str, epoch: u64) -> Value {
+    json!({ "generationId": generation, "owner": owner, "epoch": epoch })
+}
+
+/// False if the lease is lost.
+async fn renewed(app: &App, lease: &Value) -> Result<bool, Error> {
+    Ok(app.functions.mutate_as_system("driver:renew", lease.clone()).await? == "true")
 }
 
 async fn next_event(stream: &mut Option<EventStream>) -> Option<Result<ProviderEvent, Failure>> {
@@ -208,7 +249,9 @@ impl<'app> Run<'app> {
             calls: claim.resumed.map(|resumed| resumed.calls).unwrap_or_default(),
             running: FuturesUnordered::new(),
             unshown: HashSet::new(),
-            told: Some(told),
+            told,
+            told_is_kept: true,
+            written: false,
             steering: true,
             appending: None,
             outcome: None,
@@ -258,7 +301,7 @@ impl<'app> Run<'app> {
             Effect::Append(events) => self.append(&events).await?,
             Effect::Write(piece) => return self.write(piece).await.map(Some),
             Effect::Submit { events, calls, usage } => return self.submit(events, calls, usage).await.map(Some),
-            Effect::Run { row, again } => return self.begin(&row, again).await,
+            Effect::Run { row, again } => return self.begin(&row, again).await.or_else(stopped),
             Effect::CancelCalls => self.running.clear(),
             Effect::Settle { park } => return self.settle(park).await.map(Some),
             Effect::Steer => return self.steer().await.map(Some),
@@ -274,6 +317,9 @@ impl<'app> Run<'app> {
     fn ask(&mut self, request: Request, candidate: usize) {
         self.candidate = candidate;
         let asked = &self.candidates[candidate];
+        self.told.model.clone_from(&asked.model);
+        self.told.messages = u32::try_from(request.messages.len()).unwrap_or(u32::MAX);
+        self.told_is_kept = false;
         let tools = self.offer.tools.clone();
         let (model, stream_tool_input) = (asked.model.clone(), self.offer.shows_writing(self.agent));
         self.stream = Some(asked.provider.stream(Request { model, tools, stream_tool_input, ..request }));
@@ -281,7 +327,7 @@ impl<'app> Run<'app> {
 
     /// Durable before anybody sees it.
     async fn append(&mut self, events: &[Event]) -> Result<(), Error> {
-        if self.told.is_some() {
+        if !self.written {
             self.offset = self.tell("driver:append", json!({ "events": events })).await?;
             self.app.functions.metrics().tokens_appended.inc();
             return Ok(());
@@ -300,9 +346,14 @@ impl<'app> Run<'app> {
     async fn tell<T: DeserializeOwned>(&mut self, function: &str, mut args: Value) -> Result<T, Error> {
         self.appended().await?;
         args["lease"] = self.lease();
-        args["lease"]["told"] = json!(self.told);
+        if !self.told_is_kept {
+            args["lease"]["told"] = json!(self.told);
+        }
+        if !self.written {
+            args["lease"]["logEnd"] = json!(self.offset);
+        }
         let answer = self.app.functions.mutate_as_system(function, args).await?;
-        self.told = None;
+        (self.told_is_kept, self.written) = (true, true);
         serde_json::from_str(&answer).map_err(|e| Error::internal(format!("{function}: {e}")))
     }
 
@@ -369,6 +420,10 @@ impl<'app> Run<'app> {
     /// it runs again.
     async fn begin(&mut self, row: &str, again: bool) -> Result<Option<Input>, Error> {
         let Some(call) = self.calls.iter().find(|call| call.id.as_str() == row).cloned() else { return Ok(None) };
+        if !again && self.offer.withholds(&call.tool) {
+            let error = format!("The tool {} may not be used here any more.", call.tool);
+            return self.end(row, json!({ "error": error, "denied": true })).await.map(Some);
+        }
         if spool_chat::builtin::find(&call.tool).is_some() {
             return match self.tell("driver:runBuiltIn", json!({ "callId": row })).await {
                 Ok(standing) => Ok(Some(self.stand(standing))),
@@ -378,7 +433,7 @@ impl<'app> Run<'app> {
                 Err(error) => Err(error),
             };
         }
-        let harmless = self.offer.find(&call.tool).is_some_and(|tool| tool.idempotent || !tool.writes);
+        let harmless = call.reads || self.offer.find(&call.tool).is_some_and(|tool| tool.idempotent || !tool.writes);
         if again && !harmless {
             let error = "The server was interrupted while this ran. Whether it had its effect is not known.";
             return self.end(row, json!({ "error": error, "errorCode": CallError::EffectUnknown })).await.map(Some);
@@ -416,11 +471,18 @@ impl<'app> Run<'app> {
     }
 
     fn lease(&self) -> Value {
-        json!({ "generationId": self.generation, "owner": self.owner, "epoch": self.epoch })
+        lease(self.owner, self.generation, self.epoch)
     }
 
-    async fn renew(&mut self) -> Result<bool, Error> {
-        Ok(self.app.functions.mutate_as_system("driver:renew", self.lease()).await? == "true")
+    /// The rows refuse what the turn wants to write, and would refuse it again: the answer ends with that.
+    fn refused(&mut self, error: Error) {
+        tracing::warn!(generation = self.generation, %error, "an answer ends because a write was refused");
+        let error = Some(spool_protocol::Failure {
+            code: error.code.as_str().to_owned(),
+            message: error.message,
+            retryable: false,
+        });
+        self.outcome = Some(Outcome { status: FinalStatus::Error, error, usage: None, finish_reason: None });
     }
 
     /// Stores how the answer ended. One that was let go, or lost, has nothing to store.
@@ -433,6 +495,7 @@ impl<'app> Run<'app> {
         args["provider"] = json!(answered.provider_name);
         args["model"] = json!(answered.model);
         let optional = [
+            ("told", (!self.told_is_kept).then(|| json!(self.told))),
             ("error", outcome.error.map(|error| json!(error))),
             ("usage", outcome.usage.map(|usage| json!(usage))),
             ("finishReason", outcome.finish_reason.map(|reason| json!(reason))),
@@ -442,7 +505,10 @@ impl<'app> Run<'app> {
                 args[name] = value;
             }
         }
-        self.app.functions.mutate_as_system("driver:finish", args).await?;
+        match self.app.functions.mutate_as_system("driver:finish", args).await {
+            Err(error) if is_lost(&error) => return Ok(()),
+            finished => finished.map(drop)?,
+        }
         self.app.functions.metrics().turns_finished.inc();
         Ok(())
     }

@@ -34,6 +34,8 @@ use crate::rooms::{Encode, Lane, Seat};
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long a reader may leave unread what was written for it while more is there.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a slow reader gets to take the last word before its connection breaks.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// A comment: readers of event streams pass over it.
 const COMMENT: &str = ":\n\n";
 
@@ -66,6 +68,8 @@ pub struct Follower {
     offset: u64,
     /// The page that the reader came with.
     first: Vec<Event>,
+    /// Where that page ends, if its events do not add up to it: then no place inside it is known.
+    uncounted: Option<u64>,
     /// Where chunks reach the reader without passing here, and whether they do now.
     seat: Option<Seat>,
     parked: bool,
@@ -89,11 +93,14 @@ impl Follower {
         let place = app.admit()?;
         let page = deltas(app, &caller.principal, generation, offset).await?;
         let over = page.events.is_empty() && page.status.is_terminal();
+        let counted = offset + page.events.iter().map(Event::units).sum::<u64>();
+        let uncounted = (counted != page.cursor).then_some(page.cursor);
         let tail = app.functions.store().tail(generation, page.cursor).await?;
         let open = app.functions.metrics().stream_followers.clone();
         open.inc();
         let guard = app.auth.revocations().guard(caller);
-        Ok(Self { tail, offset, first: page.events, seat: None, parked: false, over, guard, open, _place: place })
+        let first = page.events;
+        Ok(Self { tail, offset, first, uncounted, seat: None, parked: false, over, guard, open, _place: place })
     }
 
     /// Whether the log has ended and everything was handed out.
@@ -120,6 +127,10 @@ impl Follower {
                     Ok(None) => return self.failed(Error::not_found("generation")),
                     Err(error) => return self.failed(crate::functions::shown("stream", error)),
                 }
+            }
+            if let Some(end) = self.uncounted.take() {
+                (self.offset, self.over) = (end, is_last(&events));
+                return Some(Ok(Ready::Uncounted(events, end)));
             }
             let from = self.offset;
             self.offset += events.iter().map(Event::units).sum::<u64>();
@@ -195,6 +206,8 @@ enum Ready {
     Whole(Chunk),
     /// What comes after an offset, neighbouring text joined.
     Events(u64, Vec<Event>),
+    /// What is left of a log that was removed after its time, and the offset after it.
+    Uncounted(Vec<Event>, u64),
 }
 
 fn stored(chunk: &Chunk) -> Vec<Event> {
@@ -216,8 +229,14 @@ pub trait Wire: Send + 'static {
 
     /// Writes `events`, which begin at the offset `from`.
     fn write(&mut self, from: u64, events: Vec<Event>, out: &mut String);
+    /// Writes `events`, of which nothing is a place to resume at but their end.
+    fn write_uncounted(&mut self, events: Vec<Event>, end: u64, out: &mut String);
     /// Nothing follows.
     fn fail(&mut self, error: Error, out: &mut String);
+    /// The reader is sent away before the end. If the response [breaks](Self::BREAKS), that follows.
+    fn shed(&mut self, error: Error, out: &mut String) {
+        self.fail(error, out);
+    }
 }
 
 /// What ends the wait for the next event.
@@ -249,16 +268,20 @@ struct Frames<W> {
     handed_at: Instant,
     /// Whether anything was sent since the last heartbeat was due.
     spoke: bool,
+    /// The reader was told that it is too slow.
+    shed: bool,
     done: bool,
 }
 
 impl<W: Wire> Frames<W> {
     /// The next bytes of the response.
     async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
+        if self.shed && W::BREAKS {
+            // hyper forgets what it has not sent when a response breaks.
+            tokio::time::sleep(LAST_WORD).await;
+            return self.cut("the reader is too slow");
+        }
         if self.handed_at.elapsed() > PATIENCE && !self.done {
-            if W::BREAKS {
-                return self.cut("the reader is too slow");
-            }
             self.shed();
         }
         let bytes = self.write().await;
@@ -281,12 +304,19 @@ impl<W: Wire> Frames<W> {
     fn shed(&mut self) {
         let offset = self.follower.offset;
         let message = format!("The reader is too slow for the stream; it can be resumed at offset {offset}.");
-        self.end(Error::new(Code::Overloaded, message).with("retryable", true));
+        let error = Error::new(Code::Overloaded, message).with("retryable", true).with("offset", offset);
+        self.wire.shed(error, &mut self.out);
+        self.stop_reading();
+        self.shed = true;
     }
 
     /// The last word before the log's own, with the place to come back to.
     fn end(&mut self, error: Error) {
         self.wire.fail(error.with("offset", self.follower.offset), &mut self.out);
+        self.stop_reading();
+    }
+
+    fn stop_reading(&mut self) {
         self.follower.over = true;
         self.follower.first.clear();
     }
@@ -329,6 +359,7 @@ impl<W: Wire> Frames<W> {
                         }
                     },
                     Some(Ok(Ready::Events(from, events))) => self.wire.write(from, events, &mut self.out),
+                    Some(Ok(Ready::Uncounted(events, end))) => self.wire.write_uncounted(events, end, &mut self.out),
                     Some(Err(error)) => self.wire.fail(error, &mut self.out),
                     None => self.done = true,
                 },
@@ -370,7 +401,7 @@ pub fn respond<W: Wire>(
     follower.seat = lane.zip(W::SHARED).map(|(lane, encode)| app.rooms.join(follower.tail.log(), lane, encode));
     let interrupt = interrupt_after(HEARTBEAT, app.shutdown.clone(), follower.guard.clone());
     let handed_at = Instant::now();
-    let frames = Frames { follower, wire, out: opening, interrupt, handed_at, spoke: false, done: false };
+    let frames = Frames { follower, wire, out: opening, interrupt, handed_at, spoke: false, shed: false, done: false };
     let frames = stream::unfold(frames, |mut frames| async move { frames.next().await.map(|bytes| (bytes, frames)) });
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("text/event-stream"));

@@ -3,7 +3,7 @@
 //! Each event's `id:` is the offset after it, so `Last-Event-ID` (or `?offset=`) resumes at exactly the
 //! next character.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use ::http::{HeaderMap, StatusCode};
@@ -49,6 +49,13 @@ impl Wire for Named {
         write(from, events, out);
     }
 
+    fn write_uncounted(&mut self, events: Vec<Event>, end: u64, out: &mut String) {
+        let last = events.len().saturating_sub(1);
+        for (at, event) in events.into_iter().enumerate() {
+            write_one(event, (at == last).then_some(end), out);
+        }
+    }
+
     fn fail(&mut self, error: Error, out: &mut String) {
         let _ = write!(out, "event: error\ndata: {}\n\n", error.to_data());
     }
@@ -59,16 +66,28 @@ fn write(from: u64, events: Vec<Event>, out: &mut String) {
     let mut offset = from;
     for event in events {
         offset += event.units();
-        // Writing to a string does not fail. JSON has no line ends, so no payload can forge a line.
-        let _ = match event {
-            Event::Text { text } => {
-                write!(out, "event: text\nid: {offset}\ndata: {{\"text\":{}}}\n\n", json!(text))
-            }
-            other => {
-                let (name, data) = frame(&other);
-                write!(out, "event: {name}\nid: {offset}\ndata: {data}\n\n")
-            }
-        };
+        write_one(event, Some(offset), out);
+    }
+}
+
+fn write_one(event: Event, id: Option<u64>, out: &mut String) {
+    let id = Id(id);
+    // Writing to a string does not fail. JSON has no line ends, so no payload can forge a line.
+    let _ = match event {
+        Event::Text { text } => write!(out, "event: text\n{id}data: {{\"text\":{}}}\n\n", json!(text)),
+        other => {
+            let (name, data) = frame(&other);
+            write!(out, "event: {name}\n{id}data: {data}\n\n")
+        }
+    };
+}
+
+/// The line that says where to resume, if that is known.
+struct Id(Option<u64>);
+
+impl fmt::Display for Id {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |offset| writeln!(out, "id: {offset}"))
     }
 }
 

@@ -23,11 +23,12 @@ use spool_protocol::convex::{decode_ts, server};
 use spool_protocol::{Code, Error};
 use spool_store::{Committed, LedgerKey};
 use tokio::sync::{oneshot, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
-use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 
 use super::Client;
 use super::session::{OutOfStep, Session};
@@ -41,8 +42,13 @@ use crate::origin;
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// Silence after which a client counts as gone; its pongs count.
 const CLIENT_SILENCE: Duration = Duration::from_secs(120);
-/// A client that does not take a frame for so long is dropped: it can resume at any time.
-const SEND_PATIENCE: Duration = Duration::from_secs(60);
+/// A client that does not take a frame for so long is sent away: it can resume at any time.
+const SEND_PATIENCE: Duration = Duration::from_secs(30);
+/// How long such a client gets to take what is on its way, and the close behind it: as long as the kernel keeps
+/// the connection of one that acknowledges nothing.
+const LAST_WORD: Duration = Duration::from_secs(30);
+/// How long the closing handshake of any other may take.
+const CLOSING: Duration = Duration::from_secs(2);
 /// Mutations on their way to the store at the same time, for one client.
 const IN_FLIGHT: usize = 32;
 /// Mutations waiting behind them. The protocol's own limit.
@@ -69,6 +75,8 @@ type ActionDone = (u32, Result<String, Error>);
 enum End {
     /// The client went away, or its network did.
     Gone,
+    /// The client takes nothing.
+    Slow,
     Close(CloseCode, String),
 }
 
@@ -129,17 +137,20 @@ pub async fn serve(app: &App, socket: Socket, client: Client) {
         heard_at: now,
         spoke_at: now,
     };
-    if let Err(End::Close(code, reason)) = connection.run().await {
-        let reason: String = reason.chars().filter(char::is_ascii).take(120).collect();
-        let frame = CloseFrame { code, reason: reason.into() };
-        // The close handshake is completed for the client's sake; it waits for it before it renews a token.
-        let _ = timeout(Duration::from_secs(2), async {
-            connection.socket.close(Some(frame)).await?;
-            while let Some(Ok(_)) = connection.socket.next().await {}
-            Ok::<(), tokio_tungstenite::tungstenite::Error>(())
-        })
-        .await;
-    }
+    let (code, reason, patience) = match connection.run().await {
+        Ok(()) | Err(End::Gone) => return,
+        Err(End::Slow) => (CloseCode::Again, "Overloaded: the client takes too little".to_owned(), LAST_WORD),
+        Err(End::Close(code, reason)) => (code, reason, CLOSING),
+    };
+    let reason: String = reason.chars().filter(char::is_ascii).take(120).collect();
+    let frame = CloseFrame { code, reason: reason.into() };
+    // The close handshake is completed for the client's sake; it waits for it before it renews a token.
+    let _ = timeout(patience, async {
+        connection.socket.close(Some(frame)).await?;
+        while let Some(Ok(_)) = connection.socket.next().await {}
+        Ok::<(), WsError>(())
+    })
+    .await;
 }
 
 impl Connection<'_> {
@@ -215,7 +226,6 @@ impl Connection<'_> {
     }
 
     async fn take(&mut self, frame: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Result<(), End> {
-        use tokio_tungstenite::tungstenite::Error as WsError;
         self.heard_at = Instant::now();
         match frame {
             Some(Ok(Message::Text(text))) => self.take_text(&text).await,
@@ -478,22 +488,24 @@ impl Connection<'_> {
     /// Writes a message; the socket may still hold it back until `flush`.
     async fn feed(&mut self, message: Message) -> Result<(), End> {
         self.spoke_at = Instant::now();
-        match timeout(SEND_PATIENCE, self.socket.feed(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Gone),
-        }
+        taken(timeout(SEND_PATIENCE, self.socket.feed(message)).await)
     }
 
     async fn flush(&mut self) -> Result<(), End> {
-        match timeout(SEND_PATIENCE, self.socket.flush()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Gone),
-        }
+        taken(timeout(SEND_PATIENCE, self.socket.flush()).await)
     }
 
     async fn send(&mut self, text: String) -> Result<(), End> {
         self.feed(Message::text(text)).await?;
         self.flush().await
+    }
+}
+
+fn taken(written: Result<Result<(), WsError>, Elapsed>) -> Result<(), End> {
+    match written {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Gone),
+        Err(_) => Err(End::Slow),
     }
 }
 

@@ -99,6 +99,10 @@ impl HttpTool {
         }
         let in_query = self.method == Method::GET || self.method == Method::DELETE;
         if in_query {
+            if let Some(input) = said_already(&url, &invocation.input) {
+                let message = format!("{name}: the input must not say {input}, which its address says already");
+                return Err(ToolFailure::new(FailureKind::Refused, message));
+            }
             put_into_query(&mut url, &invocation.input);
         }
         let mut request = self.client.request(self.method.clone(), url).headers(headers);
@@ -115,6 +119,15 @@ impl HttpTool {
         }
         parse(name, &media_type, body)
     }
+}
+
+/// A name in the input that the address has in its query: what is fixed there is not for the model to say again.
+/// Some servers take `a`, `A` and `a[]` for the same.
+fn said_already<'input>(url: &Url, input: &'input Value) -> Option<&'input str> {
+    let plain = |name: &str| name.split('[').next().unwrap_or_default().to_lowercase();
+    let fixed: Vec<String> = url.query_pairs().map(|(name, _)| plain(&name)).collect();
+    let names = input.as_object().into_iter().flat_map(|input| input.keys());
+    names.map(String::as_str).find(|name| fixed.contains(&plain(name)))
 }
 
 /// Texts as they are, anything else as JSON; what is null is left out.

@@ -13,7 +13,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResponse, MetaObject, RequestMe
 use rmcp::service::ServiceError;
 use serde_json::{Value, json};
 use spool_agent::ToolSpec;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,9 +22,9 @@ use super::caller::Signer;
 use super::hidden::Hidden;
 use super::{FailureKind, Invocation, ToolFailure};
 use crate::config::tools::McpServer;
-use connection::Connection;
+use connection::{Connection, Fault};
 use flow::Overflow;
-use listing::Listed;
+pub use listing::Listed;
 use wire::Fate;
 
 mod answer;
@@ -45,6 +45,8 @@ const STEADY: Duration = Duration::from_secs(60);
 const BETWEEN_LISTS: Duration = Duration::from_millis(200);
 /// Warnings that are remembered, so as not to be given twice.
 const WARNINGS: usize = 1000;
+/// Calls that one server has at a time. Whoever makes more waits, within the time that the call has.
+const CALLS: usize = 16;
 /// What servers of the official SDK say, among others of a session that they do not know.
 const BAD_SESSION: i32 = -32000;
 /// Where a call says who calls and which call it is, in its `_meta`.
@@ -57,6 +59,8 @@ struct State {
     /// The tools that are offered: those of the last list. None once the server could not be reached again.
     tools: Arc<Vec<Arc<Listed>>>,
     specs: Arc<Vec<ToolSpec>>,
+    /// It has told its tools at least once.
+    listed: bool,
     connection: Option<Arc<Connection>>,
     connecting: bool,
     /// Attempts that are over, and how the last one failed.
@@ -72,6 +76,7 @@ pub struct Server {
     state: watch::Sender<State>,
     /// Somebody needs a connection now.
     wanted: Notify,
+    room: Semaphore,
     opened: Instant,
     warned: Mutex<HashSet<String>>,
 }
@@ -89,6 +94,7 @@ impl Server {
             signer: Arc::clone(signer),
             state: watch::Sender::default(),
             wanted: Notify::new(),
+            room: Semaphore::new(CALLS),
             opened: Instant::now(),
             warned: Mutex::default(),
         });
@@ -113,8 +119,19 @@ impl Server {
         self.state.borrow().tools.iter().find(|tool| tool.spec.name == name).cloned()
     }
 
+    /// Whether it offers a tool under this name; nothing while it has never told its tools, and this may be one.
+    pub fn has(&self, name: &str) -> Option<bool> {
+        let state = self.state.borrow();
+        if state.listed {
+            return Some(state.tools.iter().any(|tool| tool.spec.name == name));
+        }
+        (!listing::is_possible(&self.config.prefix(&self.name), name)).then_some(false)
+    }
+
     pub fn warn_of_twin(&self, name: &str) {
-        self.warn(&format!("{name}: another tool has this name already; a prefix tells them apart"));
+        self.warn(&format!(
+            "{name}: the name is another tool's, or can be one of a server that has not told its tools yet; a prefix tells them apart"
+        ));
     }
 
     /// Once for every message.
@@ -129,6 +146,10 @@ impl Server {
     pub async fn call(&self, tool: &Listed, invocation: &Invocation) -> Result<Value, ToolFailure> {
         let began = Instant::now();
         let until = began + self.config.timeout();
+        let Ok(Ok(_room)) = tokio::time::timeout_at(until, self.room.acquire()).await else {
+            let message = format!("{} was not called: its server had {CALLS} other calls all the time", tool.spec.name);
+            return Err(ToolFailure::new(FailureKind::Unavailable, message));
+        };
         let connection = tokio::time::timeout_at(until, self.connection()).await;
         let connection = connection.unwrap_or_else(|_| Err(self.unavailable("it did not connect in time")))?;
         let called = tokio::time::timeout_at(until, self.send(&connection, tool, invocation)).await;
@@ -234,6 +255,7 @@ impl Server {
                     let connection = Arc::new(connection);
                     self.offer(&tools, |state| {
                         state.connection = Some(Arc::clone(&connection));
+                        state.listed = true;
                         (state.attempts, state.fault, state.connecting) = (state.attempts + 1, None, false);
                     });
                     tracing::info!(
@@ -259,10 +281,16 @@ impl Server {
                     self.state.send_modify(|state| state.connection = None);
                 }
                 Err(fault) => {
-                    tracing::warn!(server = self.name, fault, "an MCP server cannot be connected; it is tried again");
+                    let Fault { why, said } = fault;
+                    tracing::warn!(
+                        server = self.name,
+                        why,
+                        said,
+                        "an MCP server cannot be connected; it is tried again"
+                    );
                     self.offer(&[], |state| {
                         (state.attempts, state.connecting) = (state.attempts + 1, false);
-                        state.fault = Some(fault);
+                        state.fault = Some(why);
                     });
                 }
             }

@@ -52,14 +52,15 @@ struct Server {
 }
 
 impl Server {
-    /// One tool for each path, which is its name.
+    /// One tool for each path, which is its name; a query goes to the address alone.
     async fn open(paths: &[&str], lines: &str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let serving = tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
         let tool = |path: &&str| {
+            let name = path.split('?').next().unwrap();
             format!(
-                "[tools.http.{path}]\ndescription = \"Does {path}.\"\nurl = \"http://127.0.0.1:{port}/{path}\"\nallow_private = true\n\
+                "[tools.http.{name}]\ndescription = \"Does {name}.\"\nurl = \"http://127.0.0.1:{port}/{path}\"\nallow_private = true\n\
                  timeout_seconds = 5\nheaders = {{ Authorization = \"Bearer planted-secret\" }}\n\
                  input = {{ type = \"object\", properties = {{ city = {{ type = \"string\" }} }} }}\n{lines}\n"
             )
@@ -110,6 +111,18 @@ async fn tc_10_get_carries_the_input_in_the_query() {
     let seen = server.place.call("echo", input).await.unwrap();
     assert_eq!(seen["query"], "city=New+%26+York&near=%7B%22zip%22%3A%221%22%7D&rooms=3");
     assert_eq!(server.place.call("echo", json!({})).await.unwrap()["query"], Value::Null);
+    server.close().await;
+}
+
+#[tokio::test]
+async fn tc_03_what_the_address_says_in_its_query_the_model_does_not_say_again() {
+    let server = Server::open(&["echo?tenant=acme&api%5Fkey=planted-key"], "method = \"DELETE\"").await;
+    for input in [json!({ "tenant": "other" }), json!({ "Tenant[]": 1 }), json!({ "city": "Rome", "api_key": "x" })] {
+        let failure = server.place.call("echo", input).await.unwrap_err();
+        assert!(failure.kind == FailureKind::Refused && failure.message.contains("which its address"), "{failure:?}");
+    }
+    let seen = server.place.call("echo", json!({ "city": "Rome" })).await.unwrap();
+    assert_eq!(seen["query"], "tenant=acme&api%5Fkey=planted-key&city=Rome");
     server.close().await;
 }
 

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use spool_server::tools::FailureKind;
+use tokio::time::timeout;
 
 use crate::place::{PATIENCE, Place, invocation, verify};
 use crate::process::config;
@@ -210,6 +212,72 @@ async fn tc_10_of_two_tools_with_one_name_the_first_server_has_it() {
     place.until(|names| names.len() == 13).await;
     let meta = place.call("echo", json!({})).await.unwrap()["meta"].clone();
     verify(&place.tokens, meta["spool/caller"].as_str().unwrap(), "tool:a/echo");
+    place.close().await;
+}
+
+#[tokio::test]
+async fn tc_10_a_tool_with_the_name_of_one_of_spool_itself_is_left_out_also_when_it_comes_later() {
+    let place = Place::open(&config("rust", "prefix = \"\"\nenv = { MCP_MORE = \"ask_human\" }"));
+    place.until(|names| names.contains(&"echo".to_owned())).await;
+    assert!(!place.names().await.contains(&"ask_human".to_owned()));
+    let failure = place.call("ask_human", json!({})).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable, "{failure:?}");
+    place.call("change", json!({ "say": "forget" })).await.unwrap();
+    place.until(|names| !names.contains(&"hang".to_owned())).await;
+    assert!(!place.names().await.contains(&"forget".to_owned()));
+    place.close().await;
+}
+
+/// A call that a person agreed to runs where it was meant to, or nowhere.
+#[tokio::test]
+async fn tc_10_a_server_that_is_down_or_took_a_tool_away_keeps_its_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let once = format!("prefix = \"\"\nenv = {{ MCP_START = \"once:{}\" }}", dir.path().join("there").display());
+    let place =
+        Place::open(&format!("{}{}", config("a", &once), config("b", "prefix = \"\"\nenv = { MCP_MORE = \"more\" }")));
+    place.until(|names| names.contains(&"more".to_owned()) && names.contains(&"hang".to_owned())).await;
+    // The second server lists it, too, and does not get it.
+    place.call("change", json!({ "say": "more" })).await.unwrap();
+    place.until(|names| !names.contains(&"hang".to_owned())).await;
+    assert_eq!(place.call("hang", json!({})).await.unwrap_err().kind, FailureKind::Unavailable);
+    assert_eq!(place.call("die", json!({})).await.unwrap_err().kind, FailureKind::Failed);
+    let failure = place.call("echo", json!({})).await.unwrap_err();
+    assert!(failure.kind == FailureKind::Unavailable && failure.message.contains("a cannot be reached"), "{failure:?}");
+    assert!(!failure.message.contains("no licence"), "what it complained of is for the log: {failure:?}");
+    // The first server listed this name later than the second, and so never had it.
+    place.until(|names| names == ["more"]).await;
+    assert_eq!(place.call("echo", json!({})).await.unwrap_err().kind, FailureKind::Unavailable);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn tc_10_a_server_that_was_never_reached_keeps_what_may_be_its_names() {
+    let place = Place::open(&format!(
+        "{}{}{}",
+        config("a", "prefix = \"x_\"\nenv = { MCP_START = \"exit\" }"),
+        config("b", "prefix = \"x_\""),
+        config("c", "prefix = \"y_\""),
+    ));
+    place.until(|names| names.contains(&"y_echo".to_owned())).await;
+    assert!(place.names().await.iter().all(|name| name.starts_with("y_")));
+    assert_eq!(place.call("x_echo", json!({})).await.unwrap_err().kind, FailureKind::Unavailable);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn tc_07_a_server_has_a_bounded_number_of_calls_at_a_time_and_waiting_counts_as_time() {
+    let place = Place::open(&config("rust", "timeout_seconds = 2\nprefix = \"\""));
+    place.names().await;
+    let hanging = |count: usize| join_all((0..count).map(|_| place.call("hang", json!({}))));
+    let began = Instant::now();
+    let ended = hanging(17).await;
+    assert!(ended.iter().all(Result::is_err) && began.elapsed() < Duration::from_millis(3500), "{ended:?}");
+    let mut full = Box::pin(hanging(16));
+    assert!(timeout(Duration::from_millis(50), &mut full).await.is_err());
+    let mut next = Box::pin(place.call("echo", json!({})));
+    assert!(timeout(Duration::from_millis(200), &mut next).await.is_err(), "it waits for room");
+    drop(full);
+    next.await.unwrap();
     place.close().await;
 }
 

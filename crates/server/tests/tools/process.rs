@@ -60,11 +60,14 @@ fn listed(name: &str) -> Value {
 #[ignore = "the MCP server that other tests start; it serves until its input ends"]
 fn serve() {
     let start = std::env::var("MCP_START").unwrap_or_default();
-    if start == "exit" {
+    let again = start.strip_prefix("once:").is_some_and(|file| std::fs::File::create_new(file).is_err());
+    if start == "exit" || again {
         let _ = writeln!(std::io::stderr(), "no licence, says {}", std::env::var("MCP_SECRET").unwrap_or_default());
         std::process::exit(3);
     }
-    let tools = Mutex::new(TOOLS.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>());
+    let more = std::env::var("MCP_MORE").ok();
+    let tools = TOOLS.iter().map(|name| (*name).to_owned()).chain(more).collect::<BTreeSet<String>>();
+    let tools = Mutex::new(tools);
     let mut cancelled = Vec::new();
     for line in std::io::stdin().lock().lines() {
         let message: Value = serde_json::from_str(&line.unwrap()).unwrap();
@@ -143,7 +146,7 @@ fn call(params: &Value, tools: &Mutex<BTreeSet<String>>, cancelled: &[Value]) ->
         "change" => {
             let mut tools = tools.lock().unwrap();
             tools.remove("hang");
-            tools.insert("new".into());
+            tools.insert(input["say"].as_str().unwrap_or("new").to_owned());
             tell(&json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" }));
             text("changed")
         }

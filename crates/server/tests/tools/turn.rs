@@ -1,4 +1,5 @@
-//! An MCP server in Rust in a whole turn: it is called, changes its tools in the middle, dies, and comes back.
+//! Tools in whole turns: an MCP server in Rust is called, changes its tools in the middle, dies, and comes back; and
+//! what is not offered is denied.
 
 use std::sync::Arc;
 
@@ -15,62 +16,96 @@ use tokio_util::sync::CancellationToken;
 use crate::place::PATIENCE;
 use crate::process::config;
 
-async fn call(app: &App, principal: &Principal, path: &str, args: Value) -> Value {
-    let function = registry::find_internal(path).unwrap();
-    let context = CallContext::new(principal.clone(), Arc::default());
-    let run = Arc::new(move |tx: &mut spool_store::Tx<'_>| function.call(tx, &context, args.clone()));
-    let done = app.functions.store().mutate(run, None).await.unwrap_or_else(|error| panic!("{path}: {error}"));
-    serde_json::from_str(&done.value).unwrap()
+/// A server with a thread of one person.
+struct Room {
+    app: Arc<App>,
+    owner: Principal,
+    thread: Value,
+    shutdown: CancellationToken,
+    serving: tokio::task::JoinHandle<anyhow::Result<()>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Room {
+    async fn open(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("spool.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut config = Config::load(Some(&file), &|_| None).unwrap();
+        config.data = dir.path().join("data");
+        let data = DataDir::own(&config.data).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let shutdown = CancellationToken::new();
+        let address = listener.local_addr().unwrap();
+        let app = App::open(config, address, data, Arc::new(SystemClock), shutdown.clone()).unwrap();
+        let serving = tokio::spawn(app::serve(Arc::clone(&app), listener));
+        let owner = Principal::System;
+        let mut room = Self { app, owner, thread: Value::Null, shutdown, serving, _dir: dir };
+        let person = json!({ "issuer": "test", "subject": "one", "kind": "full" });
+        let user = room.call("users:provision", person).await;
+        room.owner = Principal::User { user: serde_json::from_value(user).unwrap() };
+        room.thread = room.call("threads:create", json!({})).await;
+        room
+    }
+
+    async fn call(&self, path: &str, args: Value) -> Value {
+        let function = registry::find_internal(path).unwrap();
+        let context = CallContext::new(self.owner.clone(), Arc::default());
+        let run = Arc::new(move |tx: &mut spool_store::Tx<'_>| function.call(tx, &context, args.clone()));
+        let done = self.app.functions.store().mutate(run, None).await;
+        serde_json::from_str(&done.unwrap_or_else(|error| panic!("{path}: {error}")).value).unwrap()
+    }
+
+    /// The calls of the thread, oldest first.
+    async fn calls(&self) -> Vec<Value> {
+        let page = json!({ "threadId": self.thread, "paginationOpts": { "numItems": 10, "cursor": null } });
+        let mut rows = self.call("toolCalls:listByThread", page).await["page"].as_array().unwrap().clone();
+        rows.reverse();
+        rows
+    }
+
+    /// A turn in which the model does what `steps` dictate: the answer.
+    async fn turn(&self, steps: Value) -> Value {
+        let text = format!("/script {}", json!({ "steps": steps }));
+        let sent = self.call("turns:send", json!({ "threadId": self.thread, "text": text })).await;
+        let began = tokio::time::Instant::now();
+        loop {
+            let message = self.call("messages:get", json!({ "messageId": sent["messageId"] })).await;
+            if message["completedAt"].is_u64() {
+                return message;
+            }
+            assert!(began.elapsed() < PATIENCE, "the turn does not end: {:?}", self.calls().await);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn close(self) {
+        self.shutdown.cancel();
+        self.serving.await.unwrap().unwrap();
+    }
+}
+
+fn one(tool: &str) -> Value {
+    json!({ "toolCalls": [{ "tool": tool, "input": { "say": "hello" } }] })
+}
+
+fn ends(calls: &[Value]) -> Vec<(&str, &str)> {
+    calls.iter().map(|row| (row["tool"].as_str().unwrap(), row["state"].as_str().unwrap())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tc_10_an_mcp_server_in_rust_serves_a_turn_while_it_changes_and_dies() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("spool.toml");
     let harmless = ["change", "hang", "die"].map(|tool| format!("[tools.mcp.rust.tools.{tool}]\nwrites = false"));
     let agent = "[agents.assistant]\ntools = [\"rust_*\"]\nmax_steps = 10";
-    std::fs::write(&file, format!("{}\n{}\n{agent}\n", config("rust", "timeout_seconds = 10"), harmless.join("\n")))
-        .unwrap();
-    let mut config = Config::load(Some(&file), &|_| None).unwrap();
-    config.data = dir.path().join("data");
-    let data = DataDir::own(&config.data).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let shutdown = CancellationToken::new();
-    let address = listener.local_addr().unwrap();
-    let app = App::open(config, address, data, Arc::new(SystemClock), shutdown.clone()).unwrap();
-    let serving = tokio::spawn(app::serve(Arc::clone(&app), listener));
-
-    let person = json!({ "issuer": "test", "subject": "one", "kind": "full" });
-    let user = call(&app, &Principal::System, "users:provision", person).await;
-    let owner = Principal::User { user: serde_json::from_value(user).unwrap() };
-    let thread = call(&app, &owner, "threads:create", json!({})).await;
+    let room =
+        Room::open(&format!("{}\n{}\n{agent}\n", config("rust", "timeout_seconds = 10"), harmless.join("\n"))).await;
     // Its list may not have been read again when the turn calls what is no longer on it: then that call hangs until
     // its time is over, and ends as an error all the same.
-    let one = |tool: &str| json!({ "toolCalls": [{ "tool": tool, "input": { "say": "hello" } }] });
-    let steps = json!([one("rust_echo"), one("rust_change"), one("rust_hang"), one("rust_die"), one("rust_echo"),
-        { "deltas": ["All called."] }]);
-    let text = format!("/script {}", json!({ "steps": steps }));
-    let sent = call(&app, &owner, "turns:send", json!({ "threadId": thread, "text": text })).await;
-
-    let began = tokio::time::Instant::now();
-    let message = loop {
-        let message = call(&app, &owner, "messages:get", json!({ "messageId": sent["messageId"] })).await;
-        if message["completedAt"].is_u64() {
-            break message;
-        }
-        if began.elapsed() > PATIENCE {
-            let page = json!({ "threadId": thread, "paginationOpts": { "numItems": 10, "cursor": null } });
-            panic!("the turn does not end: {}", call(&app, &owner, "toolCalls:listByThread", page).await);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    let change = json!({ "toolCalls": [{ "tool": "rust_change", "input": {} }] });
+    let steps = json!([one("rust_echo"), change, one("rust_hang"), one("rust_die"), one("rust_echo"), { "deltas": ["All called."] }]);
+    let message = room.turn(steps).await;
     assert_eq!((&message["status"], &message["text"]), (&json!("complete"), &json!("All called.")), "{message}");
-    let page = json!({ "threadId": thread, "paginationOpts": { "numItems": 10, "cursor": null } });
-    let rows = call(&app, &owner, "toolCalls:listByThread", page).await;
-    let mut rows = rows["page"].as_array().unwrap().clone();
-    rows.reverse();
-    let states: Vec<(&str, &str)> =
-        rows.iter().map(|row| (row["tool"].as_str().unwrap(), row["state"].as_str().unwrap())).collect();
+    let rows = room.calls().await;
     let expected = [
         ("rust_echo", "completed"),
         ("rust_change", "completed"),
@@ -78,10 +113,23 @@ async fn tc_10_an_mcp_server_in_rust_serves_a_turn_while_it_changes_and_dies() {
         ("rust_die", "error"),
         ("rust_echo", "completed"),
     ];
-    assert_eq!(states, expected, "{rows:?}");
+    assert_eq!(ends(&rows), expected, "{rows:?}");
     assert_eq!(rows[0]["output"]["input"]["say"], "hello");
     assert_eq!(rows[0]["output"]["meta"]["spool/callId"], rows[0]["_id"]);
     assert_ne!(rows[0]["output"]["pid"], rows[4]["output"]["pid"], "it was started again");
-    shutdown.cancel();
-    serving.await.unwrap().unwrap();
+    room.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tc_04_where_nothing_is_offered_a_call_of_a_tool_that_there_is_is_denied_and_in_the_audit() {
+    let room = Room::open("").await;
+    let message = room.turn(json!([one("remember"), one("nope"), { "deltas": ["I may not."] }])).await;
+    assert_eq!(message["text"], "I may not.", "{message}");
+    let rows = room.calls().await;
+    assert_eq!(ends(&rows), [("remember", "denied"), ("nope", "error")], "{rows:?}");
+    let mine = json!({ "paginationOpts": { "numItems": 10, "cursor": null } });
+    let audit = room.call("audit:mine", mine).await;
+    let denied = |entry: &&Value| entry["action"] == "tool.call" && entry["outcome"] == "denied";
+    assert_eq!(audit["page"].as_array().unwrap().iter().filter(denied).count(), 1, "{audit}");
+    room.close().await;
 }

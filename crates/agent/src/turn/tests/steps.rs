@@ -14,7 +14,7 @@ fn over(id: &str, result: &str) -> Call {
 }
 
 fn staged(id: &str, stage: Stage) -> Call {
-    Call { row: format!("tc_{id}"), id: id.into(), stage }
+    Call { row: format!("tc_{id}"), id: id.into(), input: json!({}), stage }
 }
 
 fn finish(reason: &str) -> Input {
@@ -110,6 +110,21 @@ fn tc_07_a_model_that_loops_is_ended_and_repetitions_do_not_run() {
 }
 
 #[test]
+fn the_end_of_a_later_text_does_not_wait_for_a_tick_of_an_earlier_step() {
+    let mut turn = turn(policy());
+    turn.handle(delta("a"), 100);
+    assert_eq!(turn.handle(delta("b"), 101), [Effect::WakeAt(125)]);
+    turn.handle(made("c", json!(1)), 102);
+    turn.handle(finish("tool_calls"), 103);
+    assert_eq!(turn.handle(Input::Tick, 125), []);
+    turn.handle(Input::Calls(vec![over("c", "done")]), 126);
+    turn.handle(Input::Steered(Vec::new()), 127);
+    assert_eq!(turn.handle(delta("d"), 130), [Effect::Append(vec![text("d")])]);
+    assert_eq!(turn.handle(delta("e"), 131), [Effect::WakeAt(155)]);
+    assert_eq!(turn.handle(Input::Tick, 155), [Effect::Append(vec![text("e")])]);
+}
+
+#[test]
 fn tc_06_ids_that_a_server_counts_anew_in_every_step_stay_apart() {
     let mut turn = turn(TurnPolicy::default());
     assert_eq!(step(&mut turn, &["call_0"]), [Effect::Steer]);
@@ -135,6 +150,18 @@ fn ap_08_what_waits_is_let_go_and_what_is_decided_goes_on() {
     assert_eq!(turn.handle(Input::Calls(waiting(done)), 1), [park]);
     assert_eq!(turn.handle(Input::Parked, 1), []);
     assert!(turn.is_over());
+}
+
+#[test]
+fn ap_03_the_model_is_told_what_ran_and_not_what_it_asked_for() {
+    let mut turn = turn(TurnPolicy::default());
+    turn.handle(made("a", json!({ "amount": 500 })), 1);
+    turn.handle(finish("tool_calls"), 1);
+    turn.handle(Input::Calls(vec![staged("a", Stage::Waiting)]), 1);
+    let paid = Call { input: json!({ "amount": 50 }), ..over("a", "paid") };
+    turn.handle(Input::Calls(vec![paid]), 1);
+    let effects = turn.handle(Input::Steered(Vec::new()), 1);
+    assert_eq!(asked(&effects).messages[1].calls[0].input, json!({ "amount": 50 }));
 }
 
 #[test]
@@ -243,6 +270,70 @@ fn ag_13_the_last_model_is_asked_with_half_of_a_conversation_that_is_too_long_fo
     assert_eq!(fail(3), Some((2, messages[6..].to_vec(), 1)));
     let effects = turn.handle(Input::ProviderFailed(Failure { too_long: true, ..Failure::error("no", false) }), 4);
     assert_eq!(ended(&effects).0, FinalStatus::Error, "the question itself is too long");
+}
+
+#[test]
+fn ag_13_what_was_too_long_for_a_fallback_is_sent_to_the_first_choice_again() {
+    let said = |role, text: &str| PromptMessage::new(role, text);
+    let messages = vec![said(Role::User, "1"), said(Role::Assistant, "2"), said(Role::User, "question")];
+    let too_long = || Input::ProviderFailed(Failure { too_long: true, ..Failure::error("too long", false) });
+    for (candidates, sent_again) in [(2, "1"), (1, "question")] {
+        let mut turn = Turn::new(TurnPolicy { candidates, ..TurnPolicy::default() });
+        let request = Request { messages: messages.clone(), ..Request::default() };
+        turn.handle(Input::Start(Start { request, ..Start::default() }), 0);
+        for _ in 1..candidates {
+            turn.handle(too_long(), 1);
+        }
+        assert_eq!(asked(&turn.handle(too_long(), 1)).messages[0].text, "question");
+        assert_eq!(step(&mut turn, &["a"]), [Effect::Steer]);
+        let effects = turn.handle(Input::Steered(Vec::new()), 2);
+        assert_eq!(asked(&effects).messages[0].text, sent_again, "{candidates} candidates");
+        // Whoever finds it too long again is sent less again.
+        for _ in 1..candidates {
+            turn.handle(too_long(), 3);
+        }
+        if candidates > 1 {
+            assert_eq!(asked(&turn.handle(too_long(), 3)).messages.len(), 3);
+        }
+    }
+}
+
+#[test]
+fn ag_13_a_model_that_has_said_nothing_yet_is_asked_again() {
+    let mut turn = turn(TurnPolicy { candidates: 2, ..TurnPolicy::default() });
+    for nothing in [delta(""), reasoning("")] {
+        assert_eq!(turn.handle(nothing, 1), []);
+    }
+    let effects = turn.handle(Input::ProviderFailed(Failure::error("no", false)), 2);
+    assert!(matches!(effects[1], Effect::CallProvider { candidate: 1, .. }), "{effects:?}");
+}
+
+#[test]
+fn tc_07_a_model_that_makes_too_many_calls_at_once_ends_the_turn_and_none_of_them_runs() {
+    let mut turn = turn(TurnPolicy { max_calls: 2, ..TurnPolicy::default() });
+    let mut effects = Vec::new();
+    for id in ["a", "b", "c"] {
+        effects.extend(turn.handle(made(id, json!({ "of": id })), 1));
+    }
+    assert_eq!(ended(&effects).0, FinalStatus::Error);
+    assert_eq!(submitted(&effects), []);
+    let ends = log(&effects).into_iter().filter(|event| matches!(event, Event::ToolEnd { .. }));
+    assert_eq!(ends.count(), 2);
+}
+
+#[test]
+fn a_server_that_ends_before_a_later_step_shows_anything_leaves_the_rows_as_they_are() {
+    let begun = |shown: &str| {
+        let mut turn = turn(TurnPolicy::default());
+        assert_eq!(step(&mut turn, &["a"]), [Effect::Steer]);
+        turn.handle(Input::Steered(Vec::new()), 1);
+        turn.handle(delta(shown), 2);
+        let effects = turn.handle(Input::Interrupted, 3);
+        assert!(turn.is_over());
+        effects
+    };
+    assert_eq!(begun(""), [Effect::CancelProvider]);
+    assert_eq!(ended(&begun("word")).0, FinalStatus::Interrupted);
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub(super) fn prepare(tx: &mut Tx<'_>, ctx: &CallContext, args: &Decide) -> Resu
         check_claim(&approval, claim)?;
     }
     check_open(&approval, tx.now())?;
-    runtime::check_decidable(tx, &approval)?;
+    runtime::check_decidable(tx, ctx, &approval)?;
     if let Some(earlier) = approval.votes.iter().find(|vote| vote.user_id == person) {
         let message = "You have decided this already; it waits for others.";
         let error = Error::new(Code::AlreadyResolved, message).with("status", "pending");
@@ -248,7 +248,7 @@ fn rule_of(approval: &Approval, person: &Id<User>, args: &Decide, remember: &Rem
     }
     let all = Condition { path: String::new(), equals: Some(input.clone()), like: None };
     if remember.scope == Scope::Arguments {
-        check_bytes("remember", &approval::canonical(input), limits::CONDITION_BYTES)?;
+        check_bytes("remember", &approval::canonical(input), limits::RULE_BYTES)?;
     }
     Ok(rules::Create {
         agent_id: approval.agent_id.clone().filter(|_| remember.only_this_agent),

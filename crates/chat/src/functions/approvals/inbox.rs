@@ -62,12 +62,12 @@ pub fn list(tx: &mut Tx<'_>, ctx: &CallContext, args: List) -> Result<ApprovalIn
             && row.user_id == user;
         // What was decided in a thread that was removed since is nobody's any more.
         if wanted && owned::find_thread(tx, &ctx.principal, &row.thread_id)?.is_some() {
-            kept.push(ApprovalView::from(row));
+            kept.push(ApprovalView::listed(row));
         }
     }
-    let mut approvals = found.map(ApprovalView::from);
+    let mut approvals = found.map(ApprovalView::listed);
     approvals.page = named(tx, kept)?;
-    let awaiting_my_vote = named(tx, awaited.into_iter().map(ApprovalView::from).collect())?;
+    let awaiting_my_vote = named(tx, awaited.into_iter().map(ApprovalView::listed).collect())?;
     Ok(ApprovalInbox {
         approvals,
         awaiting_my_vote,

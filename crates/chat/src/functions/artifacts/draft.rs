@@ -120,10 +120,15 @@ fn begin_next(tx: &mut Tx<'_>, ctx: &CallContext, id: &Id<Artifact>, args: Begin
     begun(tx, &draft)
 }
 
-/// Stores the draft of the next version of `artifact`, and tells of it.
+/// Stores the draft of the next version of `artifact`, and tells of it. An answer that is over begins none: its end
+/// has passed, which would have finished it.
 pub(super) fn open(
     tx: &mut Tx<'_>, ctx: &CallContext, mut artifact: Artifact, title: String, pins: Pins, writer: Writer,
 ) -> Result<(Artifact, ArtifactDraft)> {
+    if let Some(over) = pins.generation.as_ref().filter(|generation| generation.status.is_terminal()) {
+        let message = format!("The answer is over: {}. It writes nothing any more.", over.status.as_str());
+        return Err(Error::new(Code::LogSealed, message));
+    }
     let open = tx.query::<ArtifactDraft>(draft::BY_THREAD).eq(&artifact.thread_id).take(limits::DRAFTS)?;
     check_count("drafts", open.len() + 1, limits::DRAFTS)?;
     let now = tx.now();

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use spool_protocol::{ApprovalKind, ApprovalStatus, Error, Event, Result, Usage};
+use spool_protocol::{ApprovalKind, ApprovalStatus, Code, Error, Event, Result, Usage};
 use spool_store::{Id, Tx};
 
 use super::{Told, holds, lost, prompts, steering};
@@ -23,6 +23,9 @@ use crate::tables::audit::Outcome;
 use crate::tables::{Approval, CallError, Effect, Generation, Thread, ToolCall, approval};
 use crate::turn::{self, calls};
 
+/// The reason of the refusal to begin a call of an answer that is to stop.
+pub const STOPPED: &str = "stop_requested";
+
 /// A call as the model made it, and what the server's configuration says about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -37,7 +40,7 @@ pub struct NewCall {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Verdict {
-    /// It changes nothing outside, or nothing more when it is repeated.
+    /// It changes nothing outside, so that anybody may begin it again.
     Run,
     /// Only after so many different people have agreed.
     Ask {
@@ -63,7 +66,7 @@ pub struct Standing {
     pub log_end: u64,
     /// The calls of the newest step.
     pub calls: Vec<CallState>,
-    /// Somebody has said something that the answer is to read before its next step.
+    /// Somebody has said something that the answer is to read before its next step. False while calls are not over.
     pub steering: bool,
     /// The answer waits for people, and the driver has let it go.
     pub parked: bool,
@@ -89,6 +92,9 @@ pub struct CallState {
     /// Nobody answered in time.
     #[serde(default)]
     pub expired: bool,
+    /// It changes nothing outside: whoever goes on may begin it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads: bool,
 }
 
 /// The lease of a driver.
@@ -98,8 +104,10 @@ pub struct Lease {
     pub generation_id: Id<Generation>,
     pub owner: String,
     pub epoch: u64,
-    /// With its first write: what the model was told.
+    /// With the first write after a request: what the model was told with it.
     pub told: Option<Told>,
+    /// With its first write: where the log ends, as the runner knows it.
+    pub log_end: Option<u64>,
 }
 
 pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, lease: &Lease) -> Result<(Thread, Generation)> {
@@ -114,10 +122,18 @@ pub(super) fn held(tx: &mut Tx<'_>, ctx: &CallContext, lease: &Lease) -> Result<
 /// again.
 pub(super) fn begun(tx: &mut Tx<'_>, ctx: &CallContext, lease: Lease) -> Result<(Thread, Generation)> {
     let (thread, mut generation) = held(tx, ctx, &lease)?;
-    if generation.status != GenerationStatus::Streaming {
-        if let Some(told) = lease.told {
-            prompts::keep(tx, &generation, told)?;
+    if let Some(expected) = lease.log_end {
+        // A runner that was lost may have written since: appends know no leases.
+        let end = turn::log_end(tx, &generation)?;
+        if end != expected {
+            let message = format!("The log ends at {end}, and the runner goes on at {expected}.");
+            return Err(Error::new(Code::OffsetMismatch, message).with("end", end));
         }
+    }
+    if let Some(told) = lease.told {
+        prompts::keep(tx, &generation, told)?;
+    }
+    if generation.status != GenerationStatus::Streaming {
         turn::start(tx, &mut generation)?;
     }
     Ok((thread, generation))
@@ -134,6 +150,7 @@ pub(super) fn states(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Cal
         states.push(CallState {
             asked: approval.as_ref().map(|approval| approval.kind),
             expired: approval.is_some_and(|approval| approval.status == ApprovalStatus::Expired),
+            reads: call.reads,
             id: call.id,
             tool_call_id: call.tool_call_id,
             tool: call.tool,
@@ -148,8 +165,11 @@ pub(super) fn states(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Cal
 
 fn standing(tx: &mut Tx<'_>, generation: &Generation) -> Result<Standing> {
     let log_end = turn::log_end(tx, generation)?;
-    let steering = !steering::waiting(tx, &generation.thread_id)?.is_empty();
-    Ok(Standing { log_end, calls: states(tx, generation)?, steering, parked: false })
+    let calls = states(tx, generation)?;
+    // Nobody reads it before, and looking costs reading what was said.
+    let over = calls.iter().all(|call| calls::is_over(call.state));
+    let steering = over && !steering::waiting(tx, &generation.thread_id)?.is_empty();
+    Ok(Standing { log_end, calls, steering, parked: false })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -207,6 +227,7 @@ fn insert(tx: &mut Tx<'_>, generation: &Generation, place: usize, new: &NewCall)
         error: None,
         error_code: None,
         approval_id: None,
+        reads: false,
         untold: false,
         created_at: now,
         started_at: None,
@@ -214,47 +235,57 @@ fn insert(tx: &mut Tx<'_>, generation: &Generation, place: usize, new: &NewCall)
     })
 }
 
+/// What the configuration of this server says, then the rules of the user: neither makes the other looser.
 fn judge(
     tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation, call: &mut ToolCall, verdict: Verdict,
 ) -> Result<Vec<Event>> {
     let (approvers, always) = match verdict {
         Verdict::Run => (0, false),
-        Verdict::Ask { approvers, always } => (approvers, always),
-        Verdict::Deny { message } => return deny(tx, ctx, call, message),
+        Verdict::Ask { approvers, always } => (approvers, always || approvers > 1),
+        Verdict::Deny { message } => return Ok(vec![deny(tx, ctx, call, message)?]),
         Verdict::Fail { message, code } => {
             return Ok(vec![calls::end_call(tx, call, calls::End::failed(code, message))?]);
         }
     };
+    let always = always || ctx.settings.approvals.is_high_risk(&call.tool);
     let agent = generation.agent_id.as_deref();
     let ruled = rules::verdict_of(tx, &generation.user_id, agent, &call.tool, &call.input, always)?;
-    match ruled.map(|verdict| verdict.effect) {
-        Some(Effect::Deny) => deny(tx, ctx, call, "A rule of the user forbids this call.".to_owned()),
-        Some(Effect::Allow) => Ok(Vec::new()),
-        // It changes nothing, so that it may be begun again by somebody else: it runs from here on.
-        None if approvers == 0 => {
-            call.state = ToolState::Running;
-            call.started_at = Some(tx.now());
-            Ok(Vec::new())
+    let free = approvers == 0 && !always;
+    if free && ruled.as_ref().is_none_or(|verdict| verdict.effect == Effect::Allow) {
+        // Nobody had to be asked. It changes nothing, so that it may be begun again by somebody else: it runs from
+        // here on.
+        call.reads = true;
+        call.state = ToolState::Running;
+        call.started_at = Some(tx.now());
+        return Ok(Vec::new());
+    }
+    let subject = Subject {
+        key: format!("call:{}", call.tool_call_id),
+        hash: approval::hash(&approval::canonical(&call.input)),
+        tool_call: Some((call.tool_call_id.clone(), call.tool.clone(), call.input.clone())),
+        agent_id: generation.agent_id.clone(),
+        high_risk: always,
+        approvers_needed: approvers,
+        ..Subject::default()
+    };
+    match ruled {
+        Some(verdict) if verdict.effect != Effect::Ask => {
+            let ruled = approvals::decide_by_rule(tx, ctx, generation, subject, verdict)?;
+            call.approval_id = Some(ruled.id.clone());
+            if let Some(reason) = &ruled.reason {
+                // Readers of the log see the call end with the approval, as after the refusal of a person.
+                deny(tx, ctx, call, reason.clone())?;
+            }
+            Ok(vec![ruled.event()])
         }
-        Some(Effect::Ask) | None => {
-            let subject = Subject {
-                key: format!("call:{}", call.tool_call_id),
-                hash: approval::hash(&approval::canonical(&call.input)),
-                tool_call: Some((call.tool_call_id.clone(), call.tool.clone(), call.input.clone())),
-                agent_id: generation.agent_id.clone(),
-                high_risk: always,
-                approvers_needed: approvers,
-                ..Subject::default()
-            };
-            Ok(vec![ask(tx, ctx, generation, call, ApprovalKind::ToolCall, subject)?])
-        }
+        _ => Ok(vec![ask(tx, ctx, generation, call, ApprovalKind::ToolCall, subject)?]),
     }
 }
 
 /// The call never runs, and the audit says so.
-fn deny(tx: &mut Tx<'_>, ctx: &CallContext, call: &mut ToolCall, message: String) -> Result<Vec<Event>> {
+fn deny(tx: &mut Tx<'_>, ctx: &CallContext, call: &mut ToolCall, message: String) -> Result<Event> {
     audit::record(tx, &ctx.acting_for(&call.user_id), "tool.call", call.id.as_str(), Outcome::Denied)?;
-    Ok(vec![calls::end_call(tx, call, calls::End::denied(CallError::Forbidden, message))?])
+    calls::end_call(tx, call, calls::End::denied(CallError::Forbidden, message))
 }
 
 /// The call waits for a person. The caller stores it.
@@ -282,13 +313,22 @@ fn call_of(tx: &mut Tx<'_>, generation: &Generation, id: &Id<ToolCall>) -> Resul
     call.ok_or_else(|| Error::not_found("tool call"))
 }
 
+/// Nothing begins any more in an answer that somebody stopped, or whose thread was removed: then the turn ends.
+fn check_wanted(thread: &Thread, generation: &Generation) -> Result<()> {
+    if thread.deleted_at.is_none() && generation.stop_requested_at.is_none() {
+        return Ok(());
+    }
+    Err(Error::new(Code::Forbidden, "Nobody wants this answer any more.").with("reason", STOPPED))
+}
+
 /// `driver:runCall`: true if it is to run now. From here on it may have had its effect.
 pub fn run_call(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result<bool> {
-    let (_, generation) = begun(tx, ctx, args.lease)?;
+    let (thread, generation) = begun(tx, ctx, args.lease)?;
     let mut call = call_of(tx, &generation, &args.call_id)?;
     if call.state != ToolState::Pending {
         return Ok(false);
     }
+    check_wanted(&thread, &generation)?;
     call.state = ToolState::Running;
     call.started_at = Some(tx.now());
     tx.put(&call)?;
@@ -304,6 +344,9 @@ pub struct EndCall {
     pub error: Option<String>,
     /// With `error`; absent is `failed`.
     pub error_code: Option<CallError>,
+    /// It did not run, because it may not: it is in the audit. `error` says why.
+    #[serde(default)]
+    pub denied: bool,
     /// The whole result as text, where `output` is only its beginning.
     pub whole: Option<String>,
 }
@@ -318,14 +361,19 @@ pub fn end_call(tx: &mut Tx<'_>, ctx: &CallContext, args: EndCall) -> Result<Sta
     if let Some(whole) = &args.whole {
         calls::keep_whole(tx, &mut call, whole)?;
     }
-    let end = match args.error {
+    let ended = match args.error {
+        Some(error) if args.denied => deny(tx, ctx, &mut call, error)?,
         Some(error) => {
             let failed = calls::End::failed(args.error_code.unwrap_or_default(), error);
-            calls::End { output: args.output.map(safe_json), ..failed }
+            let end = calls::End { output: args.output.map(safe_json), ..failed };
+            calls::end_call(tx, &mut call, end)?
         }
-        None => calls::End::done(safe_json(args.output.unwrap_or(Value::Null))),
+        None => {
+            let end = calls::End::done(safe_json(args.output.unwrap_or(Value::Null)));
+            calls::end_call(tx, &mut call, end)?
+        }
     };
-    let mut events = vec![calls::end_call(tx, &mut call, end)?];
+    let mut events = vec![ended];
     events.extend(artifacts::writing::cut(tx, &generation, &call.tool_call_id)?);
     calls::append_step(tx, &mut generation, &events)?;
     tx.put(&generation)?;
@@ -340,6 +388,7 @@ pub fn run_built_in(tx: &mut Tx<'_>, ctx: &CallContext, args: OneCall) -> Result
     if !matches!(row.state, ToolState::Pending | ToolState::Running) {
         return standing(tx, &generation);
     }
+    check_wanted(&thread, &generation)?;
     row.started_at.get_or_insert(tx.now());
     let found = builtin::find(&row.tool).ok_or_else(|| Error::not_found("tool"))?;
     let call = builtin::Call {
@@ -379,7 +428,8 @@ fn subject_of(tx: &mut Tx<'_>, row: &ToolCall, question: Question) -> Result<Sub
         None => approval::hash(question.question.as_deref().unwrap_or_default()),
     };
     Ok(Subject {
-        key: format!("call:{}", row.tool_call_id),
+        // Another name than that of the question whether the call may run, which may have been asked before.
+        key: format!("asked:{}", row.tool_call_id),
         hash,
         plan: question.plan,
         question: question.question,

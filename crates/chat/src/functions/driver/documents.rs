@@ -42,6 +42,9 @@ pub fn draft(tx: &mut Tx<'_>, ctx: &CallContext, args: Draft) -> Result<Drafted>
     let call = args.tool_call_id;
     let refused = |error: Error| error.with("call", call.as_str());
     check_bytes("toolCallId", &call, limits::NAME_BYTES).map_err(refused)?;
+    if ctx.settings.approvals.is_high_risk(&args.tool) {
+        return Err(refused(Error::new(Code::Forbidden, "People decide about this call before anything is written.")));
+    }
     // Whether a rule means the arguments is not known before they are whole.
     let agent = generation.agent_id.as_deref();
     let objects = |rule: &crate::tables::Rule| {

@@ -11,8 +11,8 @@ use crate::context::CallContext;
 use crate::limits;
 use crate::parts::Part;
 use crate::recall;
-use crate::states::MessageStatus;
-use crate::tables::{Message, PageContext, Role, Thread, message};
+use crate::states::{GenerationStatus, MessageStatus};
+use crate::tables::{Generation, Message, PageContext, Role, Thread, message};
 
 /// A complete message of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,36 +38,39 @@ pub struct HistoryFile {
     pub size: u64,
 }
 
-/// The newest complete messages before the place `seq`, oldest first: as many, and of as many bytes, as the settings
-/// give a model. The newest one is given whatever its size.
-pub(super) fn before(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, seq: u64) -> Result<Vec<HistoryMessage>> {
+/// The newest complete messages before `answer`, oldest first, and behind them what was said to its earlier attempts:
+/// as many, and of as many bytes, as the settings give a model. The newest one is given whatever its size.
+pub(super) fn before(
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, answer: &Message, generation: &Generation,
+) -> Result<Vec<HistoryMessage>> {
     // What a summary tells is not sent again.
     let start = recall::history_start(tx, thread)?;
     let (most, most_bytes) = (ctx.settings.history_messages, ctx.settings.history_bytes);
     let mut history: Vec<HistoryMessage> = Vec::new();
-    let (mut bytes, mut rows, mut end) = (0, 0, seq);
-    while rows < most + limits::HISTORY_ROWS {
-        let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(end).order(Order::Desc);
-        let batch = scan.take(limits::HISTORY_BATCH.min(most))?;
-        let Some(oldest) = batch.last() else { break };
-        (rows, end) = (rows + batch.len(), oldest.seq);
-        for message in batch {
-            // What was said to a running answer stands among its steps.
-            if message.status != MessageStatus::Complete || message.steered.is_some() {
+    let (mut bytes, mut rows, mut end) = (0, 0, answer.seq);
+    let mut newest_first = said_to_earlier_attempts(tx, thread, answer, generation)?;
+    'newest: loop {
+        for message in newest_first {
+            if message.status != MessageStatus::Complete || stands_in_an_answer(tx, &message)? {
                 continue;
             }
             let told = told(tx, message, history.is_empty())?;
             bytes += weight(&told);
             if bytes > most_bytes && !history.is_empty() {
-                history.reverse();
-                return Ok(history);
+                break 'newest;
             }
             history.push(told);
             if history.len() == most {
-                history.reverse();
-                return Ok(history);
+                break 'newest;
             }
         }
+        if rows >= most + limits::HISTORY_ROWS {
+            break;
+        }
+        let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(end).order(Order::Desc);
+        newest_first = scan.take(limits::HISTORY_BATCH.min(most))?;
+        let Some(oldest) = newest_first.last() else { break };
+        (rows, end) = (rows + newest_first.len(), oldest.seq);
     }
     history.reverse();
     Ok(history)
@@ -99,6 +102,36 @@ fn weight(message: &HistoryMessage) -> usize {
         call.tool.len() + call.input.to_string().len() + result
     });
     message.text.len() + called.sum::<usize>()
+}
+
+/// Whether a message was said to a running answer, and stands among the steps of that answer. One whose answer was not
+/// completed, or was made anew since, is a message like any other.
+fn stands_in_an_answer(tx: &mut Tx<'_>, message: &Message) -> Result<bool> {
+    let Some(reader) = &message.steered else { return Ok(false) };
+    let Some(generation) = tx.get(reader)? else { return Ok(false) };
+    let answer: Option<Message> = tx.get(&generation.message_id)?;
+    let shown = |answer: Message| answer.generation_id.as_ref() == Some(reader);
+    Ok(generation.status == GenerationStatus::Complete && answer.is_some_and(shown))
+}
+
+/// What the user said to an attempt at `answer` before this one, newest first. It stands behind the answer, and this
+/// attempt is to know it, too.
+fn said_to_earlier_attempts(
+    tx: &mut Tx<'_>, thread: &Thread, answer: &Message, generation: &Generation,
+) -> Result<Vec<Message>> {
+    let mut said = Vec::new();
+    if generation.attempt == 1 {
+        return Ok(said);
+    }
+    let behind = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).gt(answer.seq);
+    for message in behind.take(limits::HISTORY_ROWS)? {
+        let Some(reader) = message.steered.as_ref().filter(|reader| **reader != generation.id) else { continue };
+        if tx.get(reader)?.is_some_and(|reader| reader.message_id == answer.id) {
+            said.push(message);
+        }
+    }
+    said.reverse();
+    Ok(said)
 }
 
 /// What the user looked at when they said the newest of their messages before the place `seq`.

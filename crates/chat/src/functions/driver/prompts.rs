@@ -16,12 +16,13 @@ pub(super) fn stored(tx: &mut Tx<'_>, generation: &Generation) -> Result<Option<
     tx.query::<Prompt>(prompt::BY_GENERATION).eq(&generation.id).first()
 }
 
-/// Keeps what the model was told. The first prompt of an answer stays: it goes on with the same.
+/// Keeps what the model was told. The sections and tools of the first request stay, since the answer goes on with
+/// them; the model and the number of messages are those of the newest.
 pub(super) fn keep(tx: &mut Tx<'_>, generation: &Generation, told: Told) -> Result<()> {
-    if stored(tx, generation)?.is_some() {
-        return Ok(());
-    }
     let Told { model, sections, tools, messages } = told;
+    if let Some(stored) = stored(tx, generation)? {
+        return tx.put(&Prompt { model, messages, ..stored });
+    }
     let row = Prompt {
         id: tx.new_id(),
         creation_time: tx.now() as f64,
@@ -45,12 +46,13 @@ pub struct ShowPrompt {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PromptView {
+    /// The one that was asked last.
     pub model: String,
     /// In the order in which they were sent.
     pub sections: Vec<Section>,
     /// Names of the tools that were offered.
     pub tools: Vec<String>,
-    /// Messages of the conversation that followed.
+    /// Messages that followed in the newest request: of the conversation, and of the answer so far.
     pub messages: u32,
 }
 

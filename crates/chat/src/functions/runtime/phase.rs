@@ -5,6 +5,7 @@ use spool_protocol::{ApprovalKind, ApprovalStatus, Result};
 use spool_store::{Id, Tx};
 
 use super::{find, new, open_in, save};
+use crate::context::CallContext;
 use crate::limits;
 use crate::states::{ApprovalStep, Phase, PhaseStep};
 use crate::tables::{Approval, Artifact, Generation, Runner, RuntimeSession, Thread, approval, runtime_session};
@@ -13,8 +14,10 @@ use crate::turn;
 /// What happened to a run.
 #[derive(Debug, Clone)]
 pub(crate) enum PhaseChange {
-    /// A message came, and an answer begins.
+    /// The run is taken up again: by a backend, or by another attempt at an answer.
     Begin,
+    /// A message came, and an answer begins.
+    Anew,
     /// The agent asks for the approval of this version of a plan.
     Submit { plan: Id<Artifact>, version: u64 },
     /// A person approved this version, their own edit if they made one.
@@ -29,6 +32,7 @@ impl PhaseChange {
     fn step(&self) -> PhaseStep {
         match self {
             Self::Begin => PhaseStep::Begin,
+            Self::Anew => PhaseStep::Anew,
             Self::Submit { .. } => PhaseStep::Submit,
             Self::Approve { .. } => PhaseStep::Approve,
             Self::Reject { .. } => PhaseStep::Reject,
@@ -48,14 +52,21 @@ impl PhaseChange {
             }
             Self::Approve { version } => session.plan_version = version.or(session.plan_version),
             Self::Reject { reason } => session.rejection = reason,
-            Self::Begin if before == Phase::Done => {
+            Self::Begin | Self::Anew if session.phase != Some(before) => {
                 session.plan_artifact_id = None;
                 session.plan_version = None;
             }
-            Self::Begin | Self::Finish => {}
+            Self::Begin | Self::Anew | Self::Finish => {}
         }
         Ok(())
     }
+}
+
+/// Whether the answer is that of an assistant of this server that plans first. Another one in the same thread has
+/// nothing to do with the phase of the run.
+pub(crate) fn is_phased(ctx: &CallContext, generation: &Generation) -> bool {
+    let agent = ctx.settings.agents.find(generation.agent_id.as_deref());
+    generation.runner == Runner::Hosted && agent.is_some_and(|agent| agent.phases)
 }
 
 /// The session of the agent that the server runs in this thread, if its runs have phases.
@@ -81,8 +92,8 @@ pub(crate) fn advance(tx: &mut Tx<'_>, thread: &Id<Thread>, change: PhaseChange)
 }
 
 /// An answer of the server's own agent is complete: if it carried out a plan, the run is done.
-pub(crate) fn carried_out(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
-    let run = hosted(tx, &generation.thread_id)?.filter(|_| generation.runner == Runner::Hosted);
+pub(crate) fn carried_out(tx: &mut Tx<'_>, ctx: &CallContext, generation: &Generation) -> Result<()> {
+    let run = hosted(tx, &generation.thread_id)?.filter(|_| is_phased(ctx, generation));
     match run.and_then(|session| session.phase) {
         Some(Phase::Executing) => advance(tx, &generation.thread_id, PhaseChange::Finish).map(drop),
         _ => Ok(()),
@@ -128,14 +139,21 @@ fn outside(tx: &mut Tx<'_>, thread: &Id<Thread>) -> Result<Option<RuntimeSession
     Ok(in_phases(tx, thread)?.into_iter().find(|session| session.runtime != runtime_session::HOSTED))
 }
 
-/// Refuses a decision about a plan for which no run of the thread waits, if its runs have phases.
-pub(crate) fn check_decidable(tx: &mut Tx<'_>, approval: &Approval) -> Result<()> {
-    let runs = in_phases(tx, &approval.thread_id)?;
+/// Refuses a decision about a plan for which no run waits, if runs of the one who asked have phases.
+pub(crate) fn check_decidable(tx: &mut Tx<'_>, ctx: &CallContext, approval: &Approval) -> Result<()> {
+    if approval.kind != ApprovalKind::Plan {
+        return Ok(());
+    }
+    let asker = tx.get(&approval.generation_id)?;
+    let hosted = asker.as_ref().is_some_and(|asker| asker.runner == Runner::Hosted);
+    if hosted && !asker.is_some_and(|asker| is_phased(ctx, &asker)) {
+        return Ok(());
+    }
+    let mut runs = in_phases(tx, &approval.thread_id)?;
+    runs.retain(|session| (session.runtime == runtime_session::HOSTED) == hosted);
     let phase = runs.first().and_then(|session| session.phase);
     match phase {
-        Some(phase) if approval.kind == ApprovalKind::Plan && awaiting(runs, approval).is_none() => {
-            Err(phase.refuses("decide about this plan"))
-        }
+        Some(phase) if awaiting(runs, approval).is_none() => Err(phase.refuses("decide about this plan")),
         _ => Ok(()),
     }
 }

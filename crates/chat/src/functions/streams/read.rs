@@ -31,6 +31,8 @@ pub struct Read {
     pub path: String,
     /// Where to begin; the stream's end if absent.
     pub offset: Option<u64>,
+    /// Bytes of data at most, unless one chunk alone has more.
+    pub max_bytes: Option<usize>,
 }
 
 /// A stored chunk, and the part of it that is meant.
@@ -54,7 +56,7 @@ pub struct Page {
     pub next: u64,
 }
 
-/// `streams:read`: a page of at least one chunk, if there is any. Data that a fork shares with its source
+/// `streams:read`: a page of at least one chunk, if there is any, and of no more than fit. Data that a fork shares with its source
 /// is read from the source's log, whatever became of the source since.
 pub fn read(tx: &mut Tx<'_>, _ctx: &CallContext, args: Read) -> Result<Page> {
     let stream = live(tx, &args.owner, &args.path)?;
@@ -64,17 +66,21 @@ pub fn read(tx: &mut Tx<'_>, _ctx: &CallContext, args: Read) -> Result<Page> {
         let message = format!("offset: the stream ends at {}, not beyond {from}", meta.end);
         return Err(Error::bad_request(message).with("path", "offset").with("end", meta.end));
     }
+    let most = args.max_bytes.unwrap_or(limits::STREAM_PAGE_BYTES).min(limits::STREAM_PAGE_BYTES);
     let (mut next, mut slices, mut bytes) = (from, Vec::new(), 0);
-    while next < meta.end && bytes < limits::STREAM_PAGE_BYTES {
+    'page: while next < meta.end {
         let (log, base, cap) = segment(tx, &stream, next, meta.end)?;
         let chunks = tx.log_read(&log, next - base)?;
         let before = next;
         for chunk in chunks {
             let (start, to) = (base + chunk.start, (base + chunk.end).min(cap));
-            if start >= cap || bytes >= limits::STREAM_PAGE_BYTES {
+            if start >= cap {
                 break;
             }
             bytes += chunk.data.len();
+            if bytes > most && !slices.is_empty() {
+                break 'page;
+            }
             slices.push(Slice { start, from: next, to, data: chunk.data.to_string() });
             next = to;
         }

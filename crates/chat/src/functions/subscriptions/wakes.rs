@@ -74,12 +74,10 @@ fn begin(tx: &mut Tx<'_>, mut row: Subscription, because_of: &str) -> Result<Sub
     for (link, tail) in links::pending(tx, &row)? {
         tx.put(&Link { woken_in: Some(row.generation), woken_at: Some(tail), ..link })?;
     }
+    (row.due_at, row.deliver_at) = (None, None);
     match &row.wakes {
-        Wakes::Webhook { .. } => row.due_at = Some(tx.now()),
-        Wakes::PullWake { wake_stream } => {
-            row.due_at = None;
-            announce(tx, &row, wake_stream, because_of)?;
-        }
+        Wakes::Webhook { .. } => row.deliver_at = Some(tx.now()),
+        Wakes::PullWake { wake_stream } => announce(tx, &row, wake_stream, because_of)?,
     }
     tx.put(&row)?;
     Ok(row)
@@ -105,7 +103,7 @@ fn announce(tx: &mut Tx<'_>, row: &Subscription, wake_stream: &str, because_of: 
 
 /// Ends the wake; if more is pending, the next begins at once. Says whether it did.
 pub(super) fn finish(tx: &mut Tx<'_>, mut row: Subscription) -> Result<bool> {
-    (row.wake, row.due_at, row.failures) = (None, None, 0);
+    (row.wake, row.due_at, row.deliver_at, row.failures) = (None, None, None, 0);
     match links::pending(tx, &row)?.first() {
         Some((link, _)) => begin(tx, row, &link.path).map(|_| true),
         None => tx.put(&row).map(|()| false),
@@ -117,6 +115,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, mut row: Subscription) -> Result<bool> {
 #[serde(rename_all = "camelCase")]
 pub struct Held {
     pub id: Id<Subscription>,
+    pub owner: String,
     pub name: String,
     pub wake_id: String,
     pub generation: u64,
@@ -133,15 +132,15 @@ fn hold(tx: &mut Tx<'_>, mut row: Subscription, holder: Option<String>) -> Resul
     wake.holder = holder;
     wake.lease_expires_at = Some(until);
     let wake_id = wake.wake_id.clone();
-    row.due_at = Some(until);
+    (row.due_at, row.deliver_at) = (Some(until), None);
     tx.put(&row)?;
     let streams = link_views(tx, &row)?;
     let webhook_url = match &row.wakes {
         Wakes::Webhook { url } => Some(url.clone()),
         Wakes::PullWake { .. } => None,
     };
-    let Subscription { id, name, generation, lease_ttl_ms, origin, .. } = row;
-    Ok(Held { id, name, wake_id, generation, streams, lease_ttl_ms, origin, webhook_url })
+    let Subscription { id, owner, name, generation, lease_ttl_ms, origin, .. } = row;
+    Ok(Held { id, owner, name, wake_id, generation, streams, lease_ttl_ms, origin, webhook_url })
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -177,30 +176,53 @@ pub fn claim(tx: &mut Tx<'_>, _ctx: &CallContext, args: Claim) -> Result<Held> {
     hold(tx, row, Some(args.worker))
 }
 
-/// `subscriptions:nextDue`: when the server must look at a subscription again.
+/// `subscriptions:nextDue`: when the next lease is over.
 pub fn next_due(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<Option<u64>> {
     let first = tx.query::<Subscription>(subscription::BY_DUE).ge(0_u64).first()?;
     Ok(first.and_then(|row| row.due_at))
 }
 
-/// `subscriptions:advance`: looks at one subscription that is due. A lease that ran out ends its wake; a
-/// wake that waits is handed out for delivery. Null if nothing is due; call again until then.
-pub fn advance(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<Option<Advanced>> {
+/// `subscriptions:advance`: ends one wake whose lease ran out. Whether there was one; call again until not.
+pub fn advance(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<bool> {
     let now = tx.now();
     let due = tx.query::<Subscription>(subscription::BY_DUE).ge(0_u64).le(now).first()?;
-    let Some(row) = due else { return Ok(None) };
+    let Some(mut row) = due else { return Ok(false) };
     let is_held = row.wake.as_ref().is_some_and(|wake| wake.lease_expires_at.is_some());
     if row.wake.is_none() || is_held {
         finish(tx, row)?;
-        return Ok(Some(Advanced { delivery: None }));
+    } else {
+        (row.deliver_at, row.due_at) = (row.due_at, None);
+        tx.put(&row)?;
     }
-    Ok(Some(Advanced { delivery: Some(hold(tx, row, None)?) }))
+    Ok(true)
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Advanced {
-    /// What to send, if anything.
-    pub delivery: Option<Held>,
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Except {
+    /// Owners who have as many deliveries on their way as they may.
+    #[serde(default)]
+    pub owners: Vec<String>,
+}
+
+/// `subscriptions:nextDelivery`: when the next wake is to be delivered.
+pub fn next_delivery(tx: &mut Tx<'_>, _ctx: &CallContext, args: Except) -> Result<Option<u64>> {
+    Ok(first_delivery(tx, &args)?.and_then(|row| row.deliver_at))
+}
+
+/// `subscriptions:deliver`: hands out one wake that is to be delivered now, for one lease, which begins with
+/// this. Null if there is none.
+pub fn deliver(tx: &mut Tx<'_>, _ctx: &CallContext, args: Except) -> Result<Option<Held>> {
+    let now = tx.now();
+    let row = first_delivery(tx, &args)?.filter(|row| row.deliver_at.is_some_and(|at| at <= now));
+    row.map(|row| hold(tx, row, None)).transpose()
+}
+
+fn first_delivery(tx: &mut Tx<'_>, except: &Except) -> Result<Option<Subscription>> {
+    // No more than that can stand before the first of another owner.
+    let passed = except.owners.len() * limits::SUBSCRIPTIONS;
+    let waiting = tx.query::<Subscription>(subscription::BY_DELIVERY).ge(0_u64).take(passed + 1)?;
+    Ok(waiting.into_iter().find(|row| !except.owners.contains(&row.owner)))
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -221,7 +243,8 @@ pub fn delivered(tx: &mut Tx<'_>, _ctx: &CallContext, args: Delivered) -> Result
     let Some(wake) = row.wake.as_mut().filter(|_| row.generation == args.generation) else { return Ok(()) };
     if !args.ok {
         wake.lease_expires_at = None;
-        row.due_at = Some(now + (1000 << row.failures.min(6)).min(LONGEST_PAUSE_MS));
+        row.due_at = None;
+        row.deliver_at = Some(now + (1000 << row.failures.min(6)).min(LONGEST_PAUSE_MS));
         row.failures += 1;
         return tx.put(&row);
     }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
-use spool_protocol::ai_sdk::{DONE, Dialect, Encoder, pause, write_sse};
+use spool_protocol::ai_sdk::{Chunk, DONE, Dialect, Encoder, pause, write_sse};
 use spool_protocol::{Error, Event};
 
 use super::Call;
@@ -118,6 +118,10 @@ impl Answer {
                 let Some(event) = before(event, offset.saturating_sub(encoder.offset())) else { break };
                 encoder.skip(event);
             }
+            if encoder.offset() != page.cursor.min(offset) {
+                // The log was removed: what is left of it does not say what was open where.
+                return Ok(Encoder::resume(dialect, offset, None));
+            }
             if encoder.offset() == from {
                 break;
             }
@@ -180,7 +184,29 @@ impl Wire for Chunks {
     /// `[DONE]` is optional to the clients: only a broken connection tells them that something is missing.
     const BREAKS: bool = true;
 
-    fn write(&mut self, _from: u64, mut events: Vec<Event>, out: &mut String) {
+    fn write(&mut self, _from: u64, events: Vec<Event>, out: &mut String) {
+        self.say(events, None, out);
+    }
+
+    fn write_uncounted(&mut self, events: Vec<Event>, end: u64, out: &mut String) {
+        self.say(events, Some(end), out);
+    }
+
+    fn fail(&mut self, error: Error, out: &mut String) {
+        let chunks = self.encoder.fail(error.message);
+        write_sse(&chunks, self.encoder.offset(), out);
+        out.push_str(DONE);
+    }
+
+    fn shed(&mut self, error: Error, out: &mut String) {
+        // Parts and calls stay open: they go on, and so may the reader.
+        write_sse(&[Chunk::Error { error_text: error.message }], self.encoder.offset(), out);
+    }
+}
+
+impl Chunks {
+    /// With `end`, only the last of the events has a place, and that is it.
+    fn say(&mut self, mut events: Vec<Event>, end: Option<u64>, out: &mut String) {
         if self.paused {
             return;
         }
@@ -191,11 +217,16 @@ impl Wire for Chunks {
                 self.paused = true;
             }
         }
-        for event in events {
+        let count = events.len();
+        for (at, event) in events.into_iter().enumerate() {
             let last = matches!(event, Event::Status { .. });
             let mut chunks = self.encoder.push(event);
             self.links.complete(&mut chunks);
-            write_sse(&chunks, self.encoder.offset(), out);
+            let place = match end {
+                None => Some(self.encoder.offset()),
+                Some(end) => (at + 1 == count).then_some(end),
+            };
+            write_sse(&chunks, place, out);
             if last {
                 out.push_str(DONE);
             }
@@ -204,11 +235,5 @@ impl Wire for Chunks {
             write_sse(&self.encoder.pause(), self.encoder.offset(), out);
             out.push_str(DONE);
         }
-    }
-
-    fn fail(&mut self, error: Error, out: &mut String) {
-        let chunks = self.encoder.fail(error.message);
-        write_sse(&chunks, self.encoder.offset(), out);
-        out.push_str(DONE);
     }
 }

@@ -9,6 +9,7 @@ use spool_chat::tables::User;
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
+use super::paths;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::auth::jwt::Reason;
@@ -26,11 +27,30 @@ pub struct Whose {
 
 /// By the `Authorization` header. `needs` is the function that a service's scopes must cover.
 pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Whose> {
+    let identity = identity(app, headers).await?;
+    let owner = owner(app, headers, &identity.principal, needs)?;
+    Ok(Whose { owner, identity })
+}
+
+/// The same for a request about an answer's log, which a worker reads and writes, too.
+pub async fn identify_for_answer(app: &App, headers: &HeaderMap, needs: &str) -> Result<Whose> {
+    let identity = identity(app, headers).await?;
+    let owner = match &*identity.principal {
+        // It has no streams, so nothing is ever looked for under this name.
+        Principal::Worker { worker, .. } => worker.to_string(),
+        principal => owner(app, headers, principal, needs)?,
+    };
+    Ok(Whose { owner, identity })
+}
+
+async fn identity(app: &App, headers: &HeaderMap) -> Result<Identity> {
     let header = headers.get(::http::header::AUTHORIZATION).map(|value| value.to_str()).transpose();
-    let header = header.map_err(|_| Reason::Malformed.error())?;
-    let identity = boundary::identify(app, header).await?;
-    let principal = &identity.principal;
-    let owner = match &**principal {
+    boundary::identify(app, header.map_err(|_| Reason::Malformed.error())?).await
+}
+
+/// Under which name the streams of a caller are stored.
+fn owner(app: &App, headers: &HeaderMap, principal: &Principal, needs: &str) -> Result<String> {
+    Ok(match principal {
         Principal::User { user } => user.to_string(),
         Principal::Service { user, .. } if principal.covers(needs) => user.to_string(),
         Principal::Service { .. } => {
@@ -44,8 +64,7 @@ pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Who
         Principal::Anonymous => return Err(Error::new(Code::Unauthenticated, "Streams need a signed-in caller.")),
         Principal::Worker { .. } => return Err(Error::new(Code::Forbidden, "Workers have no streams.")),
         Principal::System => return Err(Error::new(Code::Forbidden, "The server itself has no streams.")),
-    };
-    Ok(Whose { owner, identity })
+    })
 }
 
 /// While the wire is open, only for names and pages of this machine. Any page in a browser here can send
@@ -78,7 +97,12 @@ fn is_local(host: &str) -> bool {
 /// Who reads `path`: by the header, or by the signature in the URL.
 pub async fn reader(app: &App, headers: &HeaderMap, params: &[(String, String)], path: &str) -> Result<Whose> {
     if headers.contains_key(::http::header::AUTHORIZATION) {
-        return identify(app, headers, "streams:read").await;
+        let needs = "streams:read";
+        return if paths::is_answer(path) {
+            identify_for_answer(app, headers, needs).await
+        } else {
+            identify(app, headers, needs).await
+        };
     }
     match signed(app, params, path)? {
         Some((user, until_ms)) => Ok(Whose { owner: user.to_string(), identity: Identity::of_url(user, until_ms) }),

@@ -113,8 +113,9 @@ impl Payload {
         Self { kind, data: Vec::new(), events: Vec::new() }
     }
 
-    pub fn len(&self) -> usize {
-        self.data.len()
+    /// Bytes, as far as they grow without bound.
+    pub fn len(&self) -> u64 {
+        self.data.len() as u64 + self.events.iter().map(Event::units).sum::<u64>()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -18,6 +18,9 @@ pub const PRODUCER_SEQ: HeaderName = HeaderName::from_static("producer-seq");
 pub const EXPECTED_SEQ: HeaderName = HeaderName::from_static("producer-expected-seq");
 pub const RECEIVED_SEQ: HeaderName = HeaderName::from_static("producer-received-seq");
 
+/// Ours: the protocol knows no workers. `Producer-Epoch` is the writer's own count.
+const WORKER_EPOCH: &str = "x-spool-worker-epoch";
+
 /// What pages of other sites may read of an answer.
 pub const EXPOSED: [HeaderName; 13] = [
     NEXT_OFFSET,
@@ -133,6 +136,12 @@ pub fn producer(headers: &HeaderMap) -> Result<Option<(String, u64, u64)>> {
         }
         _ => Err(malformed("Producer-Id", "Producer-Epoch and Producer-Seq come together")),
     }
+}
+
+/// The epoch that `workers:connect` gave, from the worker that makes an answer.
+pub fn worker_epoch(headers: &HeaderMap) -> Result<Option<u64>> {
+    let epoch = text(headers, WORKER_EPOCH)?;
+    epoch.map(|epoch| integer("X-Spool-Worker-Epoch", epoch, SAFE_INTEGER, true)).transpose()
 }
 
 /// `Stream-Seq`, compared byte by byte.

@@ -55,7 +55,7 @@ const CURSOR_SLOT_MS: u64 = 20_000;
 const JITTER_SLOTS: u64 = 180;
 
 /// The cursor of a live answer: the present slot of 20 s, or a later one if the client is there already,
-/// so that a cache that collapses requests by cursor is never asked in a circle.
+/// so that no cache, which knows requests by their URL, answers with what it gave before.
 pub fn cursor(now_ms: u64, client: Option<&str>, random: u64) -> String {
     let present = now_ms.saturating_sub(CURSOR_EPOCH_MS) / CURSOR_SLOT_MS;
     let next = match client.and_then(|client| client.parse::<u64>().ok()) {

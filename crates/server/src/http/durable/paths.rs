@@ -9,6 +9,8 @@ use spool_store::Id;
 pub const ROOT: &str = "/v1/stream/";
 /// The first segment that belongs to the protocol.
 const RESERVED: &str = "__ds";
+/// The first segment of all answers' logs.
+const ANSWERS: &str = "generations";
 
 /// What a path below [`ROOT`] names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +29,17 @@ pub fn target(path: String) -> Result<Target> {
     if path.chars().any(char::is_control) {
         return Err(Error::bad_request("a stream's path has no control characters"));
     }
-    if first != "generations" {
+    if !is_answer(&path) {
         return Ok(Target::Stream(path));
     }
     // What cannot be an id is as missing as an id of nothing.
-    let id = path.strip_prefix("generations/").and_then(|id| Id::parse(id).ok());
+    let id = path.split_once('/').and_then(|(_, id)| Id::parse(id).ok());
     id.map(Target::Generation).ok_or_else(|| Error::not_found("generation"))
+}
+
+/// Whether a path, or a pattern of paths, is about answers' logs and nothing else.
+pub fn is_answer(path: &str) -> bool {
+    path.split('/').next() == Some(ANSWERS)
 }
 
 /// A stream that a header names: its URL, its path on this server, or just its name.

@@ -15,7 +15,7 @@ use super::{Answer, Params, caller, headers, paths, sse};
 use crate::app::App;
 
 /// A page that nothing can change may be kept for a minute, and shown a little longer while it is asked for
-/// again.
+/// again: by its reader, not by a cache that others share, because a stream is its owner's.
 const KEPT: &str = "private, max-age=60, stale-while-revalidate=300";
 /// A page that ends where the stream ends now: the same request has another answer in a moment, so it is
 /// asked for again each time, by its ETag. (The protocol would allow keeping it, too; then a reader in a
@@ -59,9 +59,10 @@ pub async fn get(
         None => page(&app, &source, start, &request).await,
         Some("long-poll") => long_poll(&app, &source, start.ok_or_else(needed)?, client).await,
         Some("sse") => {
-            let first = source.page(&app, start.ok_or_else(needed)?).await?;
+            let place = app.admit()?;
+            let first = sse::page(&app, &source, start.ok_or_else(needed)?).await?;
             source.touch(&app, &first.view).await?;
-            Ok(sse::follow(app, source, first, client.map(str::to_owned)))
+            Ok(sse::follow(app, source, first, client.map(str::to_owned), place))
         }
         Some(_) => Err(Error::bad_request("live: long-poll or sse").with("path", "live").into()),
     }
@@ -118,15 +119,16 @@ async fn long_poll(app: &App, source: &Source, start: Start, client: Option<&str
         return Ok(reply.send(StatusCode::NO_CONTENT, Body::empty()));
     }
     reply.set(header::ETAG, etag(&page));
-    // Edges may collapse waiting readers: the cursor is part of the URL, and the data does not change.
+    // The data does not change, so the reader's own cache may keep it. Never one that is shared: it is its owner's.
     reply.set(header::CACHE_CONTROL, KEPT);
     reply.set(header::VARY, "authorization");
     Ok(reply.send(StatusCode::OK, page.payload.into_body()?))
 }
 
 /// Until there is something after `offset`, the stream ends, or the time is up. Fails when the reader's
-/// credential is over.
+/// credential is over, or when the server has as many open connections as it may.
 async fn wait(app: &App, source: &Source, view: &View, offset: u64) -> Result<()> {
+    let _place = app.admit()?;
     let mut guard = source.guard(app);
     let mut tail = view.tail(app, offset).await?;
     let limit = Duration::from_millis(app.config.streams.long_poll_ms);

@@ -104,9 +104,15 @@ impl Source {
 
     /// Data from `start` on, as much as fits a page. Refuses an offset beyond the end.
     pub async fn page(&self, app: &App, start: Start) -> Result<Page> {
+        self.page_of(app, start, None).await
+    }
+
+    /// The same with at most `max_bytes` of data, unless one chunk alone has more. (Pages of an answer have
+    /// 256 KiB anyway.)
+    pub async fn page_of(&self, app: &App, start: Start, max_bytes: Option<usize>) -> Result<Page> {
         match &self.target {
             Target::Stream(path) => {
-                let mut args = json!({ "owner": self.whose.owner, "path": path });
+                let mut args = json!({ "owner": self.whose.owner, "path": path, "maxBytes": max_bytes });
                 if let Start::At(offset) = start {
                     args["offset"] = offset.into();
                 }

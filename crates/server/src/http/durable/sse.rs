@@ -1,8 +1,9 @@
 //! `live=sse`: a stream as server-sent events. Every `data` event is followed by a `control` event that says
 //! where the reader is.
 //!
-//! A follower holds an offset and at most the beginning of one character. Payloads are written line by line,
-//! each as `data:`, so that nothing in them can begin an event of its own.
+//! A follower holds an offset and at most the beginning of one character; what comes next is read when the
+//! reader has taken what was written. Payloads are written line by line, each as `data:`, so that nothing in
+//! them can begin an event of its own.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use serde_json::json;
 use spool_protocol::{Error, Result};
 use spool_store::Tail;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::content::{Kind, Payload};
@@ -28,11 +30,14 @@ use super::source::{Page, Source, View};
 use crate::app::App;
 use crate::auth::revocation::Guard;
 
-/// A connection ends after this, so that edges can collapse readers anew (protocol, 8.2).
+/// A connection ends after this, as the protocol wants it (8.2): a reader comes back with the place it was told.
 const CONNECTION: Duration = Duration::from_secs(60);
 /// Silence after which the place is said again, to keep proxies from closing the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Bytes written at once; what waits beyond them waits in the store.
+/// How long a reader may leave unread what was written for it while more is there.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Data written at once; what waits beyond it waits in the store. One chunk may have as much again, and one
+/// JSON message up to 4 MiB.
 const FRAME_BYTES: usize = 256 << 10;
 
 struct Follower {
@@ -40,17 +45,21 @@ struct Follower {
     source: Source,
     view: View,
     /// Data that is to be written first.
-    page: Option<Page>,
+    first: Option<Page>,
+    /// Follows the log from its present end on; none while there is older data to write.
     tail: Option<Tail>,
     /// The offset after what was written, without `carry`.
     next: u64,
-    /// The beginning of a character whose rest has not come yet (text only).
+    /// The beginning of a character or of a line's end whose rest has not come yet (text only).
     carry: Vec<u8>,
     cursor: Option<String>,
     until: Instant,
+    /// When the last bytes were handed over. Until most of them are sent, nobody asks for more.
+    handed_at: Instant,
     guard: Guard,
     over: bool,
     open: Gauge,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Drop for Follower {
@@ -59,7 +68,15 @@ impl Drop for Follower {
     }
 }
 
-pub fn follow(app: Arc<App>, source: Source, first: Page, cursor: Option<String>) -> Response {
+/// A page of which one frame is made.
+pub async fn page(app: &App, source: &Source, start: Start) -> Result<Page> {
+    source.page_of(app, start, Some(FRAME_BYTES)).await
+}
+
+/// The response that begins with `first`. `place` is held as long as it lasts.
+pub fn follow(
+    app: Arc<App>, source: Source, first: Page, cursor: Option<String>, place: OwnedSemaphorePermit,
+) -> Response {
     let mut reply = Reply::new("text/event-stream");
     reply.set(header::CACHE_CONTROL, "no-cache");
     reply.set(header::HeaderName::from_static("x-accel-buffering"), "no");
@@ -71,14 +88,16 @@ pub fn follow(app: Arc<App>, source: Source, first: Page, cursor: Option<String>
     let follower = Follower {
         view: first.view.clone(),
         next: first.from,
-        page: Some(first),
+        first: Some(first),
         tail: None,
         carry: Vec::new(),
         cursor,
         until: Instant::now() + CONNECTION,
+        handed_at: Instant::now(),
         guard: source.guard(&app),
         over: false,
         open,
+        _place: place,
         source,
         app,
     };
@@ -92,13 +111,12 @@ pub fn follow(app: Arc<App>, source: Source, first: Page, cursor: Option<String>
 impl Follower {
     /// The next bytes to send; `None` ends the connection, which a reader opens again where it was.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.over || self.guard.ended().now_or_never().is_some() {
+        let has_time = Instant::now() < self.until && self.handed_at.elapsed() < PATIENCE;
+        if self.over || !has_time || self.guard.ended().now_or_never().is_some() {
             return None;
         }
-        let frame = match self.page.take() {
-            Some(page) => self.catch_up(page).await,
-            None => self.live().await,
-        };
+        let frame = self.frame().await;
+        self.handed_at = Instant::now();
         match frame {
             Ok(frame) => frame.map(Bytes::from),
             Err(error) => {
@@ -109,7 +127,19 @@ impl Follower {
         }
     }
 
-    /// Stored data, page by page, and then the hand-over to the tail.
+    async fn frame(&mut self) -> Result<Option<String>> {
+        if self.tail.is_some() {
+            return self.live().await;
+        }
+        let page = match self.first.take() {
+            Some(page) => page,
+            None => page(&self.app, &self.source, Start::At(self.next)).await?,
+        };
+        // Another stream may have the name by now.
+        if page.view.log == self.view.log { self.catch_up(page).await } else { Ok(None) }
+    }
+
+    /// A page of stored data; the last one hands over to the tail.
     async fn catch_up(&mut self, page: Page) -> Result<Option<String>> {
         let mut frame = String::new();
         self.next = page.next;
@@ -119,8 +149,6 @@ impl Follower {
         self.write(&mut frame, page.payload, up_to_date)?;
         if up_to_date && !self.over {
             self.tail = Some(self.view.tail(&self.app, self.next).await?);
-        } else if !self.over {
-            self.page = Some(self.source.page(&self.app, Start::At(self.next)).await?);
         }
         Ok(Some(frame))
     }
@@ -141,7 +169,7 @@ impl Follower {
         let Some(chunks) = chunks else { return self.ended(payload).await };
         self.next = self.view.take(&mut payload, &chunks, self.next)?;
         // What is ready already goes out in the same write.
-        while payload.len() < FRAME_BYTES {
+        while payload.len() < FRAME_BYTES as u64 {
             match tail.next().now_or_never() {
                 Some(Ok(Some(chunks))) => self.next = self.view.take(&mut payload, &chunks, self.next)?,
                 Some(Ok(None)) => return self.ended(payload).await,
@@ -149,7 +177,7 @@ impl Follower {
                 None => break,
             }
         }
-        let up_to_date = payload.len() < FRAME_BYTES;
+        let up_to_date = tail.is_waiting();
         let mut frame = String::new();
         self.write(&mut frame, payload, up_to_date)?;
         Ok(Some(frame))
@@ -186,12 +214,13 @@ impl Follower {
             let kind = self.view.kind;
             let mut bytes = payload.into_body()?;
             if kind == Kind::Text {
-                bytes = self.whole_characters(bytes);
+                bytes = self.whole_characters(bytes, up_to_date);
             }
             if !bytes.is_empty() {
                 frame.push_str("event: data\n");
                 match kind {
                     Kind::Binary => push_lines(frame, &BASE64.encode(&bytes)),
+                    // Bytes that are no text cannot be said here; docs/durable-streams.md tells what becomes of them.
                     Kind::Text => push_lines(frame, &String::from_utf8_lossy(&bytes)),
                     Kind::Json | Kind::Events => {
                         let text = String::from_utf8(bytes);
@@ -204,8 +233,9 @@ impl Follower {
         Ok(())
     }
 
-    /// Holds back the beginning of a character: appends may cut one in two, events are text.
-    fn whole_characters(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+    /// Holds back the beginning of a character: appends and pages may cut one in two, events are text. And a
+    /// CR behind which there is more: what follows may be its LF, and the two are one line's end.
+    fn whole_characters(&mut self, mut bytes: Vec<u8>, up_to_date: bool) -> Vec<u8> {
         if !self.carry.is_empty() {
             bytes.splice(..0, self.carry.drain(..));
         }
@@ -216,6 +246,9 @@ impl Follower {
                 && std::str::from_utf8(&bytes[last..]).is_err_and(|error| error.error_len().is_none())
             {
                 self.carry = bytes.split_off(last);
+            }
+            if !up_to_date && bytes.last() == Some(&b'\r') {
+                self.carry = bytes.split_off(bytes.len() - 1);
             }
         }
         bytes

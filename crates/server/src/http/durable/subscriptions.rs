@@ -92,6 +92,18 @@ fn normal(path: &str) -> String {
     path.trim_matches('/').to_owned()
 }
 
+/// A name or a pattern of streams. Nobody is woken for an answer: its log is no stream, only shown as one.
+fn watched(path: &str) -> Result<String, Fault> {
+    let path = normal(path);
+    if paths::is_answer(&path) {
+        let message = format!(
+            "{path}: answers are not watched by subscriptions; follow generations:active, or the stream itself"
+        );
+        return Err(Fault::invalid(&message));
+    }
+    Ok(path)
+}
+
 async fn owner(app: &App, headers: &HeaderMap, needs: &str) -> Result<String, Fault> {
     Ok(caller::identify(app, headers, needs).await?.owner)
 }
@@ -118,8 +130,8 @@ pub async fn create(
 ) -> Answer {
     let owner = owner(&app, &request, "subscriptions:create").await?;
     let wanted: Wanted = body(&bytes)?;
-    let pattern = wanted.pattern.map(|pattern| normal(&pattern)).filter(|pattern| !pattern.is_empty());
-    let streams: Vec<String> = wanted.streams.iter().map(|path| normal(path)).collect();
+    let pattern = wanted.pattern.map(|pattern| watched(&pattern)).transpose()?.filter(|pattern| !pattern.is_empty());
+    let streams: Vec<String> = wanted.streams.iter().map(|path| watched(path)).collect::<Result<_, _>>()?;
     if pattern.is_none() && streams.is_empty() {
         return Err(Fault::invalid("a pattern or streams say what to watch"));
     }
@@ -138,7 +150,7 @@ pub async fn create(
             allowed.map_err(|reason| Fault::new(StatusCode::BAD_REQUEST, "WEBHOOK_URL_REJECTED", reason))?;
             args["webhookUrl"] = hook.url.into();
         }
-        ("pull-wake", _, Some(stream)) if !normal(&stream).is_empty() => args["wakeStream"] = normal(&stream).into(),
+        ("pull-wake", _, Some(stream)) if !normal(&stream).is_empty() => args["wakeStream"] = watched(&stream)?.into(),
         ("webhook", None, _) => return Err(Fault::invalid("a webhook subscription needs webhook.url")),
         ("pull-wake", ..) => return Err(Fault::invalid("a pull-wake subscription needs wake_stream")),
         _ => return Err(Fault::invalid("type is webhook or pull-wake")),
@@ -175,7 +187,8 @@ pub async fn link(
         streams: Vec<String>,
     }
     let owner = owner(&app, &request, "subscriptions:link").await?;
-    let streams: Vec<String> = body::<More>(&bytes)?.streams.iter().map(|path| normal(path)).collect();
+    let named = body::<More>(&bytes)?.streams;
+    let streams: Vec<String> = named.iter().map(|path| watched(path)).collect::<Result<_, _>>()?;
     if streams.is_empty() || streams.iter().any(String::is_empty) {
         return Err(Fault::invalid("streams is a list of names, not empty"));
     }

@@ -88,7 +88,7 @@ pub async fn append(
 ) -> Answer {
     let close = headers::is_closing(&request)?;
     if let Target::Generation(id) = paths::target(path.clone())? {
-        let whose = caller::identify(&app, &request, "generations:append").await?;
+        let whose = caller::identify_for_answer(&app, &request, "generations:append").await?;
         return append_events(&app, &whose, &id, &request, &body, close).await;
     }
     let whose = caller::identify(&app, &request, "streams:append").await?;
@@ -102,13 +102,16 @@ pub async fn append(
             return Err(Error::bad_request("the body is empty: there is nothing to append").into());
         }
     } else {
-        let missing = || Error::bad_request("Content-Type is missing").with("path", "Content-Type");
-        let content_type = headers::content_type(&request)?.ok_or_else(missing)?;
-        args["pieces"] = match pieces(Kind::of(&content_type), &body, false) {
+        let content_type = needed_type(&request);
+        let cut = content_type.as_ref().map(|given| pieces(Kind::of(given), &body, false));
+        args["pieces"] = match cut.map_err(Error::clone).flatten() {
             Ok(pieces) => pieces.into(),
-            Err(fault) => return Err(earlier_fault(&app, &args, &content_type).await.unwrap_or(fault).into()),
+            Err(fault) => {
+                let earlier = earlier_fault(&app, &args, content_type.as_deref().ok()).await;
+                return Err(earlier.unwrap_or(fault).into());
+            }
         };
-        args["contentType"] = content_type.into();
+        args["contentType"] = content_type?.into();
         if let Some(seq) = headers::sequence(&request)? {
             args["seq"] = seq.into();
         }
@@ -127,9 +130,14 @@ pub async fn append(
     Ok(reply.send(if is_news { StatusCode::OK } else { StatusCode::NO_CONTENT }, Body::empty()))
 }
 
-/// What the protocol asks about before it asks whether the body is sound: is the stream there, is it open, is
-/// it of this type.
-async fn earlier_fault(app: &App, args: &Value, content_type: &str) -> Option<Error> {
+fn needed_type(request: &HeaderMap) -> Result<String> {
+    let missing = || Error::bad_request("Content-Type is missing").with("path", "Content-Type");
+    headers::content_type(request)?.ok_or_else(missing)
+}
+
+/// What the protocol asks about before it asks whether type and body are sound: is the stream there, is it
+/// open, is it of this type (if there is one).
+async fn earlier_fault(app: &App, args: &Value, content_type: Option<&str>) -> Option<Error> {
     let named = json!({ "owner": args["owner"], "path": args["path"] });
     let meta = match app.functions.query_as_system("streams:meta", named).await {
         Ok((_, meta)) => answer::<Meta>("streams:meta", &meta),
@@ -138,7 +146,7 @@ async fn earlier_fault(app: &App, args: &Value, content_type: &str) -> Option<Er
     match meta {
         Err(error) => Some(error),
         Ok(meta) if meta.closed => Some(Error::new(Code::LogSealed, "The stream is closed.").with("end", meta.end)),
-        Ok(meta) if media_type(content_type) != media_type(&meta.content_type) => {
+        Ok(meta) if content_type.is_some_and(|given| media_type(given) != media_type(&meta.content_type)) => {
             let message = format!("The stream is {}.", meta.content_type);
             Some(Error::new(Code::StreamConflict, message).with("reason", "content_type"))
         }
@@ -162,14 +170,13 @@ struct Added {
 async fn append_events(
     app: &App, whose: &Whose, id: &Id<Generation>, request: &HeaderMap, body: &[u8], close: bool,
 ) -> Answer {
-    if !matches!(*whose.identity.principal, Principal::Service { .. }) {
+    if !matches!(*whose.identity.principal, Principal::Service { .. } | Principal::Worker { .. }) {
         return Err(read_only().into());
     }
     if close {
         return Err(Error::bad_request("an answer ends with generations:finish, which says how").into());
     }
-    let missing = || Error::bad_request("Content-Type is missing").with("path", "Content-Type");
-    if Kind::of(&headers::content_type(request)?.ok_or_else(missing)?) != Kind::Json {
+    if Kind::of(&needed_type(request)?) != Kind::Json {
         return Err(Error::new(Code::StreamConflict, "An answer is application/json.")
             .with("reason", "content_type")
             .into());
@@ -185,7 +192,7 @@ async fn append_events(
     if events.as_array().is_some_and(Vec::is_empty) {
         return Err(Error::bad_request("an empty array has nothing to append").into());
     }
-    let mut args = json!({ "generationId": id, "events": events });
+    let mut args = json!({ "generationId": id, "events": events, "epoch": headers::worker_epoch(request)? });
     if let Some((id, epoch, seq)) = &producer {
         args["producer"] = json!({ "id": id, "epoch": epoch, "seq": seq });
     }

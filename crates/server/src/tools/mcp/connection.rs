@@ -33,8 +33,15 @@ pub struct Connection {
     changed: Arc<Notify>,
 }
 
-/// Connects and lists the tools. The failure says why in words that may be logged.
-pub async fn connect(name: &str, config: &McpServer, hidden: &Hidden) -> Result<(Connection, Vec<Tool>), String> {
+/// Why there is no connection, without secrets.
+pub struct Fault {
+    pub why: String,
+    /// The end of what a process complained of before, which is for whoever reads the log and nobody else.
+    pub said: String,
+}
+
+/// Connects and lists the tools.
+pub async fn connect(name: &str, config: &McpServer, hidden: &Hidden) -> Result<(Connection, Vec<Tool>), Fault> {
     let ended = CancellationToken::new();
     let flow = Arc::new(Flow::new(ended.clone()));
     let mut errors = process::Tail::default();
@@ -55,11 +62,13 @@ pub async fn connect(name: &str, config: &McpServer, hidden: &Hidden) -> Result<
     };
     let ready = tokio::time::timeout(READY, ready).await;
     let ready = ready.unwrap_or_else(|_| Err(format!("it was not ready within {} s", READY.as_secs())));
-    match &ready {
-        Ok(_) => errors.forget(),
-        Err(fault) => return Err(hidden.excerpt(&format!("{fault}{}", errors.said().await))),
+    match ready {
+        Ok(ready) => {
+            errors.forget();
+            Ok(ready)
+        }
+        Err(why) => Err(Fault { why: hidden.excerpt(&why), said: errors.said().await }),
     }
-    ready
 }
 
 async fn begin<T: Transport<RoleClient> + 'static>(

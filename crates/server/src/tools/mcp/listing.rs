@@ -76,6 +76,13 @@ fn offered_name(prefix: &str, own: &str) -> String {
     name
 }
 
+/// Whether a tool that is offered with this prefix could have this name.
+pub fn is_possible(prefix: &str, name: &str) -> bool {
+    // A name that was too long may have lost the end of its prefix.
+    let kept = prefix.len().min(NAME_LENGTH - DIGITS - 1);
+    name.starts_with(prefix.get(..kept).unwrap_or(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +110,7 @@ mod tests {
         assert_eq!(offered_name("props_", "find.all/now"), "props_find_all_now");
         assert_eq!(offered_name("", "größe"), "gr__e");
         assert_eq!(offered_name("", ""), "_");
+        assert!(is_possible("p_", "p_find") && is_possible("", "find") && !is_possible("p_", "q_find"));
         let (long, other) = (offered_name("p_", &"a".repeat(200)), offered_name("p_", &"a".repeat(201)));
         assert!(long.len() == 64 && other.len() == 64 && long != other, "{long} {other}");
         let (specs, left_out) = list(&config(""), &[tool(json!({"name": "a.b"})), tool(json!({"name": "a_b"}))]);

@@ -31,8 +31,11 @@ const WHEN_ASKED: Duration = Duration::from_secs(1);
 const SIGTERM: i32 = 15;
 /// What one process may log, in bytes. The rest is read, so that it does not stop, and forgotten.
 const LOGGED_BYTES: usize = 256 << 10;
-/// The end of its complaints that is told if it does not get ready.
+/// The end of its complaints that is logged if it does not get ready.
 const TAIL_BYTES: usize = 400;
+/// The longest text without a space that is waited for. What is longer is no complaint, and nothing of it or behind
+/// it is kept or logged.
+const WORD_BYTES: usize = 64 << 10;
 /// How long its last words are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -42,7 +45,8 @@ pub struct Process {
     over: bool,
 }
 
-/// Starts the process. Its complaints are logged at `debug`, as they may repeat what people wrote.
+/// Starts the process. Its complaints are logged at `debug`, as they may repeat what people wrote; those of one that
+/// never gets ready cannot.
 pub fn spawn(name: &str, config: &McpServer, hidden: &Hidden, flow: &Arc<Flow>) -> Result<(Process, Tail), String> {
     let program = config.command.as_deref().unwrap_or_default();
     let failed = |error: io::Error| format!("{program} cannot be started: {error}");
@@ -102,30 +106,41 @@ impl Drop for Process {
     }
 }
 
-/// The last that a process complained of.
+/// The last that a process complained of, without secrets.
 #[derive(Default)]
 pub struct Tail {
-    text: Arc<Mutex<Vec<u8>>>,
+    text: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Tail {
     fn of(name: &str, mut errors: ChildStderr, hidden: Hidden) -> Self {
-        let text: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let text: Arc<Mutex<String>> = Arc::default();
         let (kept, name) = (Arc::clone(&text), name.to_owned());
         let reader = tokio::spawn(async move {
-            let (mut buffer, mut logged) = ([0; 4096], 0);
-            while let Ok(count @ 1..) = errors.read(&mut buffer).await {
-                let came = &buffer[..count];
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.extend_from_slice(came);
-                let surplus = kept.len().saturating_sub(TAIL_BYTES);
-                kept.drain(..surplus);
-                drop(kept);
-                if logged < LOGGED_BYTES {
-                    let said = hidden.excerpt(&String::from_utf8_lossy(came));
-                    tracing::debug!(server = name, said, "an MCP server complains");
-                    logged += count;
+            let (mut buffer, mut open, mut logged) = ([0; 4096], Vec::new(), 0);
+            loop {
+                let count = errors.read(&mut buffer).await.unwrap_or(0);
+                open.extend_from_slice(&buffer[..count]);
+                // What is hidden has no space in it: up to a space it is there whole, or not at all.
+                let space = open.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1);
+                let end = if count == 0 { open.len() } else { space };
+                if end > 0 {
+                    let said = String::from_utf8_lossy(&open[..end]).into_owned();
+                    keep_end(&kept, &hidden.hide(&said));
+                    if logged < LOGGED_BYTES {
+                        tracing::debug!(server = name, said = hidden.excerpt(&said), "an MCP server complains");
+                        logged += end;
+                    }
+                    open.drain(..end);
+                }
+                if count == 0 {
+                    return;
+                }
+                if open.len() > WORD_BYTES {
+                    // It is still read, so that it does not stop.
+                    while matches!(errors.read(&mut buffer).await, Ok(1..)) {}
+                    return;
                 }
             }
         });
@@ -137,13 +152,19 @@ impl Tail {
         self.reader = None;
     }
 
-    /// What it complained of before it ended, to be appended to why it is not ready.
+    /// What it complained of before it ended, on one line.
     pub async fn said(self) -> String {
         if let Some(reader) = self.reader {
             let _ = tokio::time::timeout(LAST_WORDS, reader).await;
         }
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(&text);
-        if text.trim().is_empty() { String::new() } else { format!("; it says: {}", text.trim()) }
+        text.replace(char::is_control, " ").trim().to_owned()
     }
+}
+
+fn keep_end(kept: &Mutex<String>, said: &str) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.push_str(said);
+    let surplus = kept.floor_char_boundary(kept.len().saturating_sub(TAIL_BYTES));
+    kept.drain(..surplus);
 }

@@ -78,7 +78,8 @@ impl Journal {
     /// Reads which rows there are.
     pub fn load(sqlite: &Connection) -> rusqlite::Result<Self> {
         let mut index = Index { next_seq: 1, ..Index::default() };
-        let mut statement = sqlite.prepare("SELECT seq, log, end, length(data) FROM _log_journal ORDER BY seq")?;
+        let mut statement =
+            sqlite.prepare("SELECT seq, log, end, length(CAST(data AS BLOB)) FROM _log_journal ORDER BY seq")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (log, end, bytes): (String, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
@@ -275,4 +276,21 @@ fn chunk(row: &Row<'_>) -> rusqlite::Result<Chunk> {
     let data: String = row.get(2)?;
     let (start, end) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
     Ok(Chunk::new(start.cast_unsigned(), end.cast_unsigned(), data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_counts_the_bytes_that_were_appended() {
+        let sqlite = Connection::open_in_memory().unwrap();
+        sqlite.execute_batch(TABLE).unwrap();
+        packs::prepare(&sqlite).unwrap();
+        let journal = Journal::load(&sqlite).unwrap();
+        let text = "é💥".repeat(100);
+        journal.append(&sqlite, &[("log".into(), Chunk::new(0, 600, text.as_str()))]).unwrap();
+        let started = Journal::load(&sqlite).unwrap();
+        assert_eq!((journal.lock().bytes, started.lock().bytes), (text.len(), text.len()));
+    }
 }

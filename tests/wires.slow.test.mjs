@@ -1,0 +1,92 @@
+// Readers that take nothing for half a minute while there is more: each wire sends them away in its own words,
+// and they go on where they were. (`/api/stream/…`: chat.large.test.mjs.) All of them are slow at the same time.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { http, user } from "./lib/clients.mjs";
+import { RawSession } from "./lib/raw.mjs";
+import { Server, serviceKey } from "./lib/server.mjs";
+import { drain, stalled } from "./lib/slow.mjs";
+import { SseParser } from "./lib/sse.mjs";
+import { gate, until, within } from "./lib/wait.mjs";
+
+const server = await Server.start({ after });
+const service = http(server, await serviceKey(server));
+
+/** More than the 30 s and the time to fill what lies between, less than the 60 s after which the kernel lets go. */
+const SLOW_MS = 42_000;
+const PIECE = "0123456789abcdé ".repeat(12_500);
+const digest = (text) => createHash("sha256").update(text).digest("hex");
+const events = (text) => new SseParser().push(Buffer.from(text));
+
+/** An answer of 12 MB that is over: `{token, turn, text}`. */
+async function answered(t) {
+  const { http: rows, token } = await user(t, server);
+  const threadId = await rows.mutation("threads:create", {});
+  const turn = { threadId, ...(await service.mutation("generations:open", { threadId, text: "go" })) };
+  const pieces = Array.from({ length: 60 }, (_, n) => `${n} ${PIECE}`);
+  for (const text of pieces) await service.mutation("generations:append", { generationId: turn.generationId, events: [{ type: "text", text }] });
+  await service.mutation("generations:finish", { generationId: turn.generationId, status: "complete" });
+  return { token, turn, text: pieces.join("") };
+}
+
+/** The same, and what a reader at `target(turn)` got of it who slept at first: `seen`. */
+async function sleptOver(t, target) {
+  const answer = await answered(t);
+  const slow = stalled(t, server, target(answer.turn), answer.token);
+  await until(() => slow.bytesWritten > 0 && !slow.connecting);
+  await sleep(SLOW_MS);
+  return { ...answer, seen: await drain(slow) };
+}
+
+describe("slow readers", { concurrency: true }, () => {
+  test("ST-18: an AI SDK stream says so in an error chunk, and breaks", { timeout: 180_000 }, async (t) => {
+    const at = ({ threadId, generationId }, more = "") => `/api/chat/${threadId}/stream?activeStreamId=${generationId}${more}`;
+    const { token, turn, text, seen } = await sleptOver(t, at);
+    const chunks = (read) => events(read.text).map(({ data, id }) => ({ id, ...(data === "[DONE]" ? { type: data } : JSON.parse(data)) }));
+    const said = (read) => chunks(read).map(({ delta = "" }) => delta).join("");
+    const last = chunks(seen).at(-1);
+    assert.deepEqual([seen.status, last.type, seen.whole], [200, "error", false]);
+    assert.match(last.errorText, /too slow/);
+    assert.equal(Number(last.id), Buffer.byteLength(said(seen)));
+    const rest = await drain(stalled(t, server, at(turn, `&offset=${last.id}`), token));
+    assert.deepEqual([rest.whole, chunks(rest).at(-1).type, digest(said(seen) + said(rest))], [true, "[DONE]", digest(text)]);
+  });
+
+  test("ST-18: a Durable Streams connection ends behind the place to come back to", { timeout: 180_000 }, async (t) => {
+    const at = ({ generationId }, offset = "-1") => `/v1/stream/generations/${generationId}?offset=${offset}&live=sse`;
+    const { token, turn, text, seen } = await sleptOver(t, at);
+    const of = (read, name) => events(read.text).filter(({ event }) => event === name).map(({ data }) => JSON.parse(data));
+    const said = (read) => of(read, "data").flat().map((event) => event.text ?? "").join("");
+    const place = of(seen, "control").at(-1);
+    assert.deepEqual([seen.status, seen.whole, place.streamClosed, place.upToDate], [200, true, undefined, undefined]);
+    assert.equal(Number(place.streamNextOffset), Buffer.byteLength(said(seen)));
+    const rest = await drain(stalled(t, server, at(turn, place.streamNextOffset), token));
+    assert.equal(of(rest, "control").at(-1).streamClosed, true);
+    assert.equal(digest(said(seen) + said(rest)), digest(text));
+  });
+
+  test("ST-18: a sync socket is closed with 1013 and a reason", { timeout: 180_000 }, async (t) => {
+    const { token, turn: { messageId } } = await answered(t);
+    const session = await RawSession.open(t, server);
+    session.authenticate(token);
+    session.modify();
+    await session.settled();
+    session.modify([1, 2, 3].map(() => ["messages:get", { messageId }]));
+    // Once the first of many megabytes is here, nothing more is taken.
+    const first = gate();
+    session.socket.on("message", function pause(data) {
+      if (data.length < 1 << 20) return;
+      session.socket.off("message", pause).pause();
+      first.open();
+    });
+    await within(first.opened, "the first of it");
+    await sleep(SLOW_MS);
+    session.socket.resume();
+    const { code, reason } = await within(session.closed, "the server's close", 30_000);
+    assert.equal(code, 1013);
+    assert.match(reason, /^Overloaded/);
+  });
+});
