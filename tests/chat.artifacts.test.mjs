@@ -214,6 +214,23 @@ describe("runs in phases", { concurrency: true }, () => {
     await backend.mutation("generations:finish", { generationId, status: "complete", text: "as I said" });
     const { events } = await sse;
     assert.ok(events.some(({ event, data }) => event === "activity" && JSON.stringify(data).includes("context_replayed")), JSON.stringify(events));
+    // The next turn goes on in the new session, and nothing is told again.
+    const next = await backend.mutation("generations:open", { threadId, text: "go on" });
+    const resumed = await backend.mutation("sessions:open", { threadId, runtime });
+    assert.deepEqual([resumed.status, resumed.externalId], ["active", "new"]);
+    await backend.mutation("generations:finish", { generationId: next.generationId, status: "complete", text: "gone on" });
+    assert.equal((await client.query("messages:get", { messageId: next.messageId })).text, "gone on");
+    // It forgets again: the turn after that finds out, is given the whole transcript, and its own log says so.
+    const third = await backend.mutation("generations:open", { threadId, text: "and then?" });
+    await backend.mutation("sessions:markLost", { threadId, runtime, generationId: third.generationId });
+    const again = await backend.query("messages:page", { threadId, ...page(), order: "asc" });
+    assert.deepEqual(again.page.map(({ text }) => text), ["research", "as I said", "go on", "gone on", "and then?", ""]);
+    await backend.mutation("sessions:update", { threadId, runtime, externalId: "newer" });
+    await backend.mutation("generations:finish", { generationId: third.generationId, status: "complete", text: "the end" });
+    const told = async (id) => JSON.stringify((await client.query("generations:deltas", { generationId: id, cursor: 0 })).events).split("context_replayed").length - 1;
+    assert.deepEqual([await told(generationId), await told(next.generationId), await told(third.generationId)], [1, 0, 1]);
+    const settledSession = await client.query("sessions:getByThread", { threadId });
+    assert.deepEqual([settledSession.status, settledSession.externalId], ["active", "newer"]);
   });
 
   test("AG-10: a mode in which nobody answers is a typed error", async (t) => {

@@ -31,6 +31,20 @@ describe("turns", { concurrency: true }, () => {
     assert.equal((await settled(client, sent.messageId)).text, "at last");
   });
 
+  test("MS-06: what waits is answered in its order with the application closed", async (t) => {
+    const { client, http: later } = await user(t, server);
+    const word = gate();
+    for (const n of [1, 2, 3]) fake.script(`ms-06 question ${n}`, n === 1 ? [{ wait: word.opened }, "answer 1"] : [`answer ${n}`]);
+    const threadId = await client.mutation("threads:create", {});
+    for (const n of [1, 2, 3]) await client.mutation("turns:send", { threadId, text: `ms-06 question ${n}`, ifBusy: "queue" });
+    await within(client.close(), "the client to close");
+    word.open();
+    const said = async () => (await later.query("messages:page", { threadId, ...page(), order: "asc" })).page;
+    await until(async () => (await said()).filter(({ role, status }) => role === "assistant" && status === "complete").length === 3, { what: "three answers" });
+    assert.deepEqual((await said()).map(({ text, status }) => [text, status]), [1, 2, 3].flatMap((n) => [[`ms-06 question ${n}`, "complete"], [`answer ${n}`, "complete"]]));
+    assert.deepEqual([1, 2, 3].map((n) => fake.of(`ms-06 question ${n}`).length), [1, 1, 1]);
+  });
+
   test("ST-02: each token is shown before the next is asked for", async (t) => {
     const { client } = await user(t, server);
     const words = Array.from({ length: 30 }, (_, n) => ({ text: `w${n} `, gate: gate() }));

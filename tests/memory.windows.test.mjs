@@ -5,6 +5,7 @@ import { after, test } from "node:test";
 import { FakeLlm } from "./lib/fake-llm.mjs";
 import { codeOf, page, settled, user } from "./lib/clients.mjs";
 import { Server } from "./lib/server.mjs";
+import { ToolServer } from "./lib/tool-server.mjs";
 import { gate, until } from "./lib/wait.mjs";
 
 /** The time-out is six tenths of a second, so that it can go by in a test. */
@@ -172,6 +173,65 @@ test("AG-04, AG-12: profile, instructions and memory are told as they are now", 
   const order = ["Be brief.", "- city: Rome", "Answer in Latin.", "- [m1] keeps bees"].map((part) => first.indexOf(part));
   assert.ok(order.every((at, n) => at >= 0 && (n === 0 || at > order[n - 1])), first);
   assert.ok(second.includes("- city: Oslo") && !second.includes("Rome"), second);
+});
+
+test("SE-08 AG-02 SE-11: a greeting in a new window is told each section once, in order, and earlier windows are hidden by no one but the front end", async (t) => {
+  const tools = await ToolServer.start(t);
+  tools.on("see", { listed: "a house with a mulberry" });
+  const own = await Server.start(t, {
+    env: llm.env,
+    config: `
+[windows.short]
+timeout_minutes = 0.01
+hide_earlier = true
+[summaries]
+wait_seconds = 10
+[roles]
+default = "broker"
+[roles.known.broker]
+name = "Broker"
+[agents.assistant]
+instructions = "The base of it."
+greeting = "Greet them warmly."
+page_tool = "see"
+[agents.assistant.roles.broker]
+instructions = "The words for a broker."
+${tools.config("see", "writes = false", '{ type = "object" }')}
+`,
+  });
+  const { client } = await user(t, own);
+  llm.script("<new_messages>\nUser: a medlar", ["They want a medlar."]);
+  const first = await open(client, { app: "short" });
+  assert.equal(first.hideEarlier, true);
+  await turn(client, first.threadId, "a medlar");
+  await client.mutation("profile:set", { fields: { city: "Bergen" } });
+  await client.mutation("instructions:set", { text: "Answer in Norse." });
+  await client.mutation("memory:update", { baseVersion: 0, entries: [{ text: "keeps goats" }] });
+  const second = await nextWindow(client, first.threadId);
+  assert.deepEqual([second.isNew, second.hideEarlier], [true, true]);
+  await until(() => summaryOf(client, first.threadId), { what: "the summary" });
+  // Nothing is hidden by the server: the new conversation is empty by itself, and the earlier one is where it was.
+  assert.deepEqual((await client.query("messages:listMessages", { threadId: second.threadId, ...page() })).page, []);
+  await client.mutation("todos:update", { threadId: second.threadId, baseVersion: 0, todos: [{ text: "plant it", status: "pending" }] });
+  const looked = { pageType: "deal", entityType: "house", entityId: "7" };
+  const sent = await client.mutation("turns:send", { threadId: second.threadId, text: "", page: looked });
+  assert.equal((await settled(client, sent.messageId)).status, "complete");
+  const { sections } = await client.query("debug:prompt", { generationId: sent.generationId });
+  assert.deepEqual(sections.map(({ label }) => label), ["base", "role", "profile", "memory", "page", "summary", "todos", "greeting"]);
+  const request = llm.requests.find(({ system }) => system?.includes("The base of it.") && system.includes("Greet them warmly."));
+  const parts = ["The base of it.", "The words for a broker.", "- city: Bergen", "Answer in Norse.", "keeps goats", "a house with a mulberry", "Earlier conversation, in summary:\nThey want a medlar.", "- to do: plant it", "Greet them warmly."];
+  const places = parts.map((part) => request.system.indexOf(part));
+  assert.ok(places.every((at, n) => at >= 0 && (n === 0 || at > places[n - 1])), request.system);
+  for (const part of parts) assert.equal(count(request.system, part), 1, part);
+  assert.equal(request.system, sections.map(({ text }) => text).join("\n\n"), "what is shown is what was sent");
+  assert.deepEqual(tools.of("see").map(({ input }) => input), [looked]);
+
+  const windows = await client.query("windows:page", { app: "short", ...page() });
+  assert.deepEqual(windows.page.map(({ threadId }) => threadId), [second.threadId, first.threadId]);
+  const listed = await client.query("threads:page", page());
+  assert.deepEqual(listed.page.map(({ _id }) => _id), [second.threadId, first.threadId]);
+  const earlier = await client.query("messages:listMessages", { threadId: first.threadId, ...page() });
+  assert.ok(earlier.page.some(({ text }) => text === "a medlar"), "it remains reachable");
 });
 
 test("AG-05: an empty message opens an empty conversation, and is refused later", async (t) => {

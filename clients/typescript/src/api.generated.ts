@@ -50,6 +50,23 @@ export type GenerationStatus =
 export type Audience = "link" | "users";
 export type Outcome = "done" | "denied";
 /**
+ * Why a call has no result. A closed list; docs/tools.md has it for people.
+ */
+export type CallError =
+  | "unknown_tool"
+  | "invalid_input"
+  | "repeated"
+  | "forbidden"
+  | "rejected"
+  | "expired"
+  | "cancelled"
+  | "refused"
+  | "unavailable"
+  | "failed"
+  | "timed_out"
+  | "too_large"
+  | "effect_unknown";
+/**
  * How far a tool call is.
  */
 export type ToolState =
@@ -659,6 +676,10 @@ export type Appended = {
    */
   producerSeq?: number;
   reason?: string;
+  /**
+   * Names of calls that ended here and had not begun, or were over: nothing shows their ends.
+   */
+  unpaired?: string[];
 };
 /**
  * A page of approvals, what else waits for the caller, and how much of all that waits.
@@ -1318,7 +1339,7 @@ export type Resumed = {
   usage?: Usage;
 };
 /**
- * A labelled piece of the instructions: `base`, `role`, `profile`, `memory`, `page`, `summary`, `greeting`.
+ * A labelled piece of the instructions: `base`, `role`, `profile`, `memory`, `page`, `summary`, `todos`, `greeting`.
  */
 export type Section = {
   label: string;
@@ -2771,6 +2792,7 @@ export type ToolCallView = {
   effectiveRole?: string;
   endedAt?: number;
   error?: string;
+  errorCode?: CallError;
   generationId: string;
   input: unknown;
   messageId: string;
@@ -2781,6 +2803,9 @@ export type ToolCallView = {
   outputBytes?: number;
   startedAt?: number;
   state: ToolState;
+  /**
+   * 0 in an answer made outside.
+   */
   step: number;
   threadId: string;
   tool: string;

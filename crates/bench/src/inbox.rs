@@ -1,5 +1,5 @@
-//! A page of somebody's inbox of approvals, with 10 and with 100,000 of them decided or waiting, and how soon a new
-//! one is in it.
+//! A page of somebody's inbox of approvals, with 10 and with 100,000 threads in each of which one was decided or waits,
+//! and how soon a new one is in it.
 //!
 //! The store is in this process, so that no network stands between; the raw limit is the small inbox itself.
 
@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use spool_chat::Principal;
-use spool_chat::tables::Approval;
+use spool_chat::tables::{Approval, Thread};
 use spool_protocol::ApprovalStatus;
 use spool_store::Id;
 use spool_store::backend::sqlite::Synchronous;
@@ -43,11 +43,11 @@ pub async fn measure(context: &Bench, report: &mut Report) -> Result<()> {
         let (page, pending) = (inbox["page"].as_array().map_or(0, Vec::len), inbox["pendingCount"].as_u64());
         ensure!(page == 10 && pending.is_some_and(|pending| pending > 0), "approvals:list answered {inbox}");
         report.add(Row {
-            name: format!("inbox, a page of 10 among {count}"),
+            name: format!("inbox, a page of 10 among {count} threads"),
             measured: latency.text(&[50, 99, 100]),
             against: small
                 .as_ref()
-                .map_or_else(String::new, |small: &Latency| format!("among 10: {}", small.text(&[50, 99]))),
+                .map_or_else(String::new, |small: &Latency| format!("among 10 threads: {}", small.text(&[50, 99]))),
             ratio: small.as_ref().map(|small| small.ms(0.5) / latency.ms(0.5)),
             ok: None,
             details: json!({ "count": count, "own": latency.json() }),
@@ -121,14 +121,16 @@ fn first_page() -> Value {
     json!({ "paginationOpts": { "numItems": 10, "cursor": null } })
 }
 
-/// Adds `count` copies of an approval; returns how many.
+/// Adds `count` copies of an approval, each with a thread of its own; returns how many.
 async fn copy(chat: &Chat, template: &Id<Approval>, count: u64) -> Result<u64> {
     let template = template.clone();
     let run = move |tx: &mut spool_store::Tx<'_>| {
         let Some(template) = tx.get(&template)? else { return Ok("null".to_owned()) };
+        let Some(thread) = tx.get(&template.thread_id)? else { return Ok("null".to_owned()) };
         for at in 0..count {
-            let id = tx.new_id();
-            let mut row = Approval { key: format!("copy:{id}"), id, ..template.clone() };
+            let (id, thread_id) = (tx.new_id(), tx.new_id());
+            tx.put(&Thread { id: thread_id.clone(), active_generation_id: None, ..thread.clone() })?;
+            let mut row = Approval { key: format!("copy:{id}"), id, thread_id, ..template.clone() };
             if at % WAITS != 0 {
                 (row.status, row.pending, row.due_at) = (ApprovalStatus::Approved, false, None);
                 (row.resolved_at, row.resolved_by) = (Some(tx.now()), Some(row.user_id.clone()));

@@ -90,6 +90,9 @@ pub struct Settings {
     pub approval_ms: Option<u64>,
     pub approvals: ApprovalPolicy,
     pub when_busy: WhenBusy,
+    /// Messages of a thread that a model is given at most, the newest, and their bytes together.
+    pub history_messages: usize,
+    pub history_bytes: usize,
     /// Whether ordinary clients may write messages of roles other than `user` (old front ends do).
     pub allow_client_roles: bool,
     pub roles: Roles,
@@ -191,6 +194,8 @@ impl Default for Settings {
             approval_ms: Some(24 * 3_600_000),
             approvals: ApprovalPolicy::default(),
             when_busy: WhenBusy::Refuse,
+            history_messages: 40,
+            history_bytes: 256 << 10,
             allow_client_roles: false,
             roles: Roles::default(),
             agents: Agents::default(),

@@ -17,11 +17,10 @@ pub const PARTS: usize = 10_000;
 pub const QUEUED_TURNS: usize = 10;
 /// Messages that move when a queued turn gets its place; beyond it the answer goes to the end.
 pub const MOVED_MESSAGES: usize = 500;
-/// Messages of a thread that a model is given at most, and their bytes together.
-pub const HISTORY_MESSAGES: usize = 50;
-pub const HISTORY_BYTES: usize = 4 << 20;
-/// Rows looked at for that history: messages that failed do not count, but cost a read.
-pub const HISTORY_ROWS: usize = 200;
+/// Rows that are read at a time for what a model is given of a thread, and those looked at beside the messages
+/// that it is given: messages that failed do not count, but cost a read.
+pub const HISTORY_BATCH: usize = 16;
+pub const HISTORY_ROWS: usize = 150;
 /// Messages that one call of a clearing function removes, so that no transaction is long.
 pub const CLEARED_MESSAGES: usize = 500;
 /// Threads that one call of `threads:clearAll` marks.
@@ -62,8 +61,11 @@ pub const REASON_BYTES: usize = 16 << 10;
 pub const STEP_CALLS: usize = 128;
 /// Runners that may be lost at the same place of an answer. What takes so many down takes the next one, too.
 pub const LOST_RUNNERS: u32 = 5;
-/// Calls of one answer whose steps are looked up to tell the answer again.
-pub const ANSWER_CALLS: usize = 1_000;
+/// Calls of one answer whose steps are looked up to tell the answer again, and whose times its parts show. A runner
+/// outside makes no more: each is a row that is read when the answer ends.
+pub const ANSWER_CALLS: usize = 2_000;
+/// A result of a call outside that is kept in its row; of a larger one the row has the beginning.
+pub const RESULT_BYTES: usize = 64 << 10;
 /// Pieces in which a result that is too large for a row is kept and read.
 pub const OUTPUT_CHUNK_BYTES: usize = 256 << 10;
 /// Approvals of one thread that wait at the same time; they are all cancelled in one step with the thread.

@@ -1,5 +1,5 @@
 //! What a model is told besides the conversation itself: who the user is, what it remembers, what was said
-//! before. The text of each section, or nothing.
+//! before, what is to be done. The text of each section, or nothing.
 //!
 //! Read anew for every answer. Must never put anything of another user into a section.
 
@@ -8,9 +8,10 @@ use spool_protocol::Result;
 use spool_store::Tx;
 
 use crate::functions::memory::{self, instructions_of, profile_of};
+use crate::functions::todos;
 use crate::limits;
 use crate::summary;
-use crate::tables::{Message, Role, Section, Summary, Thread, User};
+use crate::tables::{Message, Role, Section, Summary, Thread, Todo, TodoStatus, User};
 
 /// What stands in the prompt for a user who opened the conversation without a word.
 pub const OPENING: &str = "(The user has opened the conversation and said nothing yet.)";
@@ -22,6 +23,7 @@ pub(crate) fn sections(tx: &mut Tx<'_>, thread: &Thread) -> Result<Vec<Section>>
         ("profile", profile_section(tx, thread, &user)?),
         ("memory", memory_section(tx, thread, &user)?),
         ("summary", summary_section(tx, thread, &user)?),
+        ("todos", todos_section(tx, thread)?),
     ];
     let section = |(label, text): (&str, Option<String>)| Some(Section { label: label.to_owned(), text: text? });
     Ok(sections.into_iter().filter_map(section).collect())
@@ -79,6 +81,25 @@ pub fn summary_section(tx: &mut Tx<'_>, thread: &Thread, _user: &User) -> Result
         pieces.push(format!("The end of the earlier conversation:\n{}", lines.join("\n")));
     }
     Ok(Some(pieces.join("\n\n")).filter(|text| !text.is_empty()))
+}
+
+/// The list of what is to be done in the thread, while an entry of it is open.
+fn todos_section(tx: &mut Tx<'_>, thread: &Thread) -> Result<Option<String>> {
+    let list = todos::list_of(tx, &thread.id)?.todos;
+    if !list.iter().any(|todo| matches!(todo.status, TodoStatus::Pending | TodoStatus::InProgress)) {
+        return Ok(None);
+    }
+    let line = |todo: &Todo| {
+        let status = match todo.status {
+            TodoStatus::Pending => "to do",
+            TodoStatus::InProgress => "in progress",
+            TodoStatus::Completed => "done",
+            TodoStatus::Cancelled => "cancelled",
+        };
+        format!("- {status}: {}", todo.text)
+    };
+    let lines: Vec<String> = list.iter().map(line).collect();
+    Ok(Some(format!("What is to be done in this conversation:\n{}", lines.join("\n"))))
 }
 
 fn quoted(message: &Message) -> String {

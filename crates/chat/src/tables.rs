@@ -61,7 +61,7 @@ pub use subscription::{Link, Subscription, Wake, Wakes};
 pub use summary::{Summary, SummaryView};
 pub use thread::{Thread, ThreadView, TitleSource};
 pub use todos::{Todo, TodoStatus, Todos, TodosView};
-pub use tool_call::{ToolCall, ToolCallView};
+pub use tool_call::{CallError, ToolCall, ToolCallView};
 pub use upload::{Upload, UploadView};
 pub use usage::Usage;
 pub use user::{Spent, User, UserKind, UserView};

@@ -7,11 +7,13 @@ mod begin;
 pub(crate) mod calls;
 mod consent;
 mod end;
+mod outside;
 mod role;
 
 pub(crate) use begin::{Begin, Wish, begin, busy, retry};
 pub(crate) use consent::{cancel_all, resolve, stop_waiting, tell};
 pub(crate) use end::{Ending, cancel_unstarted, end, failure, folded};
+pub(crate) use outside::follow;
 pub(crate) use role::has_role;
 
 use spool_protocol::{Error, Event, Result};

@@ -9,6 +9,7 @@ mod artifacts;
 mod audit;
 mod boundaries;
 mod builtin;
+mod calls;
 mod consent;
 mod doctor;
 mod drafts;

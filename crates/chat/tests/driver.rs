@@ -1,7 +1,7 @@
 //! The turn driver's functions: leases, fencing, and what a lost driver leaves.
 
 use serde_json::{Value, json};
-use spool_chat::Principal;
+use spool_chat::{Principal, Settings};
 use spool_protocol::Code;
 
 use crate::stage::{OWNER, Stage, Turn, begin, held, text, words};
@@ -75,7 +75,35 @@ async fn the_history_is_bounded() {
     let turn = stage.send(&stage.u1, &thread, "last").await;
     let claim = stage.system("driver:claim", claim_as(&turn, OWNER)).await;
     let history = claim["history"].as_array().unwrap();
-    assert_eq!((history.len(), &history[0]["text"], &history[49]["text"]), (50, &json!("31"), &json!("last")));
+    assert_eq!((history.len(), &history[0]["text"], &history[39]["text"]), (40, &json!("41"), &json!("last")));
+}
+
+#[tokio::test]
+async fn ag_11_of_500_messages_a_model_gets_what_is_configured_with_the_last_ten_unchanged() {
+    let said = |number: usize| format!("{number} \u{1F3E0}\r\n  \"{}\"", "x".repeat(number % 7 * 100));
+    for (history_messages, history_bytes) in [(12, 1 << 20), (100, 1 << 20), (1_000, 1 << 20), (100, 6_000)] {
+        let settings = Settings { history_messages, history_bytes, ..Settings::default() };
+        let stage = Stage::with(settings).await;
+        let thread = stage.thread(&stage.u1).await;
+        for number in 0..500 {
+            let args = json!({ "threadId": thread, "role": "user", "text": said(number) });
+            stage.ok(&stage.u1, "messages:append", args).await;
+        }
+        let turn = stage.send(&stage.u1, &thread, "and now?").await;
+        let claim = stage.system("driver:claim", claim_as(&turn, OWNER)).await;
+        let mut told: Vec<String> =
+            claim["history"].as_array().unwrap().iter().map(|message| text(&message["text"])).collect();
+        let room = history_bytes - "and now?".len();
+        let fits = |told: &mut usize, said: String| {
+            Some(*told + said.len()).filter(|all| *all <= room).inspect(|all| *told = *all)
+        };
+        let expected =
+            (0..500).rev().map(said).scan(0, |told, said| fits(told, said)).take(history_messages - 1).count();
+        assert_eq!(told.pop().unwrap(), "and now?");
+        assert_eq!(told.len(), expected, "{history_messages} messages, {history_bytes} bytes");
+        let last: Vec<String> = (490..500).map(said).collect();
+        assert_eq!(told[told.len() - 10..], last);
+    }
 }
 
 #[tokio::test]

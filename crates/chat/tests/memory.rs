@@ -255,3 +255,25 @@ async fn ag_03_the_page_is_kept_with_its_message_and_checked() {
         assert_eq!((refused.code, &refused.data.unwrap()["path"]), (code, &json!(path)));
     }
 }
+
+#[tokio::test]
+async fn ag_12_the_list_of_what_is_to_be_done_is_told_while_an_entry_is_open() {
+    let stage = Stage::new().await;
+    let thread = stage.thread(&stage.u1).await;
+    let todos = |first: &str| json!([{ "text": "read", "status": first }, { "text": "write", "status": "completed" }]);
+    for (version, (status, told)) in
+        [("pending", "to do"), ("in_progress", "in progress"), ("completed", ""), ("cancelled", "")].iter().enumerate()
+    {
+        let update = json!({ "threadId": thread, "baseVersion": version, "todos": todos(status) });
+        stage.ok(&stage.u1, "todos:update", update).await;
+        let turn = stage.send(&stage.u1, &thread, "hello").await;
+        let claim = stage.system("driver:claim", json!({ "generationId": turn.generation, "owner": OWNER })).await;
+        let sections = claim["sections"].as_array().unwrap();
+        let section = sections.iter().find(|section| section["label"] == json!("todos"));
+        let expected = format!("What is to be done in this conversation:\n- {told}: read\n- done: write");
+        assert_eq!(section.map(|section| text(&section["text"])), Some(expected).filter(|_| !told.is_empty()));
+        let mut finish = json!({ "generationId": turn.generation, "owner": OWNER, "epoch": claim["epoch"] });
+        finish["status"] = json!("stopped");
+        stage.system("driver:finish", finish).await;
+    }
+}

@@ -285,16 +285,21 @@ impl Room {
 
     /// The model submits a plan, and the person approves it.
     async fn approved(&self, lease: &Value) {
+        assert_eq!(self.decided(lease, json!({ "decision": "approve" })).await, json!("approved"));
+    }
+
+    async fn decided(&self, lease: &Value, mut decide: Value) -> Value {
         let input = json!({ "title": "Plan", "content": "one" });
         let call = json!({ "toolCallId": "c1", "tool": "submit_plan", "input": input, "verdict": { "type": "run" } });
-        let step = json!({ "lease": lease, "events": [], "calls": [call] });
+        let start = json!({ "type": "tool_start", "toolCallId": "c1", "tool": "submit_plan", "input": input });
+        let step = json!({ "lease": lease, "events": [start], "calls": [call] });
         let standing = self.stage.system("driver:submit", step).await;
         let run = json!({ "lease": lease, "callId": standing["calls"][0]["_id"] });
         self.stage.system("driver:runBuiltIn", run).await;
         let page = json!({ "threadId": self.thread, "paginationOpts": { "numItems": 1, "cursor": null } });
         let asked = self.stage.ok(&self.stage.u1, "approvals:listByThread", page).await["page"][0].clone();
-        let decide = json!({ "approvalId": asked["_id"], "decision": "approve" });
-        assert_eq!(self.stage.ok(&self.stage.u1, "approvals:decide", decide).await["status"], json!("approved"));
+        decide["approvalId"] = asked["_id"].clone();
+        self.stage.ok(&self.stage.u1, "approvals:decide", decide).await["status"].clone()
     }
 
     async fn end(&self, lease: &Value, status: &str) {
@@ -360,4 +365,20 @@ async fn ag_08_what_was_broken_off_is_retried_as_it_was_approved_and_planned_ane
         assert_eq!((phase, session.get("planArtifactId")), (json!("planning"), None), "nobody approved a plan for it");
         room.end(&lease, "complete").await;
     }
+}
+
+#[tokio::test]
+async fn ap_06_the_next_answer_is_told_why_the_plan_was_rejected() {
+    let room = Room::new().await;
+    let (lease, _) = room.start(&room.send("planner").await.generation).await;
+    let status = room.decided(&lease, json!({ "decision": "reject", "reason": "too dear" })).await;
+    assert_eq!(status, json!("rejected"));
+    room.end(&lease, "complete").await;
+    let claim = json!({ "generationId": room.send("planner").await.generation, "owner": OWNER });
+    let claim = room.stage.system("driver:claim", claim).await;
+    let told = &claim["history"][1]["segments"][0]["calls"][0];
+    assert_eq!(
+        (&told["tool"], &told["error"]),
+        (&json!("submit_plan"), &json!("The user rejected this. The reason: too dear"))
+    );
 }

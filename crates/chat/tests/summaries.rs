@@ -251,7 +251,8 @@ async fn se_10_clearing_the_memory_leaves_nothing_that_was_said_anywhere() {
     const SAID: &str = "sesame-opens";
     let stage = Stage::new().await;
     let (one, two) = (&stage.u1, &stage.u2);
-    // Two windows, a summary, a memory with versions, a file, an artifact, and an answer that is being written.
+    // Two windows, a summary, a memory with versions, a file, an artifact, a list, a runtime session, calls of tools,
+    // approvals, and an answer that is being written and waits for one.
     let old = text(&stage.ok(one, "threads:getOrCreate", json!({})).await["threadId"]);
     for n in 0..8 {
         let turn = stage.send(one, &old, &format!("{SAID} {n}")).await;
@@ -268,9 +269,34 @@ async fn se_10_clearing_the_memory_leaves_nothing_that_was_said_anywhere() {
         let entries = json!([{ "text": format!("{SAID} {version}") }]);
         stage.ok(one, "memory:update", json!({ "baseVersion": version, "entries": entries })).await;
     }
+    let todos = json!([{ "text": SAID, "status": "pending" }]);
+    stage.ok(one, "todos:update", json!({ "threadId": new, "baseVersion": 0, "todos": todos })).await;
+    // What a backend left: a runtime session, calls of tools (one with a result that is kept apart), approvals.
+    let backend = stage.service(&["*"]).await;
+    let session = json!({ "threadId": new, "runtime": SAID, "externalId": SAID });
+    stage.ok(&backend, "sessions:open", session).await;
+    let opened = stage.ok(&backend, "generations:open", json!({ "threadId": new, "text": SAID })).await;
+    let generation = &opened["generationId"];
+    let start = |id: &str| json!({ "type": "tool_start", "toolCallId": id, "tool": SAID, "input": { "of": SAID } });
+    let end = json!({ "type": "tool_end", "toolCallId": "t1", "output": SAID.repeat(10_000) });
+    let called = json!({ "generationId": generation, "events": [start("t1"), end, start("t2")] });
+    stage.ok(&backend, "generations:append", called).await;
+    let call = json!({ "generationId": generation, "kind": "tool_call", "toolCallId": "t2", "tool": SAID, "input": { "of": SAID } });
+    let question = json!({ "generationId": generation, "kind": "question", "question": SAID });
+    for asked in [call, question] {
+        stage.ok(&backend, "approvals:request", asked).await;
+    }
+    let calls = json!({ "threadId": new, "paginationOpts": { "numItems": 10, "cursor": null } });
+    let calls = stage.ok(one, "toolCalls:listByThread", calls).await;
+    assert_eq!(calls["page"].as_array().unwrap().len(), 2);
+    stage.ok(&backend, "generations:finish", json!({ "generationId": generation, "status": "complete" })).await;
     let running = stage.send(one, &new, SAID).await;
     let epoch = stage.start(&running.generation).await;
     stage.append(&running.generation, 0, &[crate::stage::words(SAID)]).await;
+    let lease = json!({ "generationId": running.generation, "owner": crate::stage::OWNER, "epoch": epoch });
+    let ask = json!({ "type": "ask", "approvers": 1, "always": false });
+    let call = json!({ "toolCallId": SAID, "tool": SAID, "input": { "of": SAID }, "verdict": ask });
+    stage.system("driver:submit", json!({ "lease": lease, "events": [], "calls": [call] })).await;
     let other = text(&stage.ok(two, "threads:getOrCreate", json!({})).await["threadId"]);
     let theirs = stage.send(two, &other, "of another user").await;
     stage.answer(&theirs.generation, "kept", "complete").await;

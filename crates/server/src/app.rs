@@ -224,6 +224,8 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
             crate::config::WhenBusy::Queue => spool_chat::WhenBusy::Queue,
             crate::config::WhenBusy::Steer => spool_chat::WhenBusy::Steer,
         },
+        history_messages: config.turns.history_messages,
+        history_bytes: config.turns.history_bytes,
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
         approvals: config.approval_policy(),
         roles: config.roles.settings(),

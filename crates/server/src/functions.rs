@@ -62,9 +62,15 @@ impl Functions {
         let context = CallContext::new(Principal::clone(principal), Arc::clone(&self.settings)).with(facts);
         let runs = self.metrics.runs_of(function.path);
         let denials = Arc::clone(&self.denials);
+        let metrics = Arc::clone(&self.metrics);
         Arc::new(move |tx| {
             runs.inc();
             let result = function.call(tx, &context, args.clone()).and_then(checked);
+            if let Ok(answer) = &result
+                && function.path == "generations:append"
+            {
+                note_unpaired(&metrics, &args, answer);
+            }
             match &result {
                 Ok(result) => denials.note_parts(&context, function.path, &args, tx.now(), result),
                 Err(error) => denials.note(&context, function.path, &args, tx.now(), error),
@@ -130,6 +136,18 @@ pub fn find(path: &str, principal: &Principal) -> Result<&'static Function, Erro
         Principal::System => registry::find_internal(path),
         _ => registry::find(path),
     }
+}
+
+/// A runner told of the end of a call that had not begun: the log keeps it, and nothing shows it.
+fn note_unpaired(metrics: &Metrics, args: &Value, answer: &str) {
+    if !answer.contains("\"unpaired\":") {
+        return;
+    }
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let count = answer["unpaired"].as_array().map_or(0, Vec::len);
+    metrics.tool_ends_unpaired.inc_by(count as u64);
+    let generation = args["generationId"].as_str().unwrap_or_default();
+    tracing::warn!(generation, count, "ends of tool calls without a beginning");
 }
 
 fn checked(result: String) -> Result<String, Error> {

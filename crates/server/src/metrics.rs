@@ -22,6 +22,7 @@ pub struct Metrics {
     pub tokens_appended: Counter,
     pub summaries_made: Counter,
     pub summaries_failed: Counter,
+    pub tool_ends_unpaired: Counter,
     live_queries: Gauge,
     commits: Gauge,
     committed_jobs: Gauge,
@@ -54,6 +55,7 @@ impl Default for Metrics {
         let tokens_appended = counter("log_appends", "Batches of tokens appended to logs");
         let summaries_made = counter("summaries_made", "Summaries of conversations that were stored");
         let summaries_failed = counter("summaries_failed", "Summaries that could not be made");
+        let tool_ends_unpaired = counter("tool_ends_unpaired", "Ends of tool calls that nobody had begun");
         Self {
             registry,
             function_runs,
@@ -64,6 +66,7 @@ impl Default for Metrics {
             tokens_appended,
             summaries_made,
             summaries_failed,
+            tool_ends_unpaired,
             live_queries,
             commits,
             committed_jobs,

@@ -393,8 +393,9 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_written_before_the_rest_of_what_was_begun() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (ours, theirs) =
-            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), async { listener.accept().await.unwrap().0 });
+        let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), async {
+            listener.accept().await.unwrap().0
+        });
         let (lane, mut reader) = (Lane::new(Arc::new(ours.unwrap())), theirs);
         lane.tcp.writable().await.unwrap();
         lane.flush();

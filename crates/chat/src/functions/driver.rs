@@ -154,7 +154,7 @@ pub(super) fn take(
     generation.lease_expires_at = Some(lease_expires_at);
     tx.put(&generation)?;
     let answer = turn::message_of(tx, &generation)?;
-    let history = history::before(tx, &thread, &answer, &generation)?;
+    let history = history::before(tx, ctx, &thread, &answer, &generation)?;
     let phase = phase_of(tx, ctx, &generation)?;
     let resumed = resumed(tx, &generation)?;
     Ok(Some(Claim {

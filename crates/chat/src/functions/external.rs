@@ -120,9 +120,19 @@ pub struct Appended {
     pub producer_seq: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+    /// Names of calls that ended here and had not begun, or were over: nothing shows their ends.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unpaired: Vec<String>,
 }
 
-/// `generations:append`
+impl Appended {
+    /// Nothing was appended to a log that ends here.
+    fn at(cursor: u64) -> Self {
+        Self { appended: false, cursor, reason: None, producer_seq: None, duplicate: false, unpaired: Vec::new() }
+    }
+}
+
+/// `generations:append`: calls of tools that begin and end in it are rows from here on.
 pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Result<Appended> {
     let (thread, mut generation) = held(tx, ctx, &args.generation_id, args.epoch)?;
     parts::check_events(&args.events)?;
@@ -133,11 +143,10 @@ pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Re
     let known = args.producer.as_ref().map(|producer| append::state(tx, generation.id.as_str(), producer));
     let known = known.transpose()?.flatten();
     if let Some(seq) = append::repeated(args.producer.as_ref(), known.as_ref())? {
-        return Ok(Appended { appended: true, cursor: end, reason: None, producer_seq: Some(seq), duplicate: true });
+        let appended = Appended { appended: true, producer_seq: Some(seq), duplicate: true, ..Appended::at(end) };
+        return Ok(appended);
     }
-    let refused = |reason: String| {
-        Ok(Appended { appended: false, cursor: end, reason: Some(reason), producer_seq: None, duplicate: false })
-    };
+    let refused = |reason: String| Ok(Appended { reason: Some(reason), ..Appended::at(end) });
     if generation.status.is_terminal() {
         return refused(format!("The answer is over: {}.", generation.status.as_str()));
     }
@@ -154,9 +163,10 @@ pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Re
     uploads::describe_events(tx, &thread, &mut args.events)?;
     let mut events = Vec::new();
     args.events.into_iter().for_each(|event| Event::push_coalesced(&mut events, event));
+    let unpaired = turn::follow(tx, &generation, &events)?;
     let cursor = if events.is_empty() { end } else { turn::append(tx, &generation, &events)? };
     let producer_seq = args.producer.map(|producer| producer.seq);
-    Ok(Appended { appended: true, cursor, reason: None, producer_seq, duplicate: false })
+    Ok(Appended { appended: true, producer_seq, unpaired, ..Appended::at(cursor) })
 }
 
 /// The runner of an answer that is not over has said something: it is missed later.

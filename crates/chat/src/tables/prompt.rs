@@ -6,7 +6,7 @@ use spool_store::{Document, Id, Index, Table};
 
 use super::{Generation, Thread};
 
-/// A labelled piece of the instructions: `base`, `role`, `profile`, `memory`, `page`, `summary`, `greeting`.
+/// A labelled piece of the instructions: `base`, `role`, `profile`, `memory`, `page`, `summary`, `todos`, `greeting`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Section {

@@ -1,5 +1,8 @@
 //! One call of a tool by a model: what was asked, for whom, in which role, and what became of it. A call
 //! that is over is never changed: the rows are the audit trail of what assistants did.
+//!
+//! Whoever makes the answer, its calls are rows: those of the server's own answers are made rows before they
+//! run, those of answers made outside when the runner tells of them. The generation says who the runner is.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +11,39 @@ use spool_store::{Document, Id, Index, Table};
 
 use super::{Approval, Generation, Message, Thread, User};
 use crate::parts::ToolState;
+
+/// Why a call has no result. A closed list; docs/tools.md has it for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallError {
+    /// There is no tool of that name.
+    UnknownTool,
+    /// The arguments are not what the tool takes.
+    InvalidInput,
+    /// The same call was made too often in the answer.
+    Repeated,
+    /// The caller may not call it: it is not offered in the role or phase, or a rule of the user forbids it.
+    Forbidden,
+    /// A person said no.
+    Rejected,
+    /// Nobody decided in time.
+    Expired,
+    /// The answer ended before the call did.
+    Cancelled,
+    /// It was not run: the tool refused the arguments, or its address may not be called.
+    Refused,
+    /// It was not run: the tool is gone, or cannot be reached.
+    Unavailable,
+    /// It ran, or may have run, and says that it failed, or says nothing that can be read.
+    #[default]
+    Failed,
+    /// No answer in time. It may have run.
+    TimedOut,
+    /// It ran, and its result is too large to be read.
+    TooLarge,
+    /// The server died while it ran, and it is not called again.
+    EffectUnknown,
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,11 +62,11 @@ pub struct ToolCall {
     /// The role in which the user is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_role: Option<String>,
-    /// The step of the answer that made it; the first is 1.
+    /// The step of the answer that made it; the first is 1. 0 in an answer made outside, whose steps are not known.
     pub step: u32,
     /// Its place among the calls of its step.
     pub place: u32,
-    /// What the log and the message call it; unique in its answer.
+    /// What the log and the message call it. A runner outside may use a name again; that is another call.
     pub tool_call_id: String,
     pub tool: String,
     /// What it runs with: the arguments of the model, or what a person made of them.
@@ -43,6 +79,9 @@ pub struct ToolCall {
     pub output_bytes: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// With `error`: what kind of failure it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<CallError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<Id<Approval>>,
     /// It changes nothing outside, so that it runs from the start, and again after a crash.
@@ -60,12 +99,12 @@ pub struct ToolCall {
 
 static INDEXES: [Index; 3] = [
     Index::unique("by_generation", &["generationId", "step", "place"]),
-    Index::unique("by_name", &["generationId", "toolCallId"]),
+    Index::new("by_call", &["generationId", "toolCallId"]),
     Index::new("by_thread", &["threadId", "createdAt"]),
 ];
 pub static TABLE: Table = Table { name: "tool_calls", prefix: "tc", indexes: &INDEXES };
 pub static BY_GENERATION: &Index = &INDEXES[0];
-pub static BY_NAME: &Index = &INDEXES[1];
+pub static BY_CALL: &Index = &INDEXES[1];
 pub static BY_THREAD: &Index = &INDEXES[2];
 
 impl Document for ToolCall {
@@ -91,6 +130,7 @@ pub struct ToolCallView {
     pub agent_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective_role: Option<String>,
+    /// 0 in an answer made outside.
     pub step: u32,
     pub tool_call_id: String,
     pub tool: String,
@@ -103,6 +143,9 @@ pub struct ToolCallView {
     pub output_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Why there is no result, where there is an `error`; absent in calls of versions before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<CallError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<Id<Approval>>,
     pub created_at: u64,
@@ -131,6 +174,7 @@ impl From<ToolCall> for ToolCallView {
             output: call.output,
             output_bytes: call.output_bytes,
             error: call.error,
+            error_code: call.error_code,
             approval_id: call.approval_id,
             created_at: call.created_at,
             started_at: call.started_at,

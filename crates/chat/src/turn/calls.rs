@@ -2,19 +2,24 @@
 //! nobody objects, told in the log when they are over.
 //!
 //! Every change of a call and its event in the log are one transaction, and the end of the log after it is a
-//! boundary: whoever goes on with the answer later finds every call as it stands. Must never run a tool
-//! whose effect is outside of the transaction.
+//! boundary: whoever goes on with the answer later finds every call as it stands. [`close`] is the one place where
+//! a call becomes over, and refuses one that is. Must never run a tool whose effect is outside of the transaction.
+
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
-use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
-use spool_store::{Id, Tx};
+use spool_protocol::{ApprovalKind, ApprovalStatus, Code, Error, Event, Result};
+use spool_store::{Id, Order, Tx};
 
 use super::append;
 use crate::builtin;
 use crate::limits;
-use crate::parts::ToolState;
+use crate::parts::{Part, ToolState};
 use crate::states::{GenerationStatus, GenerationStep};
-use crate::tables::{Approval, Generation, ToolCall, tool_call};
+use crate::tables::{Approval, CallError, Generation, ToolCall, tool_call};
+
+/// Why a call has no result whose answer ended before it.
+pub(super) const ANSWER_ENDED: &str = "The answer was ended.";
 
 /// The calls of the newest step, in the order in which the model made them.
 pub(crate) fn of_step(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<ToolCall>> {
@@ -39,7 +44,7 @@ pub(crate) fn is_over(state: ToolState) -> bool {
 pub(crate) struct End {
     pub state: ToolState,
     pub output: Option<Value>,
-    pub error: Option<String>,
+    pub error: Option<(CallError, String)>,
 }
 
 impl End {
@@ -47,23 +52,37 @@ impl End {
         Self { state: ToolState::Completed, output: Some(output), error: None }
     }
 
-    pub fn failed(error: impl Into<String>) -> Self {
-        Self { state: ToolState::Error, output: None, error: Some(error.into()) }
+    pub fn failed(code: CallError, error: impl Into<String>) -> Self {
+        Self { state: ToolState::Error, output: None, error: Some((code, error.into())) }
     }
 
-    pub fn denied(error: impl Into<String>) -> Self {
-        Self { state: ToolState::Denied, ..Self::failed(error) }
+    pub fn denied(code: CallError, error: impl Into<String>) -> Self {
+        Self { state: ToolState::Denied, ..Self::failed(code, error) }
+    }
+
+    pub fn cancelled(code: CallError, error: impl Into<String>) -> Self {
+        Self { state: ToolState::Cancelled, ..Self::failed(code, error) }
     }
 }
 
 /// Ends a call. Returns the event that tells of it.
 pub(crate) fn end_call(tx: &mut Tx<'_>, call: &mut ToolCall, end: End) -> Result<Event> {
-    call.state = end.state;
-    call.output = end.output;
-    call.error = end.error;
-    call.ended_at = Some(tx.now());
+    close(tx.now(), call, end)?;
     tx.put(&*call)?;
     Ok(ended(call))
+}
+
+/// The call is over, for good. The caller stores it.
+pub(super) fn close(now: u64, call: &mut ToolCall, end: End) -> Result<()> {
+    if is_over(call.state) {
+        let message = format!("the call {} is over and does not change any more", call.id);
+        return Err(Error::new(Code::InvalidTransition, message));
+    }
+    call.state = end.state;
+    call.output = end.output;
+    (call.error_code, call.error) = end.error.unzip();
+    call.ended_at = Some(now);
+    Ok(())
 }
 
 fn ended(call: &ToolCall) -> Event {
@@ -107,7 +126,7 @@ fn call_of(tx: &mut Tx<'_>, generation: &Generation, approval: &Approval) -> Res
 /// A call of a tool runs after its approval; a plan and a question are done with the decision itself.
 fn judge(tx: &mut Tx<'_>, call: &mut ToolCall, approval: &Approval) -> Result<()> {
     let reason = approval.reason.as_deref().filter(|reason| !reason.trim().is_empty());
-    match (approval.status, approval.kind) {
+    let end = match (approval.status, approval.kind) {
         (ApprovalStatus::Pending, _) => return Ok(()),
         (ApprovalStatus::Approved, ApprovalKind::ToolCall) => {
             call.state = ToolState::Pending;
@@ -118,25 +137,18 @@ fn judge(tx: &mut Tx<'_>, call: &mut ToolCall, approval: &Approval) -> Result<()
         }
         (ApprovalStatus::Approved, ApprovalKind::Plan)
         | (ApprovalStatus::Approved | ApprovalStatus::Rejected, ApprovalKind::Question) => {
-            call.state = ToolState::Completed;
-            call.output = Some(builtin::answered(tx, approval)?);
+            End::done(builtin::answered(tx, approval)?)
         }
         (ApprovalStatus::Rejected, _) => {
-            call.state = ToolState::Denied;
             let told = reason.map_or(String::new(), |reason| format!(" The reason: {reason}"));
-            call.error = Some(format!("The user rejected this.{told}"));
+            End::denied(CallError::Rejected, format!("The user rejected this.{told}"))
         }
-        (ApprovalStatus::Expired, _) => {
-            call.state = ToolState::Cancelled;
-            call.error = Some("Nobody decided in time.".to_owned());
-        }
+        (ApprovalStatus::Expired, _) => End::cancelled(CallError::Expired, "Nobody decided in time."),
         (ApprovalStatus::Cancelled, _) => {
-            call.state = ToolState::Cancelled;
-            call.error = Some("It was cancelled before anybody decided.".to_owned());
+            End::cancelled(CallError::Cancelled, "It was cancelled before anybody decided.")
         }
-    }
-    call.ended_at = Some(tx.now());
-    Ok(())
+    };
+    close(tx.now(), call, end)
 }
 
 /// The events of a decision: the approval, and the end of a call that is done with it. A call that was
@@ -163,15 +175,74 @@ pub(crate) fn tell_decisions(tx: &mut Tx<'_>, generation: &Generation) -> Result
     Ok(events)
 }
 
-/// Calls that are not over end with their answer. Their events are not needed: readers see the answer end.
-pub(super) fn cancel_open(tx: &mut Tx<'_>, generation: &Generation) -> Result<()> {
-    for mut call in of_step(tx, generation)? {
-        if !is_over(call.state) {
-            call.error = Some("The answer was ended.".to_owned());
-            call.state = ToolState::Cancelled;
-            call.ended_at = Some(tx.now());
-            tx.put(&call)?;
+/// Calls that are not over end with their answer. Their events are not needed: readers see the answer end. Returns
+/// the calls of the answer in their order, the newest [`limits::ANSWER_CALLS`].
+pub(super) fn cancel_open(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<ToolCall>> {
+    let scan = tx.query::<ToolCall>(tool_call::BY_GENERATION).eq(&generation.id).order(Order::Desc);
+    let mut calls = scan.take(limits::ANSWER_CALLS)?;
+    calls.reverse();
+    for call in calls.iter_mut().filter(|call| !is_over(call.state)) {
+        close(tx.now(), call, End::cancelled(CallError::Cancelled, ANSWER_ENDED))?;
+        tx.put(&*call)?;
+    }
+    Ok(calls)
+}
+
+/// A result that is too large for a row is a log of the call, which is read in pieces.
+pub(crate) fn keep_whole(tx: &mut Tx<'_>, call: &mut ToolCall, whole: &str) -> Result<()> {
+    let mut rest = whole;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.floor_char_boundary(limits::OUTPUT_CHUNK_BYTES));
+        tx.log_append(call.id.as_str(), piece.len() as u64, piece.to_owned())?;
+        rest = after;
+    }
+    tx.log_seal(call.id.as_str())?;
+    call.output_bytes = Some(whole.len() as u64);
+    Ok(())
+}
+
+/// The parts of an answer say when their calls ran. The log has no times: the rows have. A name that a runner used
+/// again is another call each time.
+pub(super) fn time_parts(parts: &mut [Part], calls: Vec<ToolCall>) {
+    let mut named: HashMap<String, VecDeque<ToolCall>> = HashMap::new();
+    for call in calls {
+        named.entry(call.tool_call_id.clone()).or_default().push_back(call);
+    }
+    for part in parts {
+        if let Part::ToolCall { tool_call_id, started_at, ended_at, .. } = part
+            && let Some(call) = named.get_mut(tool_call_id).and_then(VecDeque::pop_front)
+        {
+            (*started_at, *ended_at) = (call.started_at, call.ended_at);
         }
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tc_02_whoever_asks_a_call_that_is_over_does_not_end_again() {
+        let now = 1_700_000_000_000;
+        let id = |prefix: &str| Id::<ToolCall>::fresh(now).as_str().replacen("tc", prefix, 1);
+        let row = json!({
+            "_id": id("tc"), "_creationTime": 1.0, "threadId": id("thr"), "generationId": id("gen"),
+            "messageId": id("msg"), "userId": id("usr"), "step": 1, "place": 0, "toolCallId": "a", "tool": "t",
+            "input": {}, "state": "running", "createdAt": 1,
+        });
+        for end in [
+            End::done(json!(1)),
+            End::failed(CallError::Failed, "no"),
+            End::denied(CallError::Forbidden, "no"),
+            End::cancelled(CallError::Cancelled, "no"),
+        ] {
+            let mut call: ToolCall = serde_json::from_value(row.clone()).unwrap();
+            close(5, &mut call, end).unwrap();
+            let over = call.clone();
+            assert_eq!(close(9, &mut call, End::done(json!(2))).unwrap_err().code, Code::InvalidTransition);
+            assert_eq!((call, over.ended_at), (over.clone(), Some(5)));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use spool_protocol::{ApprovalKind, ApprovalStatus, Event, Result};
 use spool_store::{Id, Tx};
 
-use super::{append, calls, start};
+use super::{append, calls, follow, start};
 use crate::context::CallContext;
 use crate::functions::runtime;
 use crate::limits;
@@ -20,6 +20,7 @@ pub(crate) fn tell(tx: &mut Tx<'_>, mut generation: Generation, events: &[Event]
     if generation.status == GenerationStatus::Claimed {
         start(tx, &mut generation)?;
     }
+    follow(tx, &generation, events)?;
     append(tx, &generation, events).map(Some)
 }
 

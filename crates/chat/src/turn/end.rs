@@ -96,16 +96,20 @@ fn end_one(
         start(tx, &mut generation)?; // an answer without a single event
     }
     consent::cancel_pending(tx, &generation)?;
+    let mut made = Vec::new();
     if generation.steps > 0 {
         let decisions = calls::tell_decisions(tx, &generation)?;
         calls::append_step(tx, &mut generation, &decisions)?;
-        calls::cancel_open(tx, &generation)?;
+    }
+    if generation.steps > 0 || generation.runner.is_outside() {
+        made = calls::cancel_open(tx, &generation)?;
     }
     artifacts::draft::abandon(tx, &generation)?;
     if ending.status == FinalStatus::Complete {
         runtime::carried_out(tx, ctx, &generation)?;
     }
     let mut answer = folded(tx, &generation)?;
+    calls::time_parts(&mut answer, made);
     if let Some(full) = ending.text.take() {
         answer = with_full_text(tx, &generation, answer, &full)?;
     }

@@ -7,11 +7,13 @@ use spool_chat::builtin::BuiltIn;
 use spool_chat::functions::driver::{CallState, Claim, NewCall, Verdict};
 use spool_chat::parts::ToolState;
 use spool_chat::states::Phase;
+use spool_chat::tables::CallError;
 use spool_protocol::ApprovalKind;
 
 use crate::agents;
 use crate::app::App;
 use crate::config::agents::{Agent, matches};
+use crate::tools::FailureKind;
 
 /// What a turn may call, and what there is besides.
 pub(super) struct Offer {
@@ -73,15 +75,17 @@ impl Offer {
             } else {
                 let there: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
                 let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-                Verdict::Fail { message: format!("There is no tool {name}. Tools that can be called: {there}.") }
+                let message = format!("There is no tool {name}. Tools that can be called: {there}.");
+                Verdict::Fail { message, code: CallError::UnknownTool }
             };
         };
         if made.repeated {
             let message = format!("The same call of {name} was made too often in this answer. Go on without it.");
-            return Verdict::Fail { message };
+            return Verdict::Fail { message, code: CallError::Repeated };
         }
         if let Err(fault) = validate(tool, &made.input) {
-            return Verdict::Fail { message: format!("The arguments of {name} are not what it takes: {fault}") };
+            let message = format!("The arguments of {name} are not what it takes: {fault}");
+            return Verdict::Fail { message, code: CallError::InvalidInput };
         }
         // What `[approvals] high_risk` names is judged where the rows are, with how many people decide.
         let risky = tool.approvers > 1 || matches(&agent.high_risk, name);
@@ -133,6 +137,17 @@ pub(super) fn staged(call: &CallState) -> Call {
 /// Whether a plan of the step was approved: from here on the run carries it out.
 pub(super) fn approves_plan(calls: &[CallState]) -> bool {
     calls.iter().any(|call| call.asked == Some(ApprovalKind::Plan) && call.state == ToolState::Completed)
+}
+
+/// What kind of failure a call that was made ends with.
+pub(super) fn error_code(kind: FailureKind) -> CallError {
+    match kind {
+        FailureKind::Refused => CallError::Refused,
+        FailureKind::Failed => CallError::Failed,
+        FailureKind::TimedOut => CallError::TimedOut,
+        FailureKind::TooLarge => CallError::TooLarge,
+        FailureKind::Unavailable => CallError::Unavailable,
+    }
 }
 
 /// A result as a model reads it: text as it is, everything else as JSON.
@@ -216,13 +231,13 @@ mod tests {
         assert_eq!(of(&plain, "write", json!({}), false), Verdict::Ask { approvers: 1, always: false });
         assert_eq!(of(&plain, "wipe", json!({}), false), Verdict::Ask { approvers: 2, always: true });
         assert!(matches!(of(&plain, "brokers_only", json!({}), false), Verdict::Deny { .. }));
-        for verdict in [
-            of(&plain, "nope", json!({}), false),
-            of(&plain, "read", json!({ "n": "one" }), false),
-            of(&plain, "read", json!("torn {"), false),
-            of(&plain, "read", json!({}), true),
+        for (verdict, expected) in [
+            (of(&plain, "nope", json!({}), false), CallError::UnknownTool),
+            (of(&plain, "read", json!({ "n": "one" }), false), CallError::InvalidInput),
+            (of(&plain, "read", json!("torn {"), false), CallError::InvalidInput),
+            (of(&plain, "read", json!({}), true), CallError::Repeated),
         ] {
-            assert!(matches!(verdict, Verdict::Fail { .. }), "{verdict:?}");
+            assert!(matches!(verdict, Verdict::Fail { code, .. } if code == expected), "{verdict:?}");
         }
     }
 

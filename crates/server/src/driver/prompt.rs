@@ -17,7 +17,7 @@ use crate::config::agents::Agent;
 use crate::tools::{Caller, Invocation};
 
 /// The order of the sections; what is not among them is not sent.
-const ORDER: [&str; 7] = ["base", "role", "profile", "memory", "page", "summary", "greeting"];
+const ORDER: [&str; 8] = ["base", "role", "profile", "memory", "page", "summary", "todos", "greeting"];
 /// A page is context, not the question: an answer does not wait longer for it.
 const PAGE_TIME: Duration = Duration::from_secs(5);
 

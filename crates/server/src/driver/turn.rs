@@ -16,7 +16,7 @@ use spool_agent::{
 };
 use spool_chat::functions::driver::{CallState, Claim, Drafted, STOPPED, Standing, Steered, Told};
 use spool_chat::states::Phase;
-use spool_chat::tables::Section;
+use spool_chat::tables::{CallError, Section};
 use spool_protocol::{Code, Error, Event, FinalStatus, Usage};
 use spool_store::Appending;
 use tokio::sync::Notify;
@@ -436,7 +436,7 @@ impl<'app> Run<'app> {
         let harmless = call.reads || self.offer.find(&call.tool).is_some_and(|tool| tool.idempotent || !tool.writes);
         if again && !harmless {
             let error = "The server was interrupted while this ran. Whether it had its effect is not known.";
-            return self.end(row, json!({ "error": error })).await.map(Some);
+            return self.end(row, json!({ "error": error, "errorCode": CallError::EffectUnknown })).await.map(Some);
         }
         if !again && !self.tell::<bool>("driver:runCall", json!({ "callId": row })).await? {
             return Ok(None);
@@ -459,7 +459,7 @@ impl<'app> Run<'app> {
                 let (output, whole) = calls::bounded(output, row, self.agent.max_result_bytes);
                 json!({ "output": output, "whole": whole })
             }
-            Err(failure) => json!({ "error": failure.message }),
+            Err(failure) => json!({ "error": failure.message, "errorCode": calls::error_code(failure.kind) }),
         };
         self.end(row, args).await
     }

@@ -204,7 +204,7 @@ impl World {
     fn decide(&mut self) -> bool {
         let die = self.die();
         let Some(call) = self.rows.iter_mut().find(|call| call.stage == Stage::Waiting) else { return false };
-        call.stage = if die % 2 == 0 { Stage::Ready } else { over(die) };
+        call.stage = if die.is_multiple_of(2) { Stage::Ready } else { over(die) };
         true
     }
 
@@ -214,7 +214,7 @@ impl World {
             0..=60 => ProviderEvent::Finish { reason: "stop".into() },
             61..=80 => {
                 self.streams = false;
-                let retryable = self.die() % 2 == 0;
+                let retryable = self.die().is_multiple_of(2);
                 return self.give(Input::ProviderFailed(Failure::error("no", retryable)));
             }
             81..=90 => {
@@ -231,7 +231,7 @@ impl World {
             die => {
                 self.calls_made += 1;
                 let (id, input) = (format!("c{}", self.calls_made), json!({ "n": die % 3 }));
-                ProviderEvent::ToolCall { id, tool: "t".into(), input, by_provider: die % 4 == 0 }
+                ProviderEvent::ToolCall { id, tool: "t".into(), input, by_provider: die.is_multiple_of(4) }
             }
         };
         self.streams &= !matches!(event, ProviderEvent::Finish { .. });

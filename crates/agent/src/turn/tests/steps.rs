@@ -166,14 +166,18 @@ fn ap_03_the_model_is_told_what_ran_and_not_what_it_asked_for() {
 
 #[test]
 fn ap_05_and_06_a_rejected_plan_and_an_expired_request_end_the_turn() {
-    for (then, expected) in
-        [(Then::Reject, (FinalStatus::Complete, Some("rejected"))), (Then::Expire, (FinalStatus::Error, None))]
-    {
+    for (then, expected, code) in [
+        (Then::Reject, (FinalStatus::Complete, Some("rejected")), None),
+        (Then::Expire, (FinalStatus::Error, None), Some(Code::AwaitingApprovalExpired.as_str())),
+    ] {
         let mut turn = turn(TurnPolicy::default());
         turn.handle(made("a", json!(1)), 1);
         turn.handle(finish("tool_calls"), 1);
         let stage = Stage::Over { result: "no".into(), failed: true, then };
-        assert_eq!(ended(&turn.handle(Input::Calls(vec![staged("a", stage)]), 1)), expected);
+        let effects = turn.handle(Input::Calls(vec![staged("a", stage)]), 1);
+        assert_eq!(ended(&effects), expected);
+        let Some(Effect::Finish(outcome)) = effects.last() else { panic!("{effects:?}") };
+        assert_eq!(outcome.error.as_ref().map(|error| error.code.as_str()), code);
     }
 }
 

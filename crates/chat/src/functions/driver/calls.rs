@@ -20,7 +20,7 @@ use crate::parts::{ToolState, safe_json};
 use crate::rules;
 use crate::states::{GenerationStatus, GenerationStep};
 use crate::tables::audit::Outcome;
-use crate::tables::{Approval, Effect, Generation, Thread, ToolCall, approval};
+use crate::tables::{Approval, CallError, Effect, Generation, Thread, ToolCall, approval};
 use crate::turn::{self, calls};
 
 /// The reason of the refusal to begin a call of an answer that is to stop.
@@ -51,7 +51,11 @@ pub enum Verdict {
     /// The caller may not: it is in the audit.
     Deny { message: String },
     /// It cannot: there is no such tool, or the arguments are not what it takes.
-    Fail { message: String },
+    Fail {
+        message: String,
+        #[serde(default)]
+        code: CallError,
+    },
 }
 
 /// How an answer stands.
@@ -221,6 +225,7 @@ fn insert(tx: &mut Tx<'_>, generation: &Generation, place: usize, new: &NewCall)
         output: None,
         output_bytes: None,
         error: None,
+        error_code: None,
         approval_id: None,
         reads: false,
         untold: false,
@@ -238,7 +243,9 @@ fn judge(
         Verdict::Run => (0, false),
         Verdict::Ask { approvers, always } => (approvers, always || approvers > 1),
         Verdict::Deny { message } => return Ok(vec![deny(tx, ctx, call, message)?]),
-        Verdict::Fail { message } => return Ok(vec![calls::end_call(tx, call, calls::End::failed(message))?]),
+        Verdict::Fail { message, code } => {
+            return Ok(vec![calls::end_call(tx, call, calls::End::failed(code, message))?]);
+        }
     };
     let always = always || ctx.settings.approvals.is_high_risk(&call.tool);
     let agent = generation.agent_id.as_deref();
@@ -278,7 +285,7 @@ fn judge(
 /// The call never runs, and the audit says so.
 fn deny(tx: &mut Tx<'_>, ctx: &CallContext, call: &mut ToolCall, message: String) -> Result<Event> {
     audit::record(tx, &ctx.acting_for(&call.user_id), "tool.call", call.id.as_str(), Outcome::Denied)?;
-    calls::end_call(tx, call, calls::End::denied(message))
+    calls::end_call(tx, call, calls::End::denied(CallError::Forbidden, message))
 }
 
 /// The call waits for a person. The caller stores it.
@@ -335,6 +342,8 @@ pub struct EndCall {
     pub call_id: Id<ToolCall>,
     pub output: Option<Value>,
     pub error: Option<String>,
+    /// With `error`; absent is `failed`.
+    pub error_code: Option<CallError>,
     /// It did not run, because it may not: it is in the audit. `error` says why.
     #[serde(default)]
     pub denied: bool,
@@ -350,12 +359,13 @@ pub fn end_call(tx: &mut Tx<'_>, ctx: &CallContext, args: EndCall) -> Result<Sta
         return standing(tx, &generation);
     }
     if let Some(whole) = &args.whole {
-        keep_whole(tx, &mut call, whole)?;
+        calls::keep_whole(tx, &mut call, whole)?;
     }
     let ended = match args.error {
         Some(error) if args.denied => deny(tx, ctx, &mut call, error)?,
         Some(error) => {
-            let end = calls::End { output: args.output.map(safe_json), ..calls::End::failed(error) };
+            let failed = calls::End::failed(args.error_code.unwrap_or_default(), error);
+            let end = calls::End { output: args.output.map(safe_json), ..failed };
             calls::end_call(tx, &mut call, end)?
         }
         None => {
@@ -427,23 +437,6 @@ fn subject_of(tx: &mut Tx<'_>, row: &ToolCall, question: Question) -> Result<Sub
         agent_id: row.agent_id.clone(),
         ..Subject::default()
     })
-}
-
-/// A result that is too large for a row is a log of the call, which is read in pieces.
-fn keep_whole(tx: &mut Tx<'_>, call: &mut ToolCall, whole: &str) -> Result<()> {
-    let mut rest = whole;
-    while !rest.is_empty() {
-        let mut end = rest.len().min(limits::OUTPUT_CHUNK_BYTES);
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
-        let (piece, after) = rest.split_at(end);
-        tx.log_append(call.id.as_str(), piece.len() as u64, piece.to_owned())?;
-        rest = after;
-    }
-    tx.log_seal(call.id.as_str())?;
-    call.output_bytes = Some(whole.len() as u64);
-    Ok(())
 }
 
 /// `driver:settle`: tells of decisions, and lets the answer go if it can only wait. `park` is false while calls

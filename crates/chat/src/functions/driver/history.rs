@@ -2,10 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use spool_protocol::Result;
 use spool_store::{Id, Order, Tx};
 
 use super::segments::{Segment, segments_of};
+use crate::context::CallContext;
 use crate::limits;
 use crate::parts::Part;
 use crate::recall;
@@ -36,39 +38,70 @@ pub struct HistoryFile {
     pub size: u64,
 }
 
-/// The newest complete messages before `answer`, oldest first, and behind them what was said to its earlier attempts.
-/// Bounded in number and bytes; the newest one is given whatever its size.
+/// The newest complete messages before `answer`, oldest first, and behind them what was said to its earlier attempts:
+/// as many, and of as many bytes, as the settings give a model. The newest one is given whatever its size.
 pub(super) fn before(
-    tx: &mut Tx<'_>, thread: &Thread, answer: &Message, generation: &Generation,
+    tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, answer: &Message, generation: &Generation,
 ) -> Result<Vec<HistoryMessage>> {
     // What a summary tells is not sent again.
     let start = recall::history_start(tx, thread)?;
-    let mut newest_first = said_to_earlier_attempts(tx, thread, answer, generation)?;
-    let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(answer.seq).order(Order::Desc);
-    newest_first.extend(scan.take(limits::HISTORY_ROWS)?);
+    let (most, most_bytes) = (ctx.settings.history_messages, ctx.settings.history_bytes);
     let mut history: Vec<HistoryMessage> = Vec::new();
-    let mut bytes = 0;
-    for message in newest_first {
-        if message.status != MessageStatus::Complete || stands_in_an_answer(tx, &message)? {
-            continue;
+    let (mut bytes, mut rows, mut end) = (0, 0, answer.seq);
+    let mut newest_first = said_to_earlier_attempts(tx, thread, answer, generation)?;
+    'newest: loop {
+        for message in newest_first {
+            if message.status != MessageStatus::Complete || stands_in_an_answer(tx, &message)? {
+                continue;
+            }
+            let told = told(tx, message, history.is_empty())?;
+            bytes += weight(&told);
+            if bytes > most_bytes && !history.is_empty() {
+                break 'newest;
+            }
+            history.push(told);
+            if history.len() == most {
+                break 'newest;
+            }
         }
-        // Without a word of the user before it, a greeting would not be part of the conversation.
-        let begins = message.opening && !history.is_empty();
-        let text = if begins { recall::OPENING.to_owned() } else { message.text() };
-        bytes += text.len();
-        if history.len() == limits::HISTORY_MESSAGES || (bytes > limits::HISTORY_BYTES && !history.is_empty()) {
+        if rows >= most + limits::HISTORY_ROWS {
             break;
         }
-        let files = message.parts.iter().cloned().filter_map(file).collect();
-        let called = message.parts.iter().any(|part| matches!(part, Part::ToolCall { .. } | Part::Steered { .. }));
-        let segments = match message.generation_id.filter(|_| called) {
-            Some(generation) => segments_of(tx, &generation, message.parts)?,
-            None => Vec::new(),
-        };
-        history.push(HistoryMessage { message_id: message.id, role: message.role, text, files, segments });
+        let scan = tx.query::<Message>(message::BY_THREAD).eq(&thread.id).ge(start).lt(end).order(Order::Desc);
+        newest_first = scan.take(limits::HISTORY_BATCH.min(most))?;
+        let Some(oldest) = newest_first.last() else { break };
+        (rows, end) = (rows + newest_first.len(), oldest.seq);
     }
     history.reverse();
     Ok(history)
+}
+
+/// A message as a model is told it. `newest` of all that it is told.
+fn told(tx: &mut Tx<'_>, message: Message, newest: bool) -> Result<HistoryMessage> {
+    // Without a word of the user before it, a greeting would not be part of the conversation.
+    let begins = message.opening && !newest;
+    let text = if begins { recall::OPENING.to_owned() } else { message.text() };
+    let files = message.parts.iter().cloned().filter_map(file).collect();
+    let called = message.parts.iter().any(|part| matches!(part, Part::ToolCall { .. } | Part::Steered { .. }));
+    let segments = match message.generation_id.filter(|_| called) {
+        Some(generation) => segments_of(tx, &generation, message.parts)?,
+        None => Vec::new(),
+    };
+    Ok(HistoryMessage { message_id: message.id, role: message.role, text, files, segments })
+}
+
+/// The bytes of a message, with its calls and their results.
+fn weight(message: &HistoryMessage) -> usize {
+    let calls = message.segments.iter().flat_map(|segment| &segment.calls);
+    let bytes = |value: &Value| value.as_str().map_or_else(|| value.to_string().len(), str::len);
+    let called = calls.map(|call| {
+        let result = match (&call.error, &call.output) {
+            (Some(error), _) => error.len(),
+            (None, output) => output.as_ref().map_or(0, bytes),
+        };
+        call.tool.len() + call.input.to_string().len() + result
+    });
+    message.text.len() + called.sum::<usize>()
 }
 
 /// Whether a message was said to a running answer, and stands among the steps of that answer. One whose answer was not

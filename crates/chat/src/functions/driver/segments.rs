@@ -1,6 +1,6 @@
 //! An answer as it is told to a model again: step by step, each call beside what came of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ fn unsaid(state: ToolState) -> Option<&'static str> {
 
 /// The stretches of an answer: text, then the calls behind it that are of one step. Pure. A call is told as its row
 /// has it, which knows more than the log: what a person made of its arguments, and why it did not run. Calls that are
-/// in no row, because a runner outside or a provider made them, are of one step until something is said.
+/// in no row, because a provider made them, and those of runners outside are of one step until something is said.
 fn segments(parts: Vec<Part>, mut rows: HashMap<String, ToolCall>) -> Vec<Segment> {
     let mut segments = vec![Segment::default()];
     let mut step = None;
@@ -67,7 +67,7 @@ fn segments(parts: Vec<Part>, mut rows: HashMap<String, ToolCall>) -> Vec<Segmen
         let begins = match (&part, segments.last()) {
             (Part::Text { .. }, Some(last)) => !last.calls.is_empty() || last.steered.is_some(),
             (Part::ToolCall { .. }, Some(last)) => {
-                let before = std::mem::replace(&mut step, row.as_ref().map(|row| row.step));
+                let before = std::mem::replace(&mut step, row.as_ref().map(|row| row.step).filter(|step| *step > 0));
                 last.steered.is_some() || (!last.calls.is_empty() && before != step)
             }
             _ => false,
@@ -103,7 +103,16 @@ fn segments(parts: Vec<Part>, mut rows: HashMap<String, ToolCall>) -> Vec<Segmen
 /// The stretches of an answer whose parts these are.
 pub(super) fn segments_of(tx: &mut Tx<'_>, generation: &Id<Generation>, parts: Vec<Part>) -> Result<Vec<Segment>> {
     let rows = tx.query::<ToolCall>(tool_call::BY_GENERATION).eq(generation).take(limits::ANSWER_CALLS)?;
-    Ok(segments(parts, rows.into_iter().map(|call| (call.tool_call_id.clone(), call)).collect()))
+    let (mut named, mut twice) = (HashMap::new(), HashSet::new());
+    for call in rows {
+        let name = call.tool_call_id.clone();
+        if named.insert(name.clone(), call).is_some() {
+            twice.insert(name);
+        }
+    }
+    // A name that a runner outside used again is told as the log has it: in its place, that is enough.
+    named.retain(|name, _| !twice.contains(name));
+    Ok(segments(parts, named))
 }
 
 /// The answer so far, for whoever goes on with it.
