@@ -399,14 +399,21 @@ mod tests {
         let (lane, mut reader) = (Lane::new(Arc::new(ours.unwrap())), theirs);
         lane.tcp.writable().await.unwrap();
         lane.flush();
-        let park = |at| (lock(&lane.state).parked, lock(&lane.state).at) = (true, at);
+        let park = |at| {
+            let mut state = lock(&lane.state);
+            (state.parked, state.at) = (true, at);
+        };
+        let seen = || {
+            let state = lock(&lane.state);
+            (state.parked, state.at, state.owed.is_empty())
+        };
         let large = "x".repeat(16 << 20);
         park(0);
         lane.write(&Stretch::of(&[chunk(0, &large)], encoded).unwrap());
-        assert!(!lock(&lane.state).parked && !lock(&lane.state).owed.is_empty(), "more than the socket takes");
+        assert_eq!(seen(), (false, 10, false), "more than the socket takes");
         park(10);
         lane.write(&Stretch::of(&[chunk(10, "after")], encoded).unwrap());
-        assert_eq!((lock(&lane.state).parked, lock(&lane.state).at), (false, 10), "given back, and nothing written");
+        assert_eq!(seen(), (false, 10, false), "given back, and nothing written");
         let drained = tokio::spawn(async move {
             let mut seen = Vec::new();
             reader.read_to_end(&mut seen).await.unwrap();
@@ -416,6 +423,7 @@ mod tests {
         park(10);
         lane.tcp.writable().await.unwrap();
         lane.write(&Stretch::of(&[chunk(10, "after")], encoded).unwrap());
+        assert_eq!(seen(), (true, 20, true));
         drop(lane);
         assert_eq!(drained.await.unwrap(), format!("{large}after").into_bytes());
     }
