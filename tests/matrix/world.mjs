@@ -66,7 +66,9 @@ async function callers(server, issuer) {
 /** A row of every kind that has an id, and more around them. The names are those of the placeholders in the cases. */
 async function rowsOf(token, server, fake, viewer) {
   fake.script(`${MARK} fails`, rounds([MARK, { call: { tool: MARK } }], [{ error: "scripted" }]));
-  fake.script(`${MARK} goes on`, [MARK, { hang: true }]);
+  // It goes on for ten minutes: a model that is silent for two is given up.
+  const thinks = Array.from({ length: 10 }, () => [{ wait: 60_000 }, { raw: Buffer.from(": thinking\n\n") }]).flat();
+  fake.script(`${MARK} goes on`, [MARK, ...thinks, { hang: true }]);
   const [owner, backend] = [http(server, token), http(server, await serviceKey(server))];
   const thread = await owner.mutation("threads:create", { title: MARK, externalId: "theirs" });
   const failed = await send(owner, `${MARK} fails`, thread);
