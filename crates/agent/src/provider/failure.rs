@@ -145,6 +145,9 @@ impl Failure {
         if error.is_connect() {
             return Self::error(format!("The model provider cannot be reached{cause}"), true);
         }
+        if error.is_timeout() {
+            return Self::silent();
+        }
         Self::cut_because(format!("The connection to the model provider broke{cause}"))
     }
 }

@@ -99,7 +99,7 @@ pub(super) trait Decode: Send + Unpin + 'static {
 pub(super) fn stream(request: RequestBuilder, decoder: impl Decode, key: Option<ApiKey>) -> EventStream {
     let opened = stream::once(async move {
         let response = open(request, key.as_ref()).await?;
-        Ok(events(response, decoder, key))
+        Ok(reading(Box::pin(response.bytes_stream()), decoder, key))
     });
     checked(opened.try_flatten())
 }
@@ -157,9 +157,9 @@ struct Reading<D> {
     silence: Pin<Box<Sleep>>,
 }
 
-fn events<D: Decode>(response: Response, decoder: D, key: Option<ApiKey>) -> Reading<D> {
+fn reading<D: Decode>(body: Body, decoder: D, key: Option<ApiKey>) -> Reading<D> {
     Reading {
-        body: Box::pin(response.bytes_stream()),
+        body,
         frames: Frames::default(),
         surrogates: Surrogates::default(),
         decoder,
@@ -235,4 +235,35 @@ impl<D: Decode> Reading<D> {
 /// The failure for a frame that is not what the protocol says.
 pub(super) fn unreadable() -> Failure {
     Failure::error("The model provider sent something that is not in its protocol.", true)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Decode for Nothing {
+        fn frame(&mut self, _: &str, _: &mut Vec<ProviderEvent>) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn close(&mut self, _: &mut Vec<ProviderEvent>) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn st_09_silence_counts_from_what_came_last() {
+        let body = stream::once(async {
+            sleep(IDLE_TIMEOUT - Duration::from_secs(1)).await;
+            Ok(Bytes::from_static(b": still here\n\n"))
+        });
+        let begun = Instant::now();
+        let mut reading = reading(Box::pin(body.chain(stream::pending())), Nothing, None);
+        let failure = reading.next().await.unwrap().unwrap_err();
+        assert_eq!(failure, Failure::silent());
+        assert_eq!(begun.elapsed().as_secs(), 2 * IDLE_TIMEOUT.as_secs() - 1);
+        assert!(reading.next().await.is_none());
+    }
 }
