@@ -5,8 +5,9 @@
 //! (AG-07), so nothing here reads the environment.
 
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spool_protocol::Usage;
@@ -222,17 +223,28 @@ pub enum ProviderEvent {
 /// and an end without `Finish` becomes a `provider_cut` failure. A connection that closes early looks
 /// like a complete answer to every HTTP library, so this is the one place that tells them apart.
 pub fn checked(events: impl Stream<Item = Result<ProviderEvent, Failure>> + Send + 'static) -> EventStream {
-    // Dropping the inner stream at the end, rather than with the outer one, frees the connection early.
-    Box::pin(stream::unfold(Some(Box::pin(events)), |events| async move {
-        let mut events = events?;
-        let next = events.next().await.unwrap_or_else(|| Err(Failure::cut()));
-        let over = matches!(next, Err(_) | Ok(ProviderEvent::Finish { .. }));
-        Some((next, (!over).then_some(events)))
-    }))
+    Box::pin(Checked(Some(Box::pin(events))))
+}
+
+/// The inner stream until its end, where it is dropped: that frees its connection early.
+struct Checked<S>(Option<Pin<Box<S>>>);
+
+impl<S: Stream<Item = Result<ProviderEvent, Failure>>> Stream for Checked<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let Some(events) = &mut self.0 else { return Poll::Ready(None) };
+        let next = ready!(events.as_mut().poll_next(task)).unwrap_or_else(|| Err(Failure::cut()));
+        if matches!(next, Err(_) | Ok(ProviderEvent::Finish { .. })) {
+            self.0 = None;
+        }
+        Poll::Ready(Some(next))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{StreamExt, stream};
     use spool_protocol::Code;
 
     use super::*;

@@ -64,7 +64,7 @@ impl Default for TurnPolicy {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// The driver owns the turn and has its prompt. Only the first counts.
-    Start(Start),
+    Start(Box<Start>),
     Provider(ProviderEvent),
     ProviderFailed(Failure),
     /// The provider's stream is over. Before a `Finish` this is a cut.
@@ -168,7 +168,7 @@ pub struct Piece {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Ask the model. `candidate` says which, 0 is the first choice.
-    CallProvider { request: Request, candidate: usize },
+    CallProvider { request: Box<Request>, candidate: usize },
     /// Drop the provider's stream.
     CancelProvider,
     /// Append one batch to the generation's log. Never empty, neighbouring text already joined.
@@ -293,7 +293,7 @@ impl Turn {
                 self.batch.appended(now_ms);
                 Vec::new()
             }
-            (Phase::Idle, Input::Start(start)) => self.start(start, now_ms),
+            (Phase::Idle, Input::Start(start)) => self.start(*start, now_ms),
             (Phase::Answering, Input::Provider(event)) => self.provider(event, now_ms),
             (Phase::Answering, Input::ProviderFailed(failure)) => self.failed(failure, now_ms),
             (Phase::Answering, Input::ProviderEnded) => self.failed(Failure::cut(), now_ms),
@@ -332,7 +332,7 @@ impl Turn {
         self.phase = Phase::Answering;
         self.said = answering::Said::default();
         self.batch.forget_tick();
-        let mut request = self.request.clone();
+        let mut request = Box::new(self.request.clone());
         request.messages.drain(..self.left_out);
         vec![Effect::CallProvider { request, candidate: self.candidate }]
     }

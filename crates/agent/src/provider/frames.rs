@@ -73,8 +73,7 @@ impl Frames {
             self.at += usize::from(self.received[self.at] == b'\n');
             self.searched = self.at;
         }
-        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
-        let Some(length) = self.received[self.searched..].iter().position(is_end) else {
+        let Some(length) = memchr::memchr2(b'\n', b'\r', &self.received[self.searched..]) else {
             self.searched = self.received.len();
             return None;
         };

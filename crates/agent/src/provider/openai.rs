@@ -212,7 +212,7 @@ impl Decode for Decoder {
             return if events.is_empty() { Err(Failure::cut()) } else { Ok(()) };
         }
         let chunk: Chunk<'_> = serde_json::from_str(data).map_err(|_| unreadable())?;
-        if chunk.error.is_some() || text(chunk.object).is_some_and(|object| object == "error") {
+        if chunk.error.is_some() || chunk.object.is_some_and(|object| object.get() == "\"error\"") {
             return Err(Failure::reported(&parsed(data), self.key.as_ref()));
         }
         let choice = chunk.choices.into_iter().flatten().next().unwrap_or_default();

@@ -16,7 +16,7 @@ pub(super) struct Surrogates {
 impl Surrogates {
     /// The JSON text with every surrogate paired. A half that never meets its other becomes U+FFFD.
     pub fn mend<'a>(&mut self, json: &'a str) -> Cow<'a, str> {
-        if !json.contains("\\ud") && !json.contains("\\uD") {
+        if !json.contains('\\') || (!json.contains("\\ud") && !json.contains("\\uD")) {
             return Cow::Borrowed(json);
         }
         let mut out = String::with_capacity(json.len() + 6);

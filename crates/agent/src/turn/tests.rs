@@ -18,7 +18,7 @@ fn started(policy: FlushPolicy) -> Turn {
     let mut turn = Turn::new(TurnPolicy { flush: policy, ..TurnPolicy::default() });
     let request = Request { model: "m".into(), ..Request::default() };
     let start = Start { request: request.clone(), ..Start::default() };
-    assert_eq!(turn.handle(Input::Start(start), 0), [Effect::CallProvider { request, candidate: 0 }]);
+    assert_eq!(turn.handle(Input::Start(Box::new(start)), 0), [Effect::CallProvider { request: Box::new(request), candidate: 0 }]);
     turn
 }
 
@@ -306,7 +306,7 @@ fn after_the_end_every_input_is_without_effect() {
             Input::StopRequested,
             Input::LeaseLost,
             Input::Tick,
-            Input::Start(Start::default()),
+            Input::Start(Box::new(Start::default())),
         ];
         for input in after {
             assert_eq!(turn.handle(input.clone(), 1000), [], "{end:?} then {input:?}");
@@ -320,8 +320,8 @@ fn before_the_start_the_provider_is_not_heard_and_a_second_start_is_ignored() {
     for input in [delta("a"), Input::Tick, Input::ProviderEnded] {
         assert_eq!(turn.handle(input, 1), []);
     }
-    assert_eq!(turn.handle(Input::Start(Start::default()), 1).len(), 1);
-    assert_eq!(turn.handle(Input::Start(Start::default()), 1), []);
+    assert_eq!(turn.handle(Input::Start(Box::new(Start::default())), 1).len(), 1);
+    assert_eq!(turn.handle(Input::Start(Box::new(Start::default())), 1), []);
 }
 
 #[test]

@@ -104,7 +104,7 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     tokio::pin!(drained);
 
     let mut watched = Box::pin(app.functions.store().changed(&watch, &wake, None));
-    let mut next = Ok(Input::Start(start));
+    let mut next = Ok(Input::Start(Box::new(start)));
     loop {
         let taken = match next {
             Ok(input) => run.take(&mut turn, input).await,
@@ -296,7 +296,7 @@ impl<'app> Run<'app> {
     /// Carries out one effect; returns its answer, if it has one.
     async fn perform(&mut self, effect: Effect) -> Result<Option<Input>, Error> {
         match effect {
-            Effect::CallProvider { request, candidate } => self.ask(request, candidate),
+            Effect::CallProvider { request, candidate } => self.ask(*request, candidate),
             Effect::CancelProvider => self.stream = None,
             Effect::Append(events) => self.append(&events).await?,
             Effect::Write(piece) => return self.write(piece).await.map(Some),

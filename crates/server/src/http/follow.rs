@@ -36,6 +36,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a slow reader gets to take the last word before its connection breaks.
 const LAST_WORD: Duration = Duration::from_secs(1);
+/// Room for what a wire writes around the data of a chunk.
+const FRAME: usize = 64;
 /// A comment: readers of event streams pass over it.
 const COMMENT: &str = ":\n\n";
 
@@ -214,7 +216,7 @@ fn stored(chunk: &Chunk) -> Vec<Event> {
     serde_json::from_str(&chunk.data).unwrap_or_default()
 }
 
-fn is_last(events: &[Event]) -> bool {
+pub fn is_last(events: &[Event]) -> bool {
     matches!(events.last(), Some(Event::Status { .. }))
 }
 
@@ -375,11 +377,11 @@ impl<W: Wire> Frames<W> {
 }
 
 /// A chunk as its first reader wrote it, for all of them: a chunk of HTTP/1.1 (RFC 9112, 7.1), and what is in it.
-pub fn shared(chunk: &Chunk, write: fn(u64, Vec<Event>, &mut String)) -> &Encoded {
+/// `write` says whether nothing follows.
+pub fn shared(chunk: &Chunk, write: fn(&Chunk, &mut String) -> bool) -> &Encoded {
     chunk.encoded.get_or_init(|| {
-        let (events, mut out) = (coalesced(chunk), String::new());
-        let is_last = is_last(&events);
-        write(chunk.start, events, &mut out);
+        let mut out = String::with_capacity(chunk.data.len() + FRAME);
+        let is_last = write(chunk, &mut out);
         let head = format!("{:x}\r\n", out.len());
         let (start, end) = (head.len(), head.len() + out.len());
         let framed = Bytes::from([&head, out.as_str(), "\r\n"].concat());
@@ -387,7 +389,8 @@ pub fn shared(chunk: &Chunk, write: fn(u64, Vec<Event>, &mut String)) -> &Encode
     })
 }
 
-fn coalesced(chunk: &Chunk) -> Vec<Event> {
+/// The events of a whole chunk, neighbouring text joined.
+pub fn coalesced(chunk: &Chunk) -> Vec<Event> {
     let mut events = Vec::new();
     stored(chunk).into_iter().for_each(|event| Event::push_coalesced(&mut events, event));
     events

@@ -11,10 +11,12 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use spool_protocol::{ApprovalStatus, Code, Error, Event, FinalStatus};
+use spool_store::Chunk;
 
-use super::follow::{Follower, Wire, last_event_id, respond, shared};
+use super::follow::{Follower, Wire, coalesced, is_last, last_event_id, respond, shared};
 use super::{Caller, Parameters, Refusal};
 use crate::app::App;
 use crate::rooms::{Encode, Lane};
@@ -43,7 +45,7 @@ struct Named;
 
 impl Wire for Named {
     const BREAKS: bool = false;
-    const SHARED: Option<Encode> = Some(|chunk| shared(chunk, write));
+    const SHARED: Option<Encode> = Some(|chunk| shared(chunk, write_whole));
 
     fn write(&mut self, from: u64, events: Vec<Event>, out: &mut String) {
         write(from, events, out);
@@ -61,6 +63,40 @@ impl Wire for Named {
     }
 }
 
+/// Nearly every chunk is one piece of text, whose JSON the log has already.
+fn write_whole(chunk: &Chunk, out: &mut String) -> bool {
+    if let Ok([Text { text, .. }]) = serde_json::from_str::<[Text<'_>; 1]>(&chunk.data) {
+        write_text(text.get(), Some(chunk.end), out);
+        return false;
+    }
+    let events = coalesced(chunk);
+    let is_last = is_last(&events);
+    write(chunk.start, events, out);
+    is_last
+}
+
+/// An [`Event::Text`] whose text stays JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text<'a> {
+    #[serde(rename = "type")]
+    _type: TextTag,
+    #[serde(borrow)]
+    text: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TextTag {
+    Text,
+}
+
+/// `text` is JSON.
+fn write_text(text: &str, id: Option<u64>, out: &mut String) {
+    // Writing to a string does not fail. JSON has no line ends, so no payload can forge a line.
+    let _ = write!(out, "event: text\n{}data: {{\"text\":{text}}}\n\n", Id(id));
+}
+
 /// Each event's id is the offset after it.
 fn write(from: u64, events: Vec<Event>, out: &mut String) {
     let mut offset = from;
@@ -71,15 +107,11 @@ fn write(from: u64, events: Vec<Event>, out: &mut String) {
 }
 
 fn write_one(event: Event, id: Option<u64>, out: &mut String) {
-    let id = Id(id);
-    // Writing to a string does not fail. JSON has no line ends, so no payload can forge a line.
-    let _ = match event {
-        Event::Text { text } => write!(out, "event: text\n{id}data: {{\"text\":{}}}\n\n", json!(text)),
-        other => {
-            let (name, data) = frame(&other);
-            write!(out, "event: {name}\n{id}data: {data}\n\n")
-        }
-    };
+    if let Event::Text { text } = event {
+        return write_text(&json!(text).to_string(), id, out);
+    }
+    let (name, data) = frame(&event);
+    let _ = write!(out, "event: {name}\n{}data: {data}\n\n", Id(id));
 }
 
 /// The line that says where to resume, if that is known.

@@ -116,7 +116,7 @@ impl SqliteBackend {
             if read_only {
                 connection.pragma_update(None, "query_only", true)?;
             }
-            connection.set_prepared_statement_cache_capacity(256);
+            connection.set_prepared_statement_cache_capacity(512);
             Ok(connection)
         };
         open().map_err(|e| self.broken(&e))
@@ -149,7 +149,7 @@ impl Backend for SqliteBackend {
 struct TableSql {
     get: String,
     keys: String,
-    put: String,
+    insert: String,
     delete: String,
     scans: HashMap<&'static str, [String; 3]>,
 }
@@ -161,7 +161,6 @@ impl TableSql {
         let list = if columns.is_empty() { "NULL".to_owned() } else { columns.join(", ") };
         let inserted: String = columns.iter().map(|c| format!(", {c}")).collect();
         let slots: String = (0..columns.len()).map(|i| format!(", ?{}", i + 3)).collect();
-        let updates: String = columns.iter().map(|c| format!(", {c} = excluded.{c}")).collect();
         let scan = |column: &str, direction: &str| {
             format!(
                 "SELECT \"{column}\", document FROM \"{name}\" WHERE \"{column}\" >= ?1 AND \"{column}\" < ?2 \
@@ -178,13 +177,19 @@ impl TableSql {
         Self {
             get: format!("SELECT document FROM \"{name}\" WHERE _id = ?1"),
             keys: format!("SELECT {list} FROM \"{name}\" WHERE _id = ?1"),
-            put: format!(
-                "INSERT INTO \"{name}\" (_id, document{inserted}) VALUES (?1, ?2{slots}) \
-                 ON CONFLICT (_id) DO UPDATE SET document = excluded.document{updates}"
-            ),
+            insert: format!("INSERT INTO \"{name}\" (_id, document{inserted}) VALUES (?1, ?2{slots})"),
             delete: format!("DELETE FROM \"{name}\" WHERE _id = ?1"),
             scans: scans.collect(),
         }
+    }
+
+    /// Sets the keys that `changed` says. SQLite writes an index anew for each column that a statement names,
+    /// whether its value changes or not.
+    fn update(table: &Table, changed: &[usize]) -> String {
+        let columns = changed.iter().enumerate();
+        let keys: String =
+            columns.map(|(slot, &index)| format!(", \"{}\" = ?{}", table.indexes[index].name, slot + 3)).collect();
+        format!("UPDATE \"{}\" SET document = ?2{keys} WHERE _id = ?1", table.name)
     }
 }
 
@@ -329,11 +334,15 @@ impl Connection for SqliteConnection {
 
     fn put(&mut self, table: &'static Table, row: Row<'_>) -> Result<OldKeys, Error> {
         let old = self.old_keys(table, row.id)?;
-        let mut statement = self.sqlite.prepare_cached(&self.table(table)?.put).map_err(|e| map(&e))?;
+        let is_new = |&index: &usize| old.as_ref().is_none_or(|old| old[index] != row.keys[index]);
+        let changed: Vec<usize> = (0..row.keys.len()).filter(is_new).collect();
         let head: [&dyn rusqlite::ToSql; 2] = [&row.id, &row.document];
-        let keys = row.keys.iter().map(|key| -> &dyn rusqlite::ToSql { key });
+        let keys = changed.iter().map(|&index| -> &dyn rusqlite::ToSql { &row.keys[index] });
         let all: Vec<&dyn rusqlite::ToSql> = head.into_iter().chain(keys).collect();
-        statement.execute(all.as_slice()).map_err(|e| map(&e))?;
+        match old {
+            None => self.run(&self.table(table)?.insert, all.as_slice())?,
+            Some(_) => self.run(&TableSql::update(table, &changed), all.as_slice())?,
+        };
         Ok(old)
     }
 

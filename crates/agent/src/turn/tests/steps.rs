@@ -24,7 +24,7 @@ fn finish(reason: &str) -> Input {
 fn turn(policy: TurnPolicy) -> Turn {
     let mut turn = Turn::new(policy);
     let request = Request { messages: vec![PromptMessage::new(Role::User, "hi")], ..Request::default() };
-    turn.handle(Input::Start(Start { request, ..Start::default() }), 0);
+    turn.handle(Input::Start(Box::new(Start { request, ..Start::default() })), 0);
     turn
 }
 
@@ -194,7 +194,7 @@ fn a_turn_goes_on_where_another_runner_was_lost() {
     let messages = vec![PromptMessage::new(Role::User, "hi"), answer, PromptMessage::new(Role::User, "hurry")];
     let request = Request { messages, tool_choice: ToolChoice::Required, ..Request::default() };
     let mut turn = Turn::new(TurnPolicy { max_repeats: 3, ..TurnPolicy::default() });
-    let effects = turn.handle(Input::Start(Start { request, so_far: 2, steps: 1, calls, spent }), 0);
+    let effects = turn.handle(Input::Start(Box::new(Start { request, so_far: 2, steps: 1, calls, spent })), 0);
     let run = |row: &str, again| Effect::Run { row: row.into(), again };
     assert_eq!(effects, [run("tc_b", true), run("tc_c", false)]);
     assert_eq!(turn.handle(Input::Calls(vec![over("a", "1"), over("b", "2"), over("c", "3")]), 1), [Effect::Steer]);
@@ -255,7 +255,7 @@ fn ag_13_the_last_model_is_asked_with_half_of_a_conversation_that_is_too_long_fo
     ];
     let mut turn = Turn::new(TurnPolicy { candidates: 2, ..TurnPolicy::default() });
     let request = Request { messages: messages.clone(), ..Request::default() };
-    turn.handle(Input::Start(Start { request, ..Start::default() }), 0);
+    turn.handle(Input::Start(Box::new(Start { request, ..Start::default() })), 0);
     let mut fail = |at| {
         let failure = Failure { too_long: true, ..Failure::error("too long", false) };
         match turn.handle(Input::ProviderFailed(failure), at).as_slice() {
@@ -280,7 +280,7 @@ fn ag_13_what_was_too_long_for_a_fallback_is_sent_to_the_first_choice_again() {
     for (candidates, sent_again) in [(2, "1"), (1, "question")] {
         let mut turn = Turn::new(TurnPolicy { candidates, ..TurnPolicy::default() });
         let request = Request { messages: messages.clone(), ..Request::default() };
-        turn.handle(Input::Start(Start { request, ..Start::default() }), 0);
+        turn.handle(Input::Start(Box::new(Start { request, ..Start::default() })), 0);
         for _ in 1..candidates {
             turn.handle(too_long(), 1);
         }

@@ -10,9 +10,9 @@
 //! a snapshot from before the last removal searches the whole table instead.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::packs::{self, Packer};
 use crate::Timestamp;
@@ -23,6 +23,16 @@ use crate::logs::Chunk;
 pub const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS _log_journal (
         seq INTEGER PRIMARY KEY, log TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, data TEXT NOT NULL);";
+
+/// Rows of one statement where there are so many: starting one costs more than a row.
+const TOGETHER: usize = 16;
+static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert(1));
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert(TOGETHER));
+
+fn insert(rows: usize) -> String {
+    let slots = vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
+    format!("INSERT INTO _log_journal (seq, log, start, end, data) VALUES {slots}")
+}
 
 /// Shared by all connections of a file. Only the writer changes it.
 #[derive(Debug, Default)]
@@ -111,11 +121,24 @@ impl Journal {
             }
             first
         };
-        let sql = "INSERT INTO _log_journal (seq, log, start, end, data) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let mut statement = sqlite.prepare_cached(sql)?;
-        for (seq, (log, chunk)) in (first..).zip(chunks) {
-            let (start, end) = (chunk.start.cast_signed(), chunk.end.cast_signed());
-            statement.execute(params![seq, &**log, start, end, &*chunk.data])?;
+        let mut rest = (first..).zip(chunks);
+        for count in std::iter::repeat_n(TOGETHER, chunks.len() / TOGETHER)
+            .chain(std::iter::repeat_n(1, chunks.len() % TOGETHER))
+        {
+            let mut statement = sqlite.prepare_cached(if count == 1 { &INSERT_ONE } else { &INSERT_MANY })?;
+            let mut slot = 0;
+            let mut bind = |value: &dyn ToSql| {
+                slot += 1;
+                statement.raw_bind_parameter(slot, value)
+            };
+            for (seq, (log, chunk)) in rest.by_ref().take(count) {
+                bind(&seq)?;
+                bind(&&**log)?;
+                bind(&chunk.start.cast_signed())?;
+                bind(&chunk.end.cast_signed())?;
+                bind(&&*chunk.data)?;
+            }
+            statement.raw_execute()?;
         }
         Ok(())
     }
