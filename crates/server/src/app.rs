@@ -107,7 +107,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let revocations = tokio::spawn(async move {
         revocations.auth.revocations().run(&revocations.functions, following, &revocations.shutdown).await;
     });
-    let driver = tokio::spawn(driver::run(Arc::clone(&app)));
+    let turns = driver::start(Arc::clone(&app))?;
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app)));
     let streams = tokio::spawn(streams::run(Arc::clone(&app)));
     let notices = tokio::spawn(notices::run(Arc::clone(&app)));
@@ -118,6 +118,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let peers = Peers::new(Arc::clone(&app.origins), app.config.limits.connections_per_address);
     let ended = async {
         connections::serve(listener, service, peers, app.shutdown.clone()).await;
+        turns.await;
         app.tasks.close();
         app.tasks.wait().await;
     };
@@ -135,7 +136,6 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     if let Err(error) = audit::flush(&app).await {
         tracing::warn!(%error, "the last refusals are not in the audit trail");
     }
-    driver.abort();
     jobs.abort();
     streams.abort();
     notices.abort();

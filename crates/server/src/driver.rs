@@ -4,6 +4,7 @@
 //! drivers may watch the same queue; a claim is a lease with an epoch, and only its holder may write.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,12 +12,14 @@ use serde_json::json;
 use spool_chat::functions::driver::Claim;
 use spool_protocol::Error;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::summaries;
 
 mod calls;
 mod prompt;
+mod rounds;
 mod turn;
 
 /// Queued generations looked at in one go.
@@ -24,9 +27,18 @@ const QUEUE_LOOK: u32 = 128;
 /// Before a generation is looked at again whose turn failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs until shutdown. Turns of an earlier process are ended first: this process owns the data, so
-/// whoever held their leases is gone.
-pub async fn run(app: Arc<App>) {
+/// Drives turns until shutdown. What is returned ends when those that run then are over.
+pub fn start(app: Arc<App>) -> io::Result<impl Future<Output = ()>> {
+    rounds::run(async move {
+        let turns = TaskTracker::new();
+        drive(app, &turns).await;
+        turns.close();
+        turns.wait().await;
+    })
+}
+
+/// Turns of an earlier process are ended first: this process owns the data, so whoever held their leases is gone.
+async fn drive(app: Arc<App>, turns: &TaskTracker) {
     let owner = format!("drv_{}", uuid::Uuid::new_v4().simple());
     if let Err(error) =
         app.functions.mutate_as_system("driver:expire", json!({ "owner": owner, "onlyOwner": true })).await
@@ -34,14 +46,14 @@ pub async fn run(app: Arc<App>) {
         tracing::error!(%error, "turns of the last process could not be ended; their leases will run out");
     }
     while !app.shutdown.is_cancelled() {
-        if let Err(error) = watch(&app, &owner).await {
+        if let Err(error) = watch(&app, &owner, turns).await {
             tracing::error!(%error, "the queue cannot be read; trying again");
             tokio::time::sleep(PAUSE).await;
         }
     }
 }
 
-async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
+async fn watch(app: &Arc<App>, owner: &str, turns: &TaskTracker) -> Result<(), Error> {
     let wake = Arc::new(Notify::new());
     let system = Arc::new(spool_chat::Principal::System);
     let args = json!({ "limit": QUEUE_LOOK });
@@ -67,8 +79,7 @@ async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
             let Some(hold) = Taken::hold(&taken, &id) else { continue };
             let permit = Arc::clone(&room).acquire_owned().await;
             let (app, owner) = (Arc::clone(app), owner.to_owned());
-            let tasks = app.tasks.clone();
-            tasks.spawn(async move {
+            turns.spawn(async move {
                 let _hold = hold;
                 app.functions.metrics().turns_running.inc();
                 let ran = claim_and_run(&app, &owner, &id).await;

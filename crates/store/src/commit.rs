@@ -117,15 +117,18 @@ impl Committer {
         let mut waiting = Vec::with_capacity(limits::BATCH_JOBS);
         let mut streamed: Option<Instant> = None;
         while jobs.blocking_recv_many(&mut waiting, limits::BATCH_JOBS) > 0 {
-            let streaming = waiting.iter().any(|job| matches!(job, Job::Append { .. }));
-            self.commit_batch(waiting.drain(..));
-            if streaming {
-                let busy = streamed.is_some_and(|at| at.elapsed() < 2 * limits::GATHER);
+            if waiting.iter().any(|job| matches!(job, Job::Append { .. })) {
+                let busy = streamed.replace(Instant::now()).is_some_and(|at| at.elapsed() < limits::STREAMING);
                 if busy {
                     std::thread::sleep(limits::GATHER);
+                    while waiting.len() < limits::BATCH_JOBS
+                        && let Ok(job) = jobs.try_recv()
+                    {
+                        waiting.push(job);
+                    }
                 }
-                streamed = Some(Instant::now());
             }
+            self.commit_batch(waiting.drain(..));
         }
     }
 

@@ -19,10 +19,11 @@ pub const PINNED_SNAPSHOTS: usize = 8;
 pub const PINNED_MS: u64 = 30_000;
 /// Jobs that share one SQL transaction and one fsync. Larger batches only add latency.
 pub const BATCH_JOBS: usize = 256;
-/// How long the writer gathers tokens after it has committed some, while they come closer together than twice this:
-/// a commit costs the same for one token as for fifty, and so does waking those who wait for it. A turn that has the
+/// How long the writer waits for more before it commits a token, where the one before came within `STREAMING`: a
+/// commit costs the same for one token as for fifty, and so does waking those who wait for it. A turn that has the
 /// server for itself never waits.
-pub const GATHER: Duration = Duration::from_millis(3);
+pub const GATHER: Duration = Duration::from_micros(500);
+pub const STREAMING: Duration = Duration::from_millis(6);
 /// Jobs waiting for the writer; beyond it callers wait, which is the backpressure.
 pub const WRITE_QUEUE: usize = 8_192;
 /// Changed keys remembered, of however many commits, to judge a query that ran while others committed.

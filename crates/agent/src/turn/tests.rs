@@ -18,7 +18,10 @@ fn started(policy: FlushPolicy) -> Turn {
     let mut turn = Turn::new(TurnPolicy { flush: policy, ..TurnPolicy::default() });
     let request = Request { model: "m".into(), ..Request::default() };
     let start = Start { request: request.clone(), ..Start::default() };
-    assert_eq!(turn.handle(Input::Start(Box::new(start)), 0), [Effect::CallProvider { request: Box::new(request), candidate: 0 }]);
+    assert_eq!(
+        turn.handle(Input::Start(Box::new(start)), 0),
+        [Effect::CallProvider { request: Box::new(request), candidate: 0 }]
+    );
     turn
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use spool_agent::{
@@ -322,7 +322,16 @@ impl<'app> Run<'app> {
         self.told_is_kept = false;
         let tools = self.offer.tools.clone();
         let (model, stream_tool_input) = (asked.model.clone(), self.offer.shows_writing(self.agent));
-        self.stream = Some(asked.provider.stream(Request { model, tools, stream_tool_input, ..request }));
+        let request = Request { model, tools, stream_tool_input, ..request };
+        if request.messages.iter().all(|message| message.files.is_empty()) {
+            self.stream = Some(asked.provider.stream(request));
+            return;
+        }
+        // Megabytes are encoded elsewhere: all turns share a thread.
+        let provider = Arc::clone(&asked.provider);
+        let encoded = tokio::task::spawn_blocking(move || provider.stream(request));
+        let failed = |_| Failure::error("The request could not be made.", true);
+        self.stream = Some(Box::pin(encoded.map_err(failed).try_flatten_stream()));
     }
 
     /// Durable before anybody sees it.
@@ -336,6 +345,7 @@ impl<'app> Run<'app> {
         let units: u64 = events.iter().map(Event::units).sum();
         let data = serde_json::to_string(events).map_err(|e| Error::internal(format!("encoding events: {e}")))?;
         let store = self.app.functions.store();
+        super::rounds::spoke();
         self.appending = Some(store.submit_append(self.generation, self.offset, units, data).await?);
         self.offset += units;
         Ok(())
