@@ -21,7 +21,7 @@ const CHUNK = 256 << 10;
 
 async function residentMiB() {
   const status = await readFile(`/proc/${server.pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+)/.exec(status)[1]) / 1024;
+  return Number(/RssAnon:\s+(\d+)/.exec(status)[1]) / 1024;
 }
 
 /** Memory once it has not grown for a second. */

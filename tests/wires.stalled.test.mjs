@@ -24,15 +24,16 @@ const READERS = 40;
 const CAUGHT_UP = 3;
 const STALL_MS = 60_000;
 const MIB = 2 ** 20;
-/** 10 MB in 5 s, as a very fast model writes them: a writer that has to wait for anybody takes longer. */
+/** 10 MB in a few seconds, as a very fast model writes them: a writer that has to wait for anybody takes longer. */
 const PIECES = Array.from({ length: 625 }, (_, n) => `${n} ${"0123456789abcdé ".repeat(941)}`);
-fake.script("ten megabytes", [{ wait: 1_000 }, { slow: 8 }, ...PIECES]);
+fake.script("ten megabytes", [{ wait: 1_000 }, { slow: 4 }, ...PIECES]);
 
 const digest = (text) => createHash("sha256").update(text).digest("hex");
 const events = (text) => new SseParser().push(Buffer.from(text));
 
+/** What is its own: the pages of the database that it maps come and go with the answers. */
 async function residentBytes() {
-  return Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${server.pid}/status`, "utf8"))[1]) * 1024;
+  return Number(/RssAnon:\s+(\d+)/.exec(await readFile(`/proc/${server.pid}/status`, "utf8"))[1]) * 1024;
 }
 
 /** Memory once it has not grown for a second. */
