@@ -429,13 +429,17 @@ mod tests {
     async fn a_round_writes_nothing_into_the_response_that_came_after() {
         let (lane, mut reader) = lane().await;
         let (old, new) = (1, 2);
+        let seen = || {
+            let state = lock(&lane.state);
+            (state.parked, state.at)
+        };
         lock(&lane.state).parked = Some(new);
         lane.write(old, &Stretch::of(&[chunk(0, "of another log")], encoded).unwrap());
         lane.give_back(old);
-        assert_eq!((lock(&lane.state).parked, lock(&lane.state).at), (Some(new), 0));
+        assert_eq!(seen(), (Some(new), 0));
         lane.write(new, &Stretch::of(&[chunk(0, "mine")], encoded).unwrap());
         lane.give_back(new);
-        assert_eq!((lock(&lane.state).parked, lock(&lane.state).at), (None, 10));
+        assert_eq!(seen(), (None, 10));
         drop(lane);
         let mut seen = String::new();
         reader.read_to_string(&mut seen).await.unwrap();
