@@ -1,5 +1,6 @@
 // Readers that take nothing for half a minute while there is more: each wire sends them away in its own words,
-// and they go on where they were. (`/api/stream/…`: chat.large.test.mjs.) All of them are slow at the same time.
+// and they go on where they were. (`/api/stream/…` over HTTP/1.0: chat.large.test.mjs.) All of them are slow at the
+// same time.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -32,6 +33,32 @@ async function answered(t) {
   return { token, turn, text: pieces.join("") };
 }
 
+/** An answer that a backend makes while somebody reads: `{token, turn, append, finish}`. */
+async function running(t) {
+  const { http: rows, token } = await user(t, server);
+  const threadId = await rows.mutation("threads:create", {});
+  const turn = { threadId, ...(await service.mutation("generations:open", { threadId, text: "go" })) };
+  const { generationId } = turn;
+  const append = (...texts) => service.mutation("generations:append", { generationId, events: texts.map((text) => ({ type: "text", text })) });
+  return { token, turn, append, finish: () => service.mutation("generations:finish", { generationId, status: "complete" }) };
+}
+
+/** Reads until `word` is here, and then nothing more; `drain` gets that, too. */
+function stopAt(socket, word) {
+  let seen = Buffer.alloc(0);
+  const found = new Promise((resolve) => {
+    socket.on("data", function read(bytes) {
+      seen = Buffer.concat([seen, bytes]);
+      if (!seen.includes(word)) return;
+      socket.off("data", read).pause();
+      socket.unshift(seen);
+      resolve();
+    });
+  });
+  socket.resume();
+  return within(found, `${word} to be read`);
+}
+
 /** The same, and what a reader at `target(turn)` got of it who slept at first: `seen`. */
 async function sleptOver(t, target) {
   const answer = await answered(t);
@@ -41,7 +68,53 @@ async function sleptOver(t, target) {
   return { ...answer, seen: await drain(slow) };
 }
 
+const plain = ({ generationId }, offset = 0) => `/api/stream/${generationId}?offset=${offset}`;
+const textOf = (read) => events(read.text).filter(({ event }) => event === "text").map(({ data }) => JSON.parse(data).text).join("");
+
+/** That a reader of an event stream was sent away in words; returns where it can go on. */
+function sentAway(seen) {
+  const last = events(seen.text).at(-1);
+  assert.deepEqual([seen.status, seen.whole, last?.event], [200, true, "error"]);
+  const { code, retryable, offset } = JSON.parse(last.data);
+  assert.deepEqual([code, retryable, offset], ["overloaded", true, Buffer.byteLength(textOf(seen))]);
+  return offset;
+}
+
 describe("slow readers", { concurrency: true }, () => {
+  test("ST-18: an event stream that came late says so in an error event", { timeout: 180_000 }, async (t) => {
+    const { token, turn, text, seen } = await sleptOver(t, plain);
+    const rest = await drain(stalled(t, server, plain(turn, sentAway(seen)), token));
+    assert.deepEqual([events(rest.text).at(-1).event, digest(textOf(seen) + textOf(rest))], ["done", digest(text)]);
+  });
+
+  test("ST-18: so does one whose reader kept up before it stopped", { timeout: 180_000 }, async (t) => {
+    const { token, turn, append, finish } = await running(t);
+    await append("here ");
+    const slow = stalled(t, server, plain(turn), token);
+    await stopAt(slow, "here ");
+    for (let n = 0; n < 40; n += 1) await append(`${n} ${PIECE}`);
+    await finish();
+    await sleep(SLOW_MS);
+    const seen = await drain(slow);
+    const rest = await drain(stalled(t, server, plain(turn, sentAway(seen)), token));
+    const text = ["here ", ...Array.from({ length: 40 }, (_, n) => `${n} ${PIECE}`)].join("");
+    assert.deepEqual([events(rest.text).at(-1).event, digest(textOf(seen) + textOf(rest))], ["done", digest(text)]);
+  });
+
+  test("ST-18: so does one whose model is silent after what was not read", { timeout: 180_000 }, async (t) => {
+    const { token, turn, append, finish } = await running(t);
+    await append("here ");
+    const slow = stalled(t, server, plain(turn), token);
+    await stopAt(slow, "here ");
+    await append(...Array.from({ length: 10 }, () => PIECE));
+    await sleep(SLOW_MS);
+    const seen = await drain(slow);
+    const rest = stalled(t, server, plain(turn, sentAway(seen)), token);
+    await append("the end");
+    await finish();
+    assert.equal(digest(textOf(seen) + textOf(await drain(rest))), digest(`here ${PIECE.repeat(10)}the end`));
+  });
+
   test("ST-18: an AI SDK stream says so in an error chunk, and breaks", { timeout: 180_000 }, async (t) => {
     const at = ({ threadId, generationId }, more = "") => `/api/chat/${threadId}/stream?activeStreamId=${generationId}${more}`;
     const { token, turn, text, seen } = await sleptOver(t, at);

@@ -32,8 +32,13 @@ use crate::rooms::Lane;
 const STUCK: Duration = Duration::from_secs(60);
 /// How long the head of a request may take to arrive.
 const HEAD: Duration = Duration::from_secs(30);
-/// Bytes of a response that wait for their reader, and the largest head of a request.
-const BUFFER: usize = 64 << 10;
+/// Bytes of a response that wait for their reader, before the last portion that is taken, and the largest head of a
+/// request. hyper's buffer grows to twice as much and stays so.
+const BUFFER: usize = 32 << 10;
+/// Bytes that the kernel takes before it sends them. Left to itself it takes megabytes for a reader that stalls, and
+/// nobody notices for long that it does. This much keeps a fast reader's connection busy while we are woken: what is
+/// on its way does not count.
+const UNSENT: u32 = 64 << 10;
 /// Between two attempts to accept, where the machine is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -117,7 +122,10 @@ where
 /// go by the kernel, whatever it was reading: it can resume at its offset.
 fn tune(tcp: &TcpStream) {
     let socket = socket2::SockRef::from(tcp);
-    let tuned = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(STUCK)));
+    let tuned = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_user_timeout(Some(STUCK)))
+        .and_then(|()| socket.set_tcp_notsent_lowat(UNSENT));
     if let Err(error) = tuned {
         tracing::debug!(%error, "socket options");
     }

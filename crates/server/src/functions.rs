@@ -79,11 +79,16 @@ impl Functions {
         })
     }
 
+    /// Whoever waits outside is told when there is too much to do. The server's own tasks hold leases, and wait.
+    fn queue(&self) -> Store {
+        if origin::is_request() { self.store.clone() } else { self.store.patient() }
+    }
+
     pub async fn query(
         &self, path: &str, principal: &Arc<Principal>, args: Value,
     ) -> Result<(Timestamp, String), Error> {
         let function = self.find(path, Kind::Query, principal)?;
-        self.store.query(self.bind(function, principal, args)).await
+        self.queue().query(self.bind(function, principal, args)).await
     }
 
     /// A query as of a timestamp that was handed out lately.
@@ -107,7 +112,7 @@ impl Functions {
         let function = self.find(path, Kind::Mutation, principal)?;
         let run: MutationFn = self.bind(function, principal, args);
         let ledger = ledger.filter(|_| function.keeps_answer());
-        self.store.submit_mutation(run, ledger).await
+        self.queue().submit_mutation(run, ledger).await
     }
 
     /// Subscribes to a query. Equal path, arguments, principal and journal share one run.

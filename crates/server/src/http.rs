@@ -28,6 +28,7 @@ mod functions;
 mod headers;
 mod health;
 mod oidc;
+mod portions;
 mod received;
 mod sign_in;
 mod stream;

@@ -65,6 +65,11 @@ pub fn current() -> Arc<Origin> {
     ORIGIN.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(Origin::unknown()))
 }
 
+/// Whether this task serves a request, so that somebody outside waits for it.
+pub fn is_request() -> bool {
+    ORIGIN.try_with(|_| ()).is_ok()
+}
+
 /// Runs a task as one that serves `origin`.
 pub async fn scope<F: Future>(origin: Arc<Origin>, task: F) -> F::Output {
     ORIGIN.scope(origin, task).await

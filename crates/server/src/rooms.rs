@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use futures_util::task::AtomicWaker;
-use spool_store::{Chunk, Encoded, Published, Store, Tail};
+use spool_store::{Chunk, Encoded, Published, Store, Tail, threads};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast::Receiver;
@@ -52,8 +52,9 @@ pub struct Lane {
 
 #[derive(Default)]
 struct State {
-    /// Whether the room may write.
-    parked: bool,
+    /// For which seat a room may write. A connection outlives its responses, and a round may come when the next one
+    /// has begun, from another log.
+    parked: Option<u64>,
     /// The offset after the last chunk that was written or begun.
     at: u64,
     /// The rest of a chunk that the socket did not take. Nothing else may be written before it.
@@ -70,7 +71,7 @@ impl Rooms {
     pub fn start(store: &Store) -> io::Result<Arc<Self>> {
         let rooms = Arc::new(Self::default());
         let (writer, feed, runtime) = (Arc::clone(&rooms), store.log_feed(), Handle::current());
-        std::thread::Builder::new().name("spool-rooms".to_owned()).spawn(move || writer.run(feed, &runtime))?;
+        threads::spawn("spool-rooms", move || writer.run(feed, &runtime))?;
         Ok(rooms)
     }
 
@@ -87,7 +88,7 @@ impl Rooms {
                 // The bodies find in the log what was missed here.
                 Err(RecvError::Lagged(_)) => {
                     resting = Resting::default();
-                    self.all().iter().for_each(|room| room.each(Lane::give_back));
+                    self.all().iter().for_each(|room| room.give_back());
                 }
                 Err(RecvError::Closed) => return,
             }
@@ -102,7 +103,7 @@ impl Rooms {
         }
         for log in &published.ended {
             if let Some(room) = self.find(log) {
-                room.each(Lane::give_back);
+                room.give_back();
             }
         }
     }
@@ -112,9 +113,9 @@ impl Rooms {
         let Some(room) = self.find(&log) else { return };
         let begun = Instant::now();
         match Stretch::of(chunks, room.encode) {
-            Some(stretch) => room.each(|lane| lane.write(&stretch)),
+            Some(stretch) => room.each(|seat, lane| lane.write(seat, &stretch)),
             // Only hyper can end a response.
-            None => room.each(Lane::give_back),
+            None => room.give_back(),
         }
         let end = Instant::now();
         if end - begun >= LONG {
@@ -141,12 +142,13 @@ impl Rooms {
     }
 }
 
-/// What comes next, or nothing if it is `until` before.
+/// What comes next, or nothing if it is `until` before, however much waits to come next.
 async fn next(
     feed: &mut Receiver<Arc<Published>>, until: Option<Instant>,
 ) -> Result<Option<Arc<Published>>, RecvError> {
     match until {
         None => feed.recv().await.map(Some),
+        Some(until) if until <= Instant::now() => Ok(None),
         Some(until) => match tokio::time::timeout_at(until.into(), feed.recv()).await {
             Ok(received) => received.map(Some),
             Err(_) => Ok(None),
@@ -182,9 +184,13 @@ impl Resting {
 
 impl Room {
     /// Nobody who comes or goes waits for a round: who has left takes no more.
-    fn each(&self, visit: impl Fn(&Lane)) {
-        let lanes: Vec<Arc<Lane>> = lock(&self.lanes).values().cloned().collect();
-        lanes.iter().for_each(|lane| visit(lane));
+    fn each(&self, visit: impl Fn(u64, &Lane)) {
+        let lanes: Vec<(u64, Arc<Lane>)> = lock(&self.lanes).iter().map(|(seat, lane)| (*seat, lane.clone())).collect();
+        lanes.iter().for_each(|(seat, lane)| visit(*seat, lane));
+    }
+
+    fn give_back(&self) {
+        self.each(|seat, lane| lane.give_back(seat));
     }
 }
 
@@ -240,10 +246,10 @@ impl Lane {
         self.flushed.store(true, Ordering::Release);
     }
 
-    /// Writes what comes right after what the reader has.
-    fn write(&self, stretch: &Stretch) {
+    /// Writes what comes right after what the reader in the seat has.
+    fn write(&self, seat: u64, stretch: &Stretch) {
         let mut state = lock(&self.state);
-        if !state.parked || stretch.end <= state.at {
+        if state.parked != Some(seat) || stretch.end <= state.at {
             return;
         }
         let free = state.owed.is_empty() && self.flushed.load(Ordering::Acquire);
@@ -259,13 +265,13 @@ impl Lane {
                 state.owed = bytes.slice(written..);
             }
         }
-        state.parked = false;
+        state.parked = None;
         drop(state);
         self.body.wake();
     }
 
-    fn give_back(&self) {
-        if std::mem::take(&mut lock(&self.state).parked) {
+    fn give_back(&self, seat: u64) {
+        if lock(&self.state).parked.take_if(|parked| *parked == seat).is_some() {
             self.body.wake();
         }
     }
@@ -315,7 +321,7 @@ impl Seat {
     pub async fn park(&self, tail: &Tail) {
         {
             let mut state = lock(&self.lane.state);
-            (state.parked, state.at) = (true, tail.offset());
+            (state.parked, state.at) = (Some(self.id), tail.offset());
         }
         // What was committed before the room knew of this reader will not come again.
         if !tail.is_waiting() {
@@ -323,7 +329,7 @@ impl Seat {
         }
         std::future::poll_fn(|task| {
             self.lane.body.register(task.waker());
-            if lock(&self.lane.state).parked { Poll::Pending } else { Poll::Ready(()) }
+            if lock(&self.lane.state).parked == Some(self.id) { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
     }
@@ -331,8 +337,13 @@ impl Seat {
     /// Ends the room's turn. Returns the offset after what it wrote, if it had one.
     pub fn take_back(&self) -> u64 {
         let mut state = lock(&self.lane.state);
-        state.parked = false;
+        state.parked.take_if(|parked| *parked == self.id);
         state.at
+    }
+
+    /// Whether there is a rest of what the room began.
+    pub fn owes(&self) -> bool {
+        !lock(&self.lane.state).owed.is_empty()
     }
 
     /// Writes the rest of what the room began.
@@ -391,28 +402,67 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_written_before_the_rest_of_what_was_begun() {
+    async fn a_rest_that_is_over_comes_before_all_that_waits() {
+        let (sender, mut feed) = tokio::sync::broadcast::channel(8);
+        let published = |n: u64| Published { appended: vec![("b".into(), chunk(n, "x"))], ended: Vec::new() };
+        for n in 0..8 {
+            sender.send(Arc::new(published(n))).unwrap();
+        }
+        assert!(next(&mut feed, Some(Instant::now())).await.unwrap().is_none());
+        assert!(next(&mut feed, Some(Instant::now() + LONGEST_REST)).await.unwrap().is_some());
+        assert!(next(&mut feed, None).await.unwrap().is_some());
+    }
+
+    /// A lane to a reader that has nothing to read yet, and the reader.
+    async fn lane() -> (Lane, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), async {
             listener.accept().await.unwrap().0
         });
-        let (lane, mut reader) = (Lane::new(Arc::new(ours.unwrap())), theirs);
+        let lane = Lane::new(Arc::new(ours.unwrap()));
         lane.tcp.writable().await.unwrap();
         lane.flush();
+        (lane, theirs)
+    }
+
+    #[tokio::test]
+    async fn a_round_writes_nothing_into_the_response_that_came_after() {
+        let (lane, mut reader) = lane().await;
+        let (old, new) = (1, 2);
+        let seen = || {
+            let state = lock(&lane.state);
+            (state.parked, state.at)
+        };
+        lock(&lane.state).parked = Some(new);
+        lane.write(old, &Stretch::of(&[chunk(0, "of another log")], encoded).unwrap());
+        lane.give_back(old);
+        assert_eq!(seen(), (Some(new), 0));
+        lane.write(new, &Stretch::of(&[chunk(0, "mine")], encoded).unwrap());
+        lane.give_back(new);
+        assert_eq!(seen(), (None, 10));
+        drop(lane);
+        let mut seen = String::new();
+        reader.read_to_string(&mut seen).await.unwrap();
+        assert_eq!(seen, "mine");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_before_the_rest_of_what_was_begun() {
+        let (lane, mut reader) = lane().await;
         let park = |at| {
             let mut state = lock(&lane.state);
-            (state.parked, state.at) = (true, at);
+            (state.parked, state.at) = (Some(0), at);
         };
         let seen = || {
             let state = lock(&lane.state);
-            (state.parked, state.at, state.owed.is_empty())
+            (state.parked.is_some(), state.at, state.owed.is_empty())
         };
         let large = "x".repeat(16 << 20);
         park(0);
-        lane.write(&Stretch::of(&[chunk(0, &large)], encoded).unwrap());
+        lane.write(0, &Stretch::of(&[chunk(0, &large)], encoded).unwrap());
         assert_eq!(seen(), (false, 10, false), "more than the socket takes");
         park(10);
-        lane.write(&Stretch::of(&[chunk(10, "after")], encoded).unwrap());
+        lane.write(0, &Stretch::of(&[chunk(10, "after")], encoded).unwrap());
         assert_eq!(seen(), (false, 10, false), "given back, and nothing written");
         let drained = tokio::spawn(async move {
             let mut seen = Vec::new();
@@ -422,7 +472,7 @@ mod tests {
         std::future::poll_fn(|task| lane.poll_owed(task)).await.unwrap();
         park(10);
         lane.tcp.writable().await.unwrap();
-        lane.write(&Stretch::of(&[chunk(10, "after")], encoded).unwrap());
+        lane.write(0, &Stretch::of(&[chunk(10, "after")], encoded).unwrap());
         assert_eq!(seen(), (true, 20, true));
         drop(lane);
         assert_eq!(drained.await.unwrap(), format!("{large}after").into_bytes());

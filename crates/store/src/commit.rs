@@ -1,8 +1,8 @@
 //! The one way in: a thread that owns the write connection and runs everything that changes anything.
 //!
 //! Waiting jobs share one SQL transaction, a savepoint each, and one fsync (group commit). Order of a
-//! batch: run, commit, publish to logs and live queries, answer. Nothing is visible or acknowledged
-//! before it is durable. If the outcome of a commit is unknown, the process stops.
+//! batch: run, commit, publish to logs and live queries, answer. Nothing is visible, acknowledged or given
+//! as a reason before it is durable. If the outcome of a commit is unknown, the process stops.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +21,7 @@ use crate::limits;
 use crate::live::Live;
 use crate::logs::{Chunk, LogState, Logs};
 use crate::range::ChangeSet;
+use crate::threads;
 use crate::tx::{Tx, log_sealed};
 
 /// A mutation with its arguments bound. Returns the result as JSON text. May be run again.
@@ -55,18 +56,22 @@ pub(crate) enum Job {
 
 /// An answer that waits for the commit.
 enum Answer {
-    Mutated(oneshot::Sender<Result<Committed, Error>>, Committed),
-    Appended(oneshot::Sender<Result<u64, Error>>, u64),
+    Mutated(oneshot::Sender<Result<Committed, Error>>, Result<Committed, Error>),
+    Appended(oneshot::Sender<Result<u64, Error>>, Result<u64, Error>),
     Pruned(oneshot::Sender<Result<u64, Error>>, u64),
     Forgotten(oneshot::Sender<Result<Option<LedgerPlace>, Error>>, Option<LedgerPlace>),
 }
 
 impl Answer {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Answer::Mutated(_, Err(_)) | Answer::Appended(_, Err(_)))
+    }
+
     fn send(self) {
         // Nobody waits any more: the caller went away, the work is done all the same.
         match self {
-            Answer::Mutated(reply, committed) => drop(reply.send(Ok(committed))),
-            Answer::Appended(reply, end) => drop(reply.send(Ok(end))),
+            Answer::Mutated(reply, result) => drop(reply.send(result)),
+            Answer::Appended(reply, result) => drop(reply.send(result)),
             Answer::Pruned(reply, count) => drop(reply.send(Ok(count))),
             Answer::Forgotten(reply, end) => drop(reply.send(Ok(end))),
         }
@@ -110,6 +115,17 @@ struct Batch {
     /// Ends of logs as they are inside this transaction.
     ends: HashMap<Arc<str>, LogEnd>,
     answers: Vec<Answer>,
+    /// Logs that somebody wants to follow, from an end that is committed.
+    opening: Vec<(String, OpenReply)>,
+}
+
+type OpenReply = oneshot::Sender<Result<Arc<LogState>, Error>>;
+
+impl Batch {
+    /// A refusal may follow from what an earlier job did, which is not durable yet: then it waits, too.
+    fn answer(&mut self, answer: Answer) {
+        if self.answers.is_empty() && answer.is_refusal() { answer.send() } else { self.answers.push(answer) }
+    }
 }
 
 impl Committer {
@@ -142,12 +158,18 @@ impl Committer {
             Err(error) => failure = Some(error),
         }
         for job in jobs {
-            if let Some(error) = &failure {
-                refuse(job, error);
-            } else if let Err(error) = self.perform(&mut batch, job) {
-                failure = Some(error);
+            match &failure {
+                // Who only wants to read may, whatever becomes of the writes.
+                Some(error) if !matches!(job, Job::OpenLog { .. }) => refuse(job, error),
+                _ => failure = self.perform(&mut batch, job).err().or(failure),
             }
         }
+        let opening = std::mem::take(&mut batch.opening);
+        self.end_batch(batch, failure);
+        opening.into_iter().for_each(|(log, reply)| drop(reply.send(self.open_log(&log))));
+    }
+
+    fn end_batch(&mut self, mut batch: Batch, mut failure: Option<Error>) {
         if failure.is_none() {
             failure = self.store_appended(&mut batch).err();
         }
@@ -169,54 +191,46 @@ impl Committer {
             }
             Err(CommitError::Unknown(error)) => {
                 tracing::error!(%error, "the outcome of a commit is unknown: stopping, a restart reads the truth");
-                std::process::exit(70);
+                std::process::exit(threads::FAULT);
             }
         }
     }
 
     fn publish(&self, batch: Batch) {
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
-        self.counters.jobs.fetch_add(batch.answers.len() as u64, Ordering::Relaxed);
+        let done = batch.answers.iter().filter(|answer| !answer.is_refusal()).count();
+        self.counters.jobs.fetch_add(done as u64, Ordering::Relaxed);
         self.logs.publish(batch.appended, batch.ended);
         self.live.publish(batch.ts, batch.changes);
         batch.answers.into_iter().for_each(Answer::send);
     }
 
-    /// Does one job inside the open transaction. A job's own failure is answered here and leaves no
-    /// trace; an error returned means that the whole transaction is lost.
+    /// Does one job inside the open transaction. A job's own failure leaves no trace; an error returned means
+    /// that the whole transaction is lost.
     fn perform(&mut self, batch: &mut Batch, job: Job) -> Result<(), Error> {
         match job {
             Job::Mutate { run, ledger, reply } => match self.mutate(batch, &run, ledger.as_ref()) {
-                Ok(Ok(committed)) => batch.answers.push(Answer::Mutated(reply, committed)),
-                Ok(Err(own)) => drop(reply.send(Err(own))),
+                Ok(result) => batch.answer(Answer::Mutated(reply, result)),
                 Err(lost) => {
                     let _ = reply.send(Err(lost.clone()));
                     return Err(lost);
                 }
             },
             Job::Append { log, expected, units, data, reply } => match self.append(batch, log, expected, units, data) {
-                Ok(Ok(end)) => batch.answers.push(Answer::Appended(reply, end)),
-                Ok(Err(own)) => drop(reply.send(Err(own))),
+                Ok(result) => batch.answer(Answer::Appended(reply, result)),
                 Err(lost) => {
                     let _ = reply.send(Err(lost.clone()));
                     return Err(lost);
                 }
             },
-            Job::OpenLog { log, reply } => {
-                let opened = match self.logs.find(&log) {
-                    Some(state) => Ok(state),
-                    // What this batch appended is not committed yet; publishing will add it.
-                    None => self.committed_end(batch, &log).map(|end| self.logs.open(&log, end)),
-                };
-                let _ = reply.send(opened);
-            }
+            Job::OpenLog { log, reply } => batch.opening.push((log, reply)),
             Job::PruneLedger { before_ms, reply } => {
                 let count = self.connection.ledger_prune(before_ms)?;
-                batch.answers.push(Answer::Pruned(reply, count));
+                batch.answer(Answer::Pruned(reply, count));
             }
             Job::ForgetLedger { principal, after, reply } => {
                 let end = self.connection.ledger_forget(&principal, &after, limits::LEDGER_STEP)?;
-                batch.answers.push(Answer::Forgotten(reply, end));
+                batch.answer(Answer::Forgotten(reply, end));
             }
         }
         Ok(())
@@ -300,12 +314,13 @@ impl Committer {
         Ok(())
     }
 
-    fn committed_end(&mut self, batch: &Batch, log: &str) -> Result<LogEnd, Error> {
-        let first_here = batch.appended.iter().find(|(name, _)| **name == *log).map(|(_, chunk)| chunk.start);
-        match first_here {
-            Some(end) => Ok(LogEnd { end, sealed: false }),
-            None => self.connection.log_end(log),
+    /// Between transactions: nobody may see an end that a rollback takes back.
+    fn open_log(&mut self, log: &str) -> Result<Arc<LogState>, Error> {
+        if let Some(state) = self.logs.find(log) {
+            return Ok(state);
         }
+        let end = self.connection.log_end(log)?;
+        Ok(self.logs.open(log, end))
     }
 }
 

@@ -19,6 +19,7 @@ pub mod range;
 pub mod scan;
 pub mod schema;
 pub mod store;
+pub mod threads;
 pub mod tx;
 
 pub use clock::{Clock, SystemClock, VirtualClock};

@@ -24,8 +24,11 @@ pub const BATCH_JOBS: usize = 256;
 /// server for itself never waits.
 pub const GATHER: Duration = Duration::from_micros(500);
 pub const STREAMING: Duration = Duration::from_millis(6);
-/// Jobs waiting for the writer; beyond it callers wait, which is the backpressure.
-pub const WRITE_QUEUE: usize = 8_192;
+/// Jobs waiting for the writer, and queries waiting for a reader; beyond it callers wait for a place, which is the
+/// backpressure.
+pub const QUEUE: usize = 8_192;
+/// How long they do. A queue that has not moved for so long is stuck, and who is told so can do something else.
+pub const PLACE: Duration = Duration::from_secs(5);
 /// Changed keys remembered, of however many commits, to judge a query that ran while others committed.
 /// About 100 bytes each.
 pub const RECENT_CHANGES: usize = 65_536;
@@ -35,10 +38,16 @@ pub const JOURNAL_ROWS: usize = 32_768;
 pub const JOURNAL_BYTES: usize = 16 << 20;
 /// Chunks that one commit files, so that none takes much longer than the others.
 pub const JOURNAL_MOVED: usize = 512;
-/// Bytes of one log kept in memory for its followers; older parts come from the database.
+/// Memory that one log may have for its newest chunks, of which it always has one; older ones come from the database.
 pub const LOG_TAIL_BYTES: usize = 256 << 10;
-/// Logs without followers whose ends are kept in memory, of which each may have `LOG_TAIL_BYTES`.
-pub const UNFOLLOWED_LOGS: usize = 256;
+/// What a chunk there takes beside its text and the same text as its readers get it, which is encoded once for all of
+/// them: a place in the queue, three allocations, the names of fields. Most chunks are one token, so most of it is this.
+pub const CHUNK_BYTES: usize = 320;
+/// Memory of all of these together. Above it, logs that nobody follows keep their ends alone.
+pub const TAILS_BYTES: usize = 64 << 20;
+/// Ends of logs in memory, about 200 bytes each. Above it, those that nobody follows are forgotten: their next append
+/// looks for the end in the database. So many answers do not run at once; it is for logs that nobody ends.
+pub const LOG_ENDS: usize = 65_536;
 /// Bytes of log served in one read, so that a slow reader never holds more.
 pub const LOG_READ_BYTES: usize = 256 << 10;
 /// How long a non-empty log page stays as it is for subscribers that do not move their cursor on.

@@ -185,6 +185,9 @@ impl Live {
                 state.by_key.remove(&gone.key);
                 state.forget_reads(entry, &gone.reads);
             }
+            drop(state);
+            // A thread may wait for the run of another, which will not say that it is over.
+            self.progress.notify_all();
         }
     }
 
@@ -364,5 +367,32 @@ impl State {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    /// One thread runs the query, another waits for the result, and all who wanted it leave.
+    #[tokio::test]
+    async fn who_waits_for_a_run_goes_on_when_nobody_wants_it_any_more() {
+        let live = Live::new(1);
+        let run: QueryFn = Arc::new(|_| Ok("null".into()));
+        let subscription = live.subscribe("k".into(), None, run, Arc::default());
+        let entry = subscription.entry();
+        assert!(matches!(live.claim(entry, 1), Claim::Run(..)));
+        let (sender, claimed) = mpsc::channel();
+        let waiting = Arc::clone(&live);
+        thread::spawn(move || sender.send(matches!(waiting.claim(entry, 1), Claim::Gone)));
+        // If the thread is later than this, it finds nothing to wait for, and the test only shows less.
+        assert!(claimed.recv_timeout(Duration::from_millis(100)).is_err(), "it waits");
+        drop(subscription);
+        assert_eq!(claimed.recv_timeout(Duration::from_secs(5)), Ok(true));
+        live.complete(entry, 1, Output { value: Ok("null".into()), journal: None }, ReadSet::default());
+        assert_eq!(live.entries(), 0);
     }
 }

@@ -49,6 +49,11 @@ impl Chunk {
     pub fn new(start: u64, end: u64, data: impl Into<Arc<str>>) -> Self {
         Self { start, end, data: data.into(), encoded: Arc::default() }
     }
+
+    /// The memory that it takes once its readers have it.
+    fn weight(&self) -> usize {
+        2 * self.data.len() + limits::CHUNK_BYTES
+    }
 }
 
 /// The logs that somebody appends to or follows right now.
@@ -63,23 +68,71 @@ impl Default for Logs {
     }
 }
 
-#[derive(Default)]
 struct Active {
     logs: HashMap<Arc<str>, Arc<LogState>>,
-    /// How many there may be before those without followers are forgotten.
-    room: usize,
+    /// Memory of their chunks.
+    bytes: usize,
+    ends_mark: Mark,
+    tails_mark: Mark,
+}
+
+impl Default for Active {
+    fn default() -> Self {
+        let marks = (Mark::new(limits::LOG_ENDS), Mark::new(limits::TAILS_BYTES));
+        Self { logs: HashMap::new(), bytes: 0, ends_mark: marks.0, tails_mark: marks.1 }
+    }
+}
+
+/// Above what size it is worth looking for something to drop. What may not be dropped moves it up: the next look
+/// comes when there is twice as much, and when it has gone, the mark comes down again.
+struct Mark {
+    least: usize,
+    now: usize,
+}
+
+impl Mark {
+    fn new(least: usize) -> Self {
+        Self { least, now: least }
+    }
+
+    fn lower(&mut self, size: usize) {
+        self.now = self.now.min(self.least.max(2 * size));
+    }
+
+    fn raise(&mut self, left: usize) {
+        self.now = self.least.max(2 * left);
+    }
 }
 
 impl Active {
-    /// Logs that nobody ends would stay in memory for ever. One that nobody follows can be forgotten: its
-    /// next append or follower finds its end in the database. Callers hold the lock, and followers are
-    /// only made under it, so none can appear in between.
+    /// Logs that nobody ends would stay in memory for ever. One that nobody follows needs its chunks no more, and
+    /// its end only so that the next append need not look for it. Callers hold the lock, and followers are only made
+    /// under it, so none can appear in between.
     fn make_room(&mut self) {
-        if self.logs.len() >= self.room.max(limits::UNFOLLOWED_LOGS) {
-            self.logs.retain(|_, state| Arc::strong_count(state) > 1);
-            // Followed logs stay: look again only when as many more have come.
-            self.room = 2 * self.logs.len();
+        if self.bytes > self.tails_mark.now {
+            let unfollowed = self.logs.values().filter(|state| !state.is_followed());
+            self.bytes -= unfollowed.map(|state| lock(&state.recent).forget_chunks()).sum::<usize>();
+            self.tails_mark.raise(self.bytes);
         }
+        if self.logs.len() >= self.ends_mark.now {
+            let bytes = &mut self.bytes;
+            self.logs.retain(|_, state| {
+                let stays = state.is_followed();
+                if !stays {
+                    *bytes -= lock(&state.recent).bytes;
+                }
+                stays
+            });
+            self.ends_mark.raise(self.logs.len());
+        }
+    }
+
+    fn remove(&mut self, log: &str) -> Option<Arc<LogState>> {
+        let state = self.logs.remove(log)?;
+        self.bytes -= lock(&state.recent).bytes;
+        self.ends_mark.lower(self.logs.len());
+        self.tails_mark.lower(self.bytes);
+        Some(state)
     }
 }
 
@@ -91,9 +144,35 @@ pub(crate) struct LogState {
 
 struct Recent {
     chunks: VecDeque<Chunk>,
+    /// Their weight.
     bytes: usize,
     end: u64,
     ended: bool,
+}
+
+impl Recent {
+    fn new(end: u64, ended: bool) -> Self {
+        Self { chunks: VecDeque::new(), bytes: 0, end, ended }
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        self.end = chunk.end;
+        self.bytes += chunk.weight();
+        self.chunks.push_back(chunk);
+        // The newest stays however large it is: all who keep up want it now.
+        while self.bytes > limits::LOG_TAIL_BYTES
+            && self.chunks.len() > 1
+            && let Some(oldest) = self.chunks.pop_front()
+        {
+            self.bytes -= oldest.weight();
+        }
+    }
+
+    /// Returns the weight that is gone.
+    fn forget_chunks(&mut self) -> usize {
+        self.chunks = VecDeque::new();
+        std::mem::take(&mut self.bytes)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -109,8 +188,7 @@ impl Logs {
             return Arc::clone(state);
         }
         active.make_room();
-        let recent = Recent { chunks: VecDeque::new(), bytes: 0, end: end.end, ended: end.sealed };
-        let state = Arc::new(LogState { recent: Mutex::new(recent), changed: Notify::new() });
+        let state = Arc::new(LogState::new(Recent::new(end.end, end.sealed)));
         if !end.sealed {
             active.logs.insert(log.into(), Arc::clone(&state));
         }
@@ -145,26 +223,21 @@ impl Logs {
 
     fn show(&self, published: &Published) {
         let mut active = lock(&self.active);
+        let active = &mut *active;
         active.make_room();
         for (log, chunk) in published.appended.iter().cloned() {
             // A log appears here with its first append even if nobody follows: the next append needs its end.
-            let state = active.logs.entry(log).or_insert_with(|| {
-                let recent = Recent { chunks: VecDeque::new(), bytes: 0, end: chunk.start, ended: false };
-                Arc::new(LogState { recent: Mutex::new(recent), changed: Notify::new() })
-            });
+            let state = active.logs.entry(log);
+            let state = state.or_insert_with(|| Arc::new(LogState::new(Recent::new(chunk.start, false))));
             let mut recent = lock(&state.recent);
-            recent.end = chunk.end;
-            recent.bytes += chunk.data.len();
-            recent.chunks.push_back(chunk);
-            while recent.bytes > limits::LOG_TAIL_BYTES {
-                let Some(oldest) = recent.chunks.pop_front() else { break };
-                recent.bytes -= oldest.data.len();
-            }
+            active.bytes -= recent.bytes;
+            recent.push(chunk);
+            active.bytes += recent.bytes;
             drop(recent);
             state.changed.notify_waiters();
         }
         for log in &published.ended {
-            if let Some(state) = active.logs.remove(log.as_str()) {
+            if let Some(state) = active.remove(log) {
                 lock(&state.recent).ended = true;
                 state.changed.notify_waiters();
             }
@@ -183,6 +256,14 @@ enum Found {
 }
 
 impl LogState {
+    fn new(recent: Recent) -> Self {
+        Self { recent: Mutex::new(recent), changed: Notify::new() }
+    }
+
+    fn is_followed(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
     fn read(&self, from: u64) -> Found {
         let recent = lock(&self.recent);
         if from >= recent.end {
@@ -252,5 +333,70 @@ impl Tail {
             self.offset = last.end;
             return Ok(Some(chunks));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(logs: &Logs, log: &str, end: u64, text: &str) {
+        logs.publish(vec![(log.into(), Chunk::new(end - 1, end, text))], Vec::new());
+    }
+
+    /// What the chunks of all logs take, as this process allocates it.
+    fn memory(logs: &Logs) -> usize {
+        let active = lock(&logs.active);
+        let tails = active.logs.values().map(|state| {
+            let recent = lock(&state.recent);
+            let shared: usize =
+                recent.chunks.iter().map(|chunk| chunk.data.len() + 16 + size_of::<OnceLock<Encoded>>() + 16).sum();
+            shared + recent.chunks.len() * size_of::<Chunk>()
+        });
+        tails.sum()
+    }
+
+    #[test]
+    fn st_18_the_tail_of_a_log_takes_no_more_memory_than_its_bound_however_small_its_chunks() {
+        let logs = Logs::default();
+        for end in 1..100_000 {
+            append(&logs, "l", end, r#"[{"type":"text","text":"a"}]"#);
+        }
+        let taken = memory(&logs);
+        assert!(taken <= limits::LOG_TAIL_BYTES && taken > limits::LOG_TAIL_BYTES / 4, "{taken}");
+    }
+
+    #[test]
+    fn st_12_logs_that_nobody_follows_keep_their_ends_when_their_chunks_are_too_many() {
+        let logs = Logs::default();
+        append(&logs, "followed", 1, "x");
+        let follower = logs.find("followed").unwrap();
+        let large = "x".repeat(limits::LOG_TAIL_BYTES / 4);
+        let many = 3 * limits::TAILS_BYTES / large.len();
+        for n in 0..many {
+            append(&logs, &n.to_string(), 1, &large);
+            assert!(lock(&logs.active).bytes <= limits::TAILS_BYTES + limits::LOG_TAIL_BYTES);
+        }
+        for n in 0..many {
+            assert_eq!(logs.active_end(&n.to_string()).map(|(_, end)| end), Some(1), "{n}");
+        }
+        assert!(matches!(follower.read(0), Found::Chunks(_)), "a follower still finds its chunk in memory");
+    }
+
+    #[test]
+    fn ends_are_forgotten_when_there_are_very_many_and_the_mark_comes_down_after_a_peak() {
+        let logs = Logs::default();
+        let name = |n: usize| n.to_string();
+        let followers: Vec<_> =
+            (0..2 * limits::LOG_ENDS).map(|n| logs.open(&name(n), LogEnd { end: 0, sealed: false })).collect();
+        assert_eq!(lock(&logs.active).logs.len(), followers.len(), "who is followed stays");
+        logs.publish(Vec::new(), (0..followers.len()).map(name).collect());
+        drop(followers);
+        for n in 0..=limits::LOG_ENDS {
+            append(&logs, &name(n), 1, "x");
+        }
+        let active = lock(&logs.active);
+        assert!(active.logs.len() <= limits::LOG_ENDS, "{}", active.logs.len());
+        assert_eq!(active.bytes, active.logs.values().map(|state| lock(&state.recent).bytes).sum::<usize>());
     }
 }

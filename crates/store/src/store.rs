@@ -3,12 +3,15 @@
 //! Owns the threads that hold database connections. A function costs one hop to such a thread,
 //! however many reads it makes.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
+use std::time::Duration;
 
 use spool_protocol::{Code, Error};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::Timestamp;
@@ -21,7 +24,8 @@ use crate::live::{Claim, Live, Output, QueryFn, Subscription};
 use crate::logs::{Chunk, Logs, Published, Tail};
 use crate::pins::Pins;
 use crate::range::ReadSet;
-use crate::tx::Tx;
+use crate::threads;
+use crate::tx::{Tx, check_units};
 
 /// How a store is opened.
 pub struct StoreOptions {
@@ -37,8 +41,9 @@ impl Default for StoreOptions {
     }
 }
 
+/// With how long its callers wait for a place in a queue; `None` for as long as it takes.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<Inner>, Option<Duration>);
 
 struct Inner {
     backend: Arc<dyn Backend>,
@@ -87,7 +92,7 @@ impl Store {
         let ids = Arc::new(IdSource::new());
         let counters = Arc::new(WriteCounters::default());
 
-        let (writes, jobs) = mpsc::channel(limits::WRITE_QUEUE);
+        let (writes, jobs) = mpsc::channel(limits::QUEUE);
         let committer = Committer {
             connection: backend.writer()?,
             clock: Arc::clone(&options.clock),
@@ -96,23 +101,31 @@ impl Store {
             live: Arc::clone(&live),
             counters: Arc::clone(&counters),
         };
-        spawn("spool-writer", move || committer.run(jobs))?;
+        threads::spawn("spool-writer", move || committer.run(jobs)).map_err(no_thread)?;
 
-        let (reads, jobs) = mpsc::channel::<ReadJob>(limits::WRITE_QUEUE);
+        let (reads, jobs) = mpsc::channel::<ReadJob>(limits::QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         let others = (1..options.readers.max(1)).map(|_| backend.reader()).collect::<Result<Vec<_>, _>>()?;
         for mut connection in std::iter::once(first).chain(others) {
             let jobs = Arc::clone(&jobs);
-            spawn("spool-reader", move || {
+            let run = move || {
                 loop {
                     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
                     let Some(job) = job else { return };
                     job(&mut *connection);
                 }
-            })?;
+            };
+            threads::spawn("spool-reader", run).map_err(no_thread)?;
         }
         let clock = options.clock;
-        Ok(Self(Arc::new(Inner { backend, pins: Pins::default(), writes, reads, clock, live, logs, ids, counters })))
+        let inner = Inner { backend, pins: Pins::default(), writes, reads, clock, live, logs, ids, counters };
+        Ok(Self(Arc::new(inner), Some(limits::PLACE)))
+    }
+
+    /// The store for the server's own tasks: they hold leases, and there are only so many of them. Where others are
+    /// refused because a queue is full, they wait as long as it takes.
+    pub fn patient(&self) -> Self {
+        Self(Arc::clone(&self.0), None)
     }
 
     pub fn clock(&self) -> &Arc<dyn Clock> {
@@ -134,7 +147,8 @@ impl Store {
     }
 
     /// Runs a mutation; returns once its effects are durable and published. Mutations submitted by one
-    /// task run in the order of submission. With a ledger key, a repetition gets the first answer.
+    /// task run in the order of submission. With a ledger key, a repetition gets the first answer. `overloaded`
+    /// says that it was not even queued.
     pub async fn mutate(&self, run: MutationFn, ledger: Option<LedgerKey>) -> Result<Committed, Error> {
         self.submit_mutation(run, ledger).await?.await.map_err(|_| closed())?
     }
@@ -144,7 +158,7 @@ impl Store {
         &self, run: MutationFn, ledger: Option<LedgerKey>,
     ) -> Result<oneshot::Receiver<Result<Committed, Error>>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.0.writes.send(Job::Mutate { run, ledger, reply }).await.map_err(|_| closed())?;
+        self.place(&self.0.writes).await?.send(Job::Mutate { run, ledger, reply });
         Ok(answer)
     }
 
@@ -213,8 +227,9 @@ impl Store {
     pub async fn changed(
         &self, subscription: &Subscription, wake: &Notify, last: Option<Arc<Output>>,
     ) -> Result<Arc<Output>, Error> {
+        let store = self.patient();
         loop {
-            let (_, outputs) = self.evaluate(&[subscription]).await?;
+            let (_, outputs) = store.evaluate(&[subscription]).await?;
             if let Some(output) = outputs.into_iter().next()
                 && last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &output))
             {
@@ -230,11 +245,13 @@ impl Store {
         self.submit_append(log, expected, units, data).await?.await
     }
 
-    /// Like [`Store::append`], but returns as soon as the place in the order is taken.
+    /// Like [`Store::append`], but returns as soon as the place in the order is taken, however long that takes: it is
+    /// for who holds the lease of an answer, one append at a time, and losing a place would lose the answer.
     pub async fn submit_append(&self, log: &str, expected: u64, units: u64, data: String) -> Result<Appending, Error> {
+        check_units(units)?;
         let (reply, answer) = oneshot::channel();
         let job = Job::Append { log: log.to_owned(), expected, units, data, reply };
-        self.0.writes.send(job).await.map_err(|_| closed())?;
+        self.patient().place(&self.0.writes).await?.send(job);
         Ok(Appending(answer))
     }
 
@@ -244,7 +261,7 @@ impl Store {
             Some(state) => state,
             None => {
                 let (reply, answer) = oneshot::channel();
-                self.0.writes.send(Job::OpenLog { log: log.to_owned(), reply }).await.map_err(|_| closed())?;
+                self.place(&self.0.writes).await?.send(Job::OpenLog { log: log.to_owned(), reply });
                 answer.await.map_err(|_| closed())??
             }
         };
@@ -277,7 +294,7 @@ impl Store {
     /// Forgets answers of requests older than `before_ms`; returns how many.
     pub async fn prune_ledger(&self, before_ms: u64) -> Result<u64, Error> {
         let (reply, answer) = oneshot::channel();
-        self.0.writes.send(Job::PruneLedger { before_ms, reply }).await.map_err(|_| closed())?;
+        self.place(&self.0.writes).await?.send(Job::PruneLedger { before_ms, reply });
         answer.await.map_err(|_| closed())?
     }
 
@@ -288,7 +305,7 @@ impl Store {
         loop {
             let (reply, answer) = oneshot::channel();
             let job = Job::ForgetLedger { principal: principal.to_owned(), after, reply };
-            self.0.writes.send(job).await.map_err(|_| closed())?;
+            self.place(&self.0.writes).await?.send(job);
             match answer.await.map_err(|_| closed())?? {
                 Some(place) => after = place,
                 None => return Ok(()),
@@ -301,14 +318,31 @@ impl Store {
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let job: ReadJob = Box::new(move |connection| drop(reply.send(job(connection))));
-        self.0.reads.send(job).await.map_err(|_| closed())?;
+        self.place(&self.0.reads).await?.send(job);
         answer.await.map_err(|_| closed())
+    }
+
+    /// A place in a queue. What is refused here was never queued, so it may be tried again.
+    async fn place<'a, T>(&self, queue: &'a mpsc::Sender<T>) -> Result<mpsc::Permit<'a, T>, Error> {
+        match queue.try_reserve() {
+            Ok(place) => return Ok(place),
+            Err(TrySendError::Closed(())) => return Err(closed()),
+            Err(TrySendError::Full(())) => {}
+        }
+        let place = match self.1 {
+            None => queue.reserve().await,
+            Some(patience) => tokio::time::timeout(patience, queue.reserve()).await.map_err(|_| full())?,
+        };
+        place.map_err(|_| closed())
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
-    thread.map(drop).map_err(|e| Error::internal(format!("starting thread {name}: {e}")))
+fn no_thread(error: io::Error) -> Error {
+    Error::internal(format!("starting a thread of the store: {error}"))
+}
+
+fn full() -> Error {
+    Error::new(Code::Overloaded, "the store has as much to do as it may; nothing was done, try again soon")
 }
 
 fn closed() -> Error {

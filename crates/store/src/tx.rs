@@ -212,6 +212,7 @@ impl<'conn> Tx<'conn> {
     /// Appends `units` of `data` to a log at its end; `log_sealed` if it is sealed. Returns the new end.
     pub fn log_append(&mut self, log: &str, units: u64, data: String) -> Result<u64, Error> {
         self.check_writable()?;
+        check_units(units)?;
         let LogEnd { end, sealed } = self.connection.log_end(log)?;
         if sealed {
             return Err(log_sealed());
@@ -294,6 +295,11 @@ impl<'conn> Tx<'conn> {
     fn check_writable(&self) -> Result<(), Error> {
         if self.writable { Ok(()) } else { Err(Error::internal("a query tried to write")) }
     }
+}
+
+/// Chunks are found by where they begin, so no two may begin at the same offset.
+pub(crate) fn check_units(units: u64) -> Result<(), Error> {
+    if units > 0 { Ok(()) } else { Err(Error::internal("an append of nothing: a chunk covers one unit at least")) }
 }
 
 pub(crate) fn log_sealed() -> Error {

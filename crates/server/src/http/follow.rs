@@ -28,12 +28,11 @@ use crate::app::App;
 use crate::aside::Aside;
 use crate::auth::Identity;
 use crate::auth::revocation::Guard;
+use crate::http::portions::{PATIENCE, Portions};
 use crate::rooms::{Encode, Lane, Seat};
 
 /// After this much silence, and before twice as much, a comment keeps the connection open through proxies.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// How long a reader may leave unread what was written for it while more is there.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a slow reader gets to take the last word before its connection breaks.
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// Room for what a wire writes around the data of a chunk.
@@ -75,6 +74,8 @@ pub struct Follower {
     /// Where chunks reach the reader without passing here, and whether they do now.
     seat: Option<Seat>,
     parked: bool,
+    /// Since when the socket has not taken the rest of what the room began to write.
+    owes_since: Option<Instant>,
     over: bool,
     /// Ends the reader with its credential.
     guard: Guard,
@@ -101,8 +102,9 @@ impl Follower {
         let open = app.functions.metrics().stream_followers.clone();
         open.inc();
         let guard = app.auth.revocations().guard(caller);
-        let first = page.events;
-        Ok(Self { tail, offset, first, uncounted, seat: None, parked: false, over, guard, open, _place: place })
+        let (first, seat) = (page.events, None);
+        let (parked, owes_since) = (false, None);
+        Ok(Self { tail, offset, first, uncounted, seat, parked, owes_since, over, guard, open, _place: place })
     }
 
     /// Whether the log has ended and everything was handed out.
@@ -115,7 +117,9 @@ impl Follower {
         while !self.over {
             let mut events = std::mem::take(&mut self.first);
             if events.is_empty() {
-                self.wait_in_room().await;
+                if self.wait_in_room().await > PATIENCE {
+                    return Some(Ok(Ready::Late));
+                }
                 match self.tail.next().await {
                     Ok(Some(mut chunks)) => {
                         let whole = chunks.len() == 1 && chunks[0].start == self.offset;
@@ -145,13 +149,16 @@ impl Follower {
     }
 
     /// As long as there is nothing to read, and a room to wait in. What the room began to write is written to its
-    /// end, also while the model is silent. Safe to cancel, if [`Self::resume`] follows.
-    async fn wait_in_room(&mut self) {
-        while let Some(seat) = self.seat.as_ref().filter(|_| self.tail.is_waiting()) {
-            // A connection that is gone is found by whoever writes next.
-            if seat.settle().await.is_err() {
-                return;
+    /// end, also while the model is silent; returns how long that took. Safe to cancel, if [`Self::resume`] follows.
+    async fn wait_in_room(&mut self) -> Duration {
+        loop {
+            match self.settle().await {
+                Ok(took) if took <= PATIENCE => {}
+                Ok(took) => return took,
+                // A connection that is gone is found by whoever writes next.
+                Err(_) => return Duration::ZERO,
             }
+            let Some(seat) = self.seat.as_ref().filter(|_| self.tail.is_waiting()) else { return Duration::ZERO };
             self.parked = true;
             seat.park(&self.tail).await;
             self.resume();
@@ -164,18 +171,23 @@ impl Follower {
         if let Some(seat) = self.seat.as_ref().filter(|_| std::mem::take(&mut self.parked)) {
             self.offset = seat.take_back();
             self.tail.skip_to(self.offset);
+            self.owes_since = seat.owes().then(Instant::now);
         }
         self.offset > before
     }
 
-    /// Makes the connection ready for what the body hands out next.
-    async fn settle(&mut self) -> io::Result<()> {
-        self.resume();
+    /// Writes the rest of what the room began, and says how long that took. Safe to cancel.
+    async fn settle(&mut self) -> io::Result<Duration> {
+        let Some(seat) = self.seat.as_ref().filter(|_| self.owes_since.is_some()) else { return Ok(Duration::ZERO) };
+        seat.settle().await?;
+        Ok(self.owes_since.take().map_or(Duration::ZERO, |since| since.elapsed()))
+    }
+
+    /// To be called with everything that the body hands out.
+    fn fill(&self) {
         if let Some(seat) = &self.seat {
-            seat.settle().await?;
             seat.fill();
         }
-        Ok(())
     }
 
     fn failed(&mut self, error: Error) -> Option<Result<Ready, Error>> {
@@ -210,6 +222,8 @@ enum Ready {
     Events(u64, Vec<Event>),
     /// What is left of a log that was removed after its time, and the offset after it.
     Uncounted(Vec<Event>, u64),
+    /// Nothing, too late: for a long time the reader did not take what its room had begun to write.
+    Late,
 }
 
 fn stored(chunk: &Chunk) -> Vec<Event> {
@@ -266,8 +280,7 @@ struct Frames<W> {
     /// Written and not sent: what the response opens with.
     out: String,
     interrupt: Aside<Interrupt>,
-    /// When the last bytes were handed over. Until most of them are sent, nobody asks for more.
-    handed_at: Instant,
+    portions: Portions,
     /// Whether anything was sent since the last heartbeat was due.
     spoke: bool,
     /// The reader was told that it is too slow.
@@ -278,22 +291,28 @@ struct Frames<W> {
 impl<W: Wire> Frames<W> {
     /// The next bytes of the response.
     async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
+        if let Some(portion) = self.portions.next() {
+            self.follower.fill();
+            return Some(Ok(portion));
+        }
         if self.shed && W::BREAKS {
             // hyper forgets what it has not sent when a response breaks.
             tokio::time::sleep(LAST_WORD).await;
             return self.cut("the reader is too slow");
         }
-        if self.handed_at.elapsed() > PATIENCE && !self.done {
+        if self.portions.is_slow() && !self.done {
             self.shed();
         }
         let bytes = self.write().await;
+        // Only a last word finds something left to settle here: a reader who does not take that hears no word.
+        self.follower.resume();
         let settled = tokio::time::timeout(PATIENCE, self.follower.settle()).await;
         if let Err(error) = settled.unwrap_or_else(|_| Err(io::Error::other("the reader is too slow"))) {
             self.done = true;
             return Some(Err(error));
         }
-        self.handed_at = Instant::now();
-        bytes
+        self.follower.fill();
+        bytes.map(|bytes| bytes.map(|page| self.portions.begin(page)))
     }
 
     /// Ends the response before the log does.
@@ -340,7 +359,7 @@ impl<W: Wire> Frames<W> {
                     }
                     Interrupt::Heartbeat(shutdown, guard) => {
                         self.interrupt = interrupt_after(HEARTBEAT, shutdown, guard);
-                        let heard = self.follower.resume();
+                        let heard = self.follower.resume() || self.follower.owes_since.is_some();
                         if !std::mem::take(&mut self.spoke) && !heard {
                             self.out.push_str(COMMENT);
                         }
@@ -362,6 +381,7 @@ impl<W: Wire> Frames<W> {
                     },
                     Some(Ok(Ready::Events(from, events))) => self.wire.write(from, events, &mut self.out),
                     Some(Ok(Ready::Uncounted(events, end))) => self.wire.write_uncounted(events, end, &mut self.out),
+                    Some(Ok(Ready::Late)) => self.shed(),
                     Some(Err(error)) => self.wire.fail(error, &mut self.out),
                     None => self.done = true,
                 },
@@ -403,8 +423,8 @@ pub fn respond<W: Wire>(
 ) -> Response {
     follower.seat = lane.zip(W::SHARED).map(|(lane, encode)| app.rooms.join(follower.tail.log(), lane, encode));
     let interrupt = interrupt_after(HEARTBEAT, app.shutdown.clone(), follower.guard.clone());
-    let handed_at = Instant::now();
-    let frames = Frames { follower, wire, out: opening, interrupt, handed_at, spoke: false, shed: false, done: false };
+    let portions = Portions::new();
+    let frames = Frames { follower, wire, out: opening, interrupt, portions, spoke: false, shed: false, done: false };
     let frames = stream::unfold(frames, |mut frames| async move { frames.next().await.map(|bytes| (bytes, frames)) });
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("text/event-stream"));

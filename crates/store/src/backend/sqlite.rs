@@ -20,6 +20,7 @@ use crate::Timestamp;
 use crate::logs::Chunk;
 use crate::scan::Order;
 use crate::schema::{Index, Schema, Table};
+use crate::threads;
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -276,8 +277,13 @@ impl Connection for SqliteConnection {
     }
 
     fn rollback(&mut self) {
-        if !self.sqlite.is_autocommit() {
-            let _ = self.run("ROLLBACK", []);
+        if !self.sqlite.is_autocommit()
+            && let Err(error) = self.run("ROLLBACK", [])
+            && !self.sqlite.is_autocommit()
+        {
+            // The next batch would find itself inside this transaction, and commit what was refused.
+            tracing::error!(%error, "a transaction cannot be rolled back: stopping, a restart reads the truth");
+            std::process::exit(threads::FAULT);
         }
     }
 

@@ -29,13 +29,12 @@ use super::read::Reply;
 use super::source::{Page, Source, View};
 use crate::app::App;
 use crate::auth::revocation::Guard;
+use crate::http::portions::Portions;
 
 /// A connection ends after this, as the protocol wants it (8.2): a reader comes back with the place it was told.
 const CONNECTION: Duration = Duration::from_secs(60);
 /// Silence after which the place is said again, to keep proxies from closing the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a reader may leave unread what was written for it while more is there.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Data written at once; what waits beyond it waits in the store. One chunk may have as much again, and one
 /// JSON message up to 4 MiB.
 const FRAME_BYTES: usize = 256 << 10;
@@ -54,8 +53,7 @@ struct Follower {
     carry: Vec<u8>,
     cursor: Option<String>,
     until: Instant,
-    /// When the last bytes were handed over. Until most of them are sent, nobody asks for more.
-    handed_at: Instant,
+    portions: Portions,
     guard: Guard,
     over: bool,
     open: Gauge,
@@ -93,7 +91,7 @@ pub fn follow(
         carry: Vec::new(),
         cursor,
         until: Instant::now() + CONNECTION,
-        handed_at: Instant::now(),
+        portions: Portions::new(),
         guard: source.guard(&app),
         over: false,
         open,
@@ -111,14 +109,15 @@ pub fn follow(
 impl Follower {
     /// The next bytes to send; `None` ends the connection, which a reader opens again where it was.
     async fn next(&mut self) -> Option<Bytes> {
-        let has_time = Instant::now() < self.until && self.handed_at.elapsed() < PATIENCE;
+        if let Some(portion) = self.portions.next() {
+            return Some(portion);
+        }
+        let has_time = Instant::now() < self.until && !self.portions.is_slow();
         if self.over || !has_time || self.guard.ended().now_or_never().is_some() {
             return None;
         }
-        let frame = self.frame().await;
-        self.handed_at = Instant::now();
-        match frame {
-            Ok(frame) => frame.map(Bytes::from),
+        match self.frame().await {
+            Ok(frame) => frame.map(|frame| self.portions.begin(frame.into())),
             Err(error) => {
                 // The status was sent long ago. A stream that was deleted ends like this, too.
                 crate::functions::shown("stream", error);
