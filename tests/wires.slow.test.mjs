@@ -5,7 +5,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { http, user } from "./lib/clients.mjs";
+import { ConvexClient } from "convex/browser";
+import WebSocket from "ws";
+import { onEnd } from "./lib/cleanup.mjs";
+import { follow, http, page, user } from "./lib/clients.mjs";
 import { RawSession } from "./lib/raw.mjs";
 import { Server, serviceKey } from "./lib/server.mjs";
 import { drain, stalled } from "./lib/slow.mjs";
@@ -78,7 +81,7 @@ describe("slow readers", { concurrency: true }, () => {
     // Once the first of many megabytes is here, nothing more is taken.
     const first = gate();
     session.socket.on("message", function pause(data) {
-      if (data.length < 1 << 20) return;
+      if (data.length < 100_000) return;
       session.socket.off("message", pause).pause();
       first.open();
     });
@@ -88,5 +91,42 @@ describe("slow readers", { concurrency: true }, () => {
     const { code, reason } = await within(session.closed, "the server's close", 30_000);
     assert.equal(code, 1013);
     assert.match(reason, /^Overloaded/);
+  });
+
+  test("ST-18: the official client that was sent away comes back by itself, and follows the answer to its end", { timeout: 180_000 }, async (t) => {
+    const { token, turn, text } = await answered(t);
+    const sockets = [];
+    const closes = [];
+    class Socket extends WebSocket {
+      constructor(url, protocols) {
+        super(url, protocols, { perMessageDeflate: false });
+        this.on("error", () => {});
+        this.on("close", (code, reason) => closes.push([code, reason.toString()]));
+        sockets.push(this);
+      }
+    }
+    const client = new ConvexClient(server.url, { logger: false, unsavedChangesWarning: false, webSocketConstructor: Socket });
+    onEnd(t, () => client.close().catch(() => {}));
+    client.setAuth(async () => token);
+    const paused = gate();
+    let before;
+    const log = follow(client, turn.generationId, {
+      onText({ text }) {
+        if (before !== undefined) return;
+        before = text;
+        // The message comes three times over, which no kernel holds; nothing of it is taken.
+        for (const extra of [1, 2, 3]) client.onUpdate("messages:page", { threadId: turn.threadId, ...page(10 + extra) }, () => {});
+        sockets[0].pause();
+        paused.open();
+      },
+    });
+    await within(paused.opened, "the first of the answer");
+    await sleep(SLOW_MS);
+    sockets[0].resume();
+    await log.end(60_000);
+    assert.equal(digest(log.text), digest(text));
+    assert.ok(before.length < text.length, "it was in the middle when it stopped");
+    assert.deepEqual([sockets.length >= 2, closes[0]?.[0]], [true, 1013]);
+    assert.match(closes[0][1], /^Overloaded/);
   });
 });
