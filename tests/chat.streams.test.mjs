@@ -234,10 +234,10 @@ async function curl(target, token, { headers = [], bytes = Infinity } = {}) {
 test("HT-03: curl -N that is cut anywhere goes on with Last-Event-ID or with ?offset=, without a gap and without a repetition", { timeout: 60_000 }, async (t) => {
   const { client, token } = await user(t, server);
   const words = Array.from({ length: 200 }, (_, n) => `wörd${n} `);
-  fake.script("for curl", words.flatMap((word) => [word, { wait: 5 }]));
-  const { generationId } = await send(client, "for curl");
-  const target = `/api/stream/${generationId}`;
   for (const bytes of [700, 1_500, 4_001]) {
+    fake.script(`for curl, ${bytes}`, words.flatMap((word) => [word, { wait: 5 }]));
+    const { generationId } = await send(client, `for curl, ${bytes}`);
+    const target = `/api/stream/${generationId}`;
     const first = await curl(target, token, { bytes });
     assert.notEqual(first.last.event, "done");
     const byHeader = await curl(target, token, { headers: [`Last-Event-ID: ${first.last.id}`] });

@@ -24,20 +24,20 @@ const PIECE = "0123456789abcdé ".repeat(12_500);
 const digest = (text) => createHash("sha256").update(text).digest("hex");
 const events = (text) => new SseParser().push(Buffer.from(text));
 
-/** An answer of 12 MB that is over: `{token, turn, text}`. */
-async function answered(t) {
-  const { http: rows, token } = await user(t, server);
+/** An answer of 12 MB that is over, for all readers: `{token, turn, text}`. */
+const answered = (async () => {
+  const { http: rows, token } = await user({ after }, server);
   const threadId = await rows.mutation("threads:create", {});
   const turn = { threadId, ...(await service.mutation("generations:open", { threadId, text: "go" })) };
   const pieces = Array.from({ length: 60 }, (_, n) => `${n} ${PIECE}`);
   for (const text of pieces) await service.mutation("generations:append", { generationId: turn.generationId, events: [{ type: "text", text }] });
   await service.mutation("generations:finish", { generationId: turn.generationId, status: "complete" });
   return { token, turn, text: pieces.join("") };
-}
+})();
 
 /** The same, and what a reader at `target(turn)` got of it who slept at first: `seen`. */
 async function sleptOver(t, target) {
-  const answer = await answered(t);
+  const answer = await answered;
   const slow = stalled(t, server, target(answer.turn), answer.token);
   await until(() => slow.bytesWritten > 0 && !slow.connecting);
   await sleep(SLOW_MS);
@@ -72,7 +72,7 @@ describe("slow readers", { concurrency: true }, () => {
   });
 
   test("ST-18: a sync socket is closed with 1013 and a reason", { timeout: 180_000 }, async (t) => {
-    const { token, turn: { messageId } } = await answered(t);
+    const { token, turn: { messageId } } = await answered;
     const session = await RawSession.open(t, server);
     session.authenticate(token);
     session.modify();
@@ -94,7 +94,7 @@ describe("slow readers", { concurrency: true }, () => {
   });
 
   test("ST-18: the official client that was sent away comes back by itself, and follows the answer to its end", { timeout: 180_000 }, async (t) => {
-    const { token, turn, text } = await answered(t);
+    const { token, turn, text } = await answered;
     const sockets = [];
     const closes = [];
     class Socket extends WebSocket {

@@ -216,8 +216,8 @@ impl Live {
             page: None,
             subscribers: HashMap::new(),
         });
-        // Whoever comes gets what there is now.
-        if let Some(page) = shared.page.as_mut().filter(|page| page.grown > 0) {
+        // Whoever comes gets what there is now, and nothing older than what a page rests at least.
+        if let Some(page) = shared.page.as_mut().filter(|page| page.grown > 0 && page.at.elapsed() >= LINGER) {
             page.grown = u64::MAX;
             shared.expire(published);
         }

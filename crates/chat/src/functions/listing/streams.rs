@@ -119,23 +119,38 @@ fn is_open(row: &ToolCall) -> bool {
     row.untold || matches!(row.state, ToolState::Pending | ToolState::AwaitingApproval | ToolState::Running)
 }
 
-/// The event that ends at `cursor`, or reaches over it. Progress does not count: it interrupts nothing. Behind more
-/// progress than is looked through, text goes on in a part of its own.
+/// The event that ends at `cursor`, or reaches over it. What shows nothing does not count: it interrupts nothing.
+/// Behind more of that than is looked through, text goes on in a part of its own.
 fn said_before(tx: &mut Tx<'_>, generation: &Id<Generation>, cursor: u64) -> Result<Option<Event>> {
     for units in [1, limits::PROGRESS_UNITS] {
-        let mut said = None;
+        let mut events = Vec::new();
         for chunk in tx.log_before(generation.as_str(), cursor, units)? {
             let mut at = chunk.start;
             for event in turn::events_of(&chunk)? {
-                if at < cursor && event.units() > 0 && !matches!(event, Event::Activity { .. }) {
-                    said = Some(event.clone());
+                let end = at + event.units();
+                if end > at && at < cursor {
+                    events.push(event);
                 }
-                at += event.units();
+                at = end;
             }
         }
-        if said.is_some() {
-            return Ok(said);
+        while let Some(event) = events.pop() {
+            if interrupts(tx, generation, &event)? {
+                return Ok(Some(event));
+            }
         }
     }
     Ok(None)
+}
+
+/// Progress shows nothing among the parts, and the end of a call that never began nothing at all.
+fn interrupts(tx: &mut Tx<'_>, generation: &Id<Generation>, event: &Event) -> Result<bool> {
+    match event {
+        Event::Activity { .. } => Ok(false),
+        Event::ToolEnd { tool_call_id, .. } => {
+            let scan = tx.query::<ToolCall>(tool_call::BY_CALL).eq(generation).eq(tool_call_id.as_str());
+            Ok(scan.first()?.is_some())
+        }
+        _ => Ok(true),
+    }
 }
