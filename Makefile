@@ -77,6 +77,7 @@ e2e: build tests/node_modules examples/node_modules tests/ai-sdk/node_modules te
 
 chromium:
 	@command -v sqlite3 >/dev/null || { echo "Installing Debian's sqlite3 for the tests that look into the database"; apt-get update -q && apt-get install -y -q --no-install-recommends sqlite3; }
+	@command -v curl >/dev/null || { echo "Installing Debian's curl for the tests that read event streams with it"; apt-get update -q && apt-get install -y -q --no-install-recommends curl; }
 	@command -v chromium >/dev/null || { echo "Installing Debian's chromium for the browser tests"; apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
 
 ## Long runs, on demand

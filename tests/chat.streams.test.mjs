@@ -2,7 +2,7 @@
 // the final text, over SSE and over the official client.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import path from "node:path";
 import { after, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -10,7 +10,7 @@ import { follow, guest, http, live, refusal, send, settled, units, user } from "
 import { bytewise, FakeLlm, paced } from "./lib/fake-llm.mjs";
 import { Proxy } from "./lib/proxy.mjs";
 import { Server, serviceKey } from "./lib/server.mjs";
-import { followSse } from "./lib/sse.mjs";
+import { followSse, SseParser } from "./lib/sse.mjs";
 import { gate, random, until } from "./lib/wait.mjs";
 
 const fake = await FakeLlm.start({ after });
@@ -214,15 +214,39 @@ describe("streams", { concurrency: true }, () => {
   });
 });
 
-test("SSE hangs on while the model is silent", async (t) => {
+/** What `curl -N` gets of `target` until it has `bytes` of it, or all: whole events. */
+async function curl(target, token, { headers = [], bytes = Infinity } = {}) {
+  const args = ["-sN", "--max-time", "20", "-H", `authorization: Bearer ${token}`, ...headers.flatMap((header) => ["-H", header]), server.url + target];
+  const child = spawn("curl", args, { stdio: ["ignore", "pipe", "inherit"] });
+  const parser = new SseParser();
+  const events = [];
+  let seen = 0;
+  for await (const chunk of child.stdout) {
+    const rest = chunk.subarray(0, bytes - seen);
+    seen += rest.length;
+    events.push(...parser.push(rest));
+    if (seen >= bytes) break;
+  }
+  child.kill();
+  return { text: events.filter(({ event }) => event === "text").map(({ data }) => JSON.parse(data).text).join(""), last: events.at(-1) };
+}
+
+test("HT-03: curl -N that is cut anywhere goes on with Last-Event-ID or with ?offset=, without a gap and without a repetition", { timeout: 60_000 }, async (t) => {
   const { client, token } = await user(t, server);
-  const word = gate();
-  fake.script("silent", [{ wait: word.opened }, "spoke"]);
-  const { generationId } = await send(client, "silent");
-  const stream = followSse(server, token, generationId);
-  await until(() => fake.of("silent").length === 1);
-  word.open();
-  assert.equal((await stream).text, "spoke");
+  const words = Array.from({ length: 200 }, (_, n) => `wörd${n} `);
+  for (const bytes of [700, 1_500, 4_001]) {
+    fake.script(`for curl, ${bytes}`, words.flatMap((word) => [word, { wait: 5 }]));
+    const { generationId } = await send(client, `for curl, ${bytes}`);
+    const target = `/api/stream/${generationId}`;
+    const first = await curl(target, token, { bytes });
+    assert.notEqual(first.last.event, "done");
+    const byHeader = await curl(target, token, { headers: [`Last-Event-ID: ${first.last.id}`] });
+    const byQuery = await curl(`${target}?offset=${first.last.id}`, token);
+    for (const rest of [byHeader, byQuery]) {
+      assert.equal(first.text + rest.text, words.join(""));
+      assert.equal(rest.last.event, "done");
+    }
+  }
 });
 
 test("ST-13: of a log that was removed, only its end is a place to resume", async (t) => {

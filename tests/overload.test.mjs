@@ -1,6 +1,8 @@
 // A server at its limit of open connections says so and goes on serving everybody else.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { request } from "node:http";
 import { test } from "node:test";
 import { guest } from "./lib/clients.mjs";
 import { RawSession } from "./lib/raw.mjs";
@@ -16,6 +18,12 @@ test("above its connections the server answers 503 with Retry-After, and takes t
   assert.equal(refused.status, 503);
   assert.ok(Number(refused.headers.get("retry-after")) >= 1);
   assert.equal((await refused.json()).code, "overloaded");
+  // The official clients hear no more of a refused upgrade than that; whoever reads the answer is told when to come.
+  const headers = { connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" };
+  const [upgrade] = await once(request(`${server.url}/api/1.48.0/sync`, { headers }).end(), "response");
+  assert.equal(upgrade.statusCode, 503);
+  assert.ok(Number(upgrade.headers["retry-after"]) >= 1);
+  upgrade.resume();
   // Short requests and open sockets are not concerned.
   assert.equal((await fetch(`${server.url}/readyz`)).status, 200);
   second.modify();

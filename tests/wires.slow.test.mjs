@@ -6,7 +6,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { http, user } from "./lib/clients.mjs";
+import { ConvexClient } from "convex/browser";
+import WebSocket from "ws";
+import { onEnd } from "./lib/cleanup.mjs";
+import { follow, http, user } from "./lib/clients.mjs";
 import { RawSession } from "./lib/raw.mjs";
 import { Server, serviceKey } from "./lib/server.mjs";
 import { drain, stalled } from "./lib/slow.mjs";
@@ -22,16 +25,16 @@ const PIECE = "0123456789abcdé ".repeat(12_500);
 const digest = (text) => createHash("sha256").update(text).digest("hex");
 const events = (text) => new SseParser().push(Buffer.from(text));
 
-/** An answer of 12 MB that is over: `{token, turn, text}`. */
-async function answered(t) {
-  const { http: rows, token } = await user(t, server);
+/** An answer of 12 MB that is over, for all readers: `{token, turn, text}`. */
+const answered = (async () => {
+  const { http: rows, token } = await user({ after }, server);
   const threadId = await rows.mutation("threads:create", {});
   const turn = { threadId, ...(await service.mutation("generations:open", { threadId, text: "go" })) };
   const pieces = Array.from({ length: 60 }, (_, n) => `${n} ${PIECE}`);
   for (const text of pieces) await service.mutation("generations:append", { generationId: turn.generationId, events: [{ type: "text", text }] });
   await service.mutation("generations:finish", { generationId: turn.generationId, status: "complete" });
   return { token, turn, text: pieces.join("") };
-}
+})();
 
 /** An answer that a backend makes while somebody reads: `{token, turn, append, finish}`. */
 async function running(t) {
@@ -61,7 +64,7 @@ function stopAt(socket, word) {
 
 /** The same, and what a reader at `target(turn)` got of it who slept at first: `seen`. */
 async function sleptOver(t, target) {
-  const answer = await answered(t);
+  const answer = await answered;
   const slow = stalled(t, server, target(answer.turn), answer.token);
   await until(() => slow.bytesWritten > 0 && !slow.connecting);
   await sleep(SLOW_MS);
@@ -142,7 +145,7 @@ describe("slow readers", { concurrency: true }, () => {
   });
 
   test("ST-18: a sync socket is closed with 1013 and a reason", { timeout: 180_000 }, async (t) => {
-    const { token, turn: { messageId } } = await answered(t);
+    const { token, turn: { messageId } } = await answered;
     const session = await RawSession.open(t, server);
     session.authenticate(token);
     session.modify();
@@ -151,7 +154,7 @@ describe("slow readers", { concurrency: true }, () => {
     // Once the first of many megabytes is here, nothing more is taken.
     const first = gate();
     session.socket.on("message", function pause(data) {
-      if (data.length < 1 << 20) return;
+      if (data.length < 100_000) return;
       session.socket.off("message", pause).pause();
       first.open();
     });
@@ -161,5 +164,42 @@ describe("slow readers", { concurrency: true }, () => {
     const { code, reason } = await within(session.closed, "the server's close", 30_000);
     assert.equal(code, 1013);
     assert.match(reason, /^Overloaded/);
+  });
+
+  test("ST-18: the official client that was sent away comes back by itself, and follows the answer to its end", { timeout: 180_000 }, async (t) => {
+    const { token, turn, text } = await answered;
+    const sockets = [];
+    const closes = [];
+    class Socket extends WebSocket {
+      constructor(url, protocols) {
+        super(url, protocols, { perMessageDeflate: false });
+        this.on("error", () => {});
+        this.on("close", (code, reason) => closes.push([code, reason.toString()]));
+        sockets.push(this);
+      }
+    }
+    const client = new ConvexClient(server.url, { logger: false, unsavedChangesWarning: false, webSocketConstructor: Socket });
+    onEnd(t, () => client.close().catch(() => {}));
+    client.setAuth(async () => token);
+    const paused = gate();
+    let before;
+    const log = follow(client, turn.generationId, {
+      onText({ text }) {
+        if (before !== undefined) return;
+        before = text;
+        // The message has its text twice, more than any kernel holds; nothing of it is taken.
+        client.onUpdate("messages:get", { messageId: turn.messageId }, () => {});
+        sockets[0].pause();
+        paused.open();
+      },
+    });
+    await within(paused.opened, "the first of the answer");
+    await sleep(SLOW_MS);
+    sockets[0].resume();
+    await log.end(60_000);
+    assert.equal(digest(log.text), digest(text));
+    assert.ok(before.length < text.length, "it was in the middle when it stopped");
+    assert.deepEqual([sockets.length >= 2, closes[0]?.[0]], [true, 1013]);
+    assert.match(closes[0][1], /^Overloaded/);
   });
 });

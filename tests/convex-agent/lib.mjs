@@ -119,9 +119,31 @@ export function texts(view, order, threadId = view.now.threadId) {
   return seen;
 }
 
+/** What a part that is no text is known by: a call, a card, a source or a file. */
+const nameOf = ({ type, toolCallId, sourceId, id, url }) => toolCallId ?? sourceId ?? (type === "file" ? url : type.startsWith("data-") ? id : undefined);
+
+/** Those parts of a message by their names, in their order. */
+export const named = ({ parts }) => new Map(parts.map((part) => [nameOf(part), part]).filter(([name]) => name !== undefined));
+
+/** What a call, a card, a source or a file says: the fields that are ours, whoever made the part. */
+export const fieldsOf = ({ type, state, input, output, errorText, data, url, title, mediaType }) => JSON.parse(JSON.stringify({ type, state, input, output, errorText, data, url, title, mediaType }));
+
+/** What was on the screen stays, in its place; a call that is over stays as it is. */
+function checkParts(before, after, what) {
+  const [was, is] = [named(before), named(after)];
+  assert.deepEqual([...is.keys()].slice(0, was.size), [...was.keys()], `${what}: parts in their places`);
+  for (const [name, part] of was) {
+    if (part.toolCallId === undefined) continue;
+    const now = is.get(name);
+    if (part.state.startsWith("output-")) assert.deepEqual(fieldsOf(now), fieldsOf(part), `${what}: ${name} was over`);
+    assert.deepEqual([now.type, now.input], [part.type, part.input], `${what}: ${name}`);
+  }
+}
+
 /**
  * What holds for every render: messages in order, none twice, none gone again; an answer only grows, by its
- * parts and by its `text`; what is over stays over; and the hook complains of nothing.
+ * parts and by its `text`; calls and cards stay in their places; what is over stays over; and the hook complains of
+ * nothing.
  */
 export function checkRenders(view) {
   assert.deepEqual(view.complaints(), []);
@@ -141,6 +163,7 @@ export function checkRenders(view) {
         for (const what of [joined, (message) => joined(message, "reasoning"), ({ text }) => text]) {
           assert.ok(what(after).startsWith(what(message)), `${name} shrank from ${JSON.stringify(what(message))} to ${JSON.stringify(what(after))}`);
         }
+        checkParts(message, after, name);
         if (message.status === "success" || message.status === "failed") assert.equal(after.status, message.status, `${name} was over`);
         else if (message.status === "streaming") assert.notEqual(after.status, "pending", `${name} had begun`);
       }

@@ -334,6 +334,10 @@ export type Part =
     }
   | {
       snippet?: string;
+      /**
+       * What the stream of the answer called it.
+       */
+      sourceId?: string;
       title: string;
       type: "source";
       url: string;
@@ -341,16 +345,26 @@ export type Part =
   | {
       artifactId: string;
       kind?: string;
+      /**
+       * As it was when it was told of; its row says what it is now.
+       */
+      status?: string;
       title?: string;
       type: "artifact";
       version: number;
     }
   | {
       approvalId: string;
+      artifactId?: string;
+      editedInput?: unknown;
+      expiresAt?: number;
       kind?: ApprovalKind;
+      question?: string;
+      reason?: string;
       status?: ApprovalStatus;
       toolCallId?: string;
       type: "approval";
+      version?: number;
     }
   | {
       mediaType?: string;
@@ -402,6 +416,10 @@ export type PartInput =
     }
   | {
       snippet?: string | null;
+      /**
+       * What the stream of the answer called it.
+       */
+      sourceId?: string | null;
       title: string;
       type: "source";
       url: string;
@@ -409,16 +427,26 @@ export type PartInput =
   | {
       artifactId: string;
       kind?: string | null;
+      /**
+       * As it was when it was told of; its row says what it is now.
+       */
+      status?: string | null;
       title?: string | null;
       type: "artifact";
       version: number;
     }
   | {
       approvalId: string;
+      artifactId?: string | null;
+      editedInput?: unknown;
+      expiresAt?: number | null;
       kind?: ApprovalKind | null;
+      question?: string | null;
+      reason?: string | null;
       status?: ApprovalStatus | null;
       toolCallId?: string | null;
       type: "approval";
+      version?: number | null;
     }
   | {
       mediaType?: string | null;

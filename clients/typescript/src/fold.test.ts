@@ -64,7 +64,7 @@ describe("a fold", () => {
     ]);
     const denied = applyDeltas(waiting, 4, [{ ...asked, status: "rejected", reason: "no" }, { type: "tool_end", toolCallId: "tc_1", output: 1 }], 6);
     expect(denied.parts[1]).toEqual({ type: "tool_call", toolCallId: "tc_1", tool: "pay", state: "denied", input: {}, error: "no" });
-    expect(denied.parts[2]).toEqual({ ...asked, status: "rejected" });
+    expect(denied.parts[2]).toEqual({ ...asked, status: "rejected", reason: "no" });
   });
 
   it("shows a call with the arguments that were approved", () => {
@@ -75,6 +75,44 @@ describe("a fold", () => {
       { ...asked, status: "approved", editedInput: { amount: 50 } },
     ];
     expect(applyDeltas(EMPTY_FOLD, 0, events, 3).parts[0]).toMatchObject({ state: "running", input: { amount: 50 } });
+  });
+
+  it("keeps all that was told of a card, and names a source as the streams do", () => {
+    const plan = { type: "artifact", artifactId: "art_1", kind: "plan", title: "Plan", version: 1, status: "draft" } as const;
+    const asked = { type: "approval", approvalId: "apr_1", kind: "plan", status: "pending", question: "Go?", artifactId: "art_1", version: 1, expiresAt: 5 } as const;
+    const source = { type: "source", title: "T", url: "https://example.com/" } as const;
+    const events: LogEvent[] = [{ type: "text", text: "é" }, { type: "activity", kind: "read", label: "reading" }, plan, asked, source];
+    expect(applyDeltas(EMPTY_FOLD, 0, events, 6).parts.slice(1)).toEqual([plan, asked, { ...source, sourceId: "s5" }]);
+  });
+
+  it("CL-04: an artifact that was seen stays in its place, and never goes back to an older version", () => {
+    let versions = 0;
+    for (let seed = 1; seed <= 400; seed += 1) {
+      const random = rng(seed);
+      const log = randomLog(random);
+      const end = log.reduce((sum, event) => sum + units(event), 0);
+      let fold: Fold = EMPTY_FOLD;
+      let seen: { artifactId: string; version: number }[] = [];
+      const look = () => {
+        const now = fold.parts.flatMap((part) => (part.type === "artifact" ? [part] : []));
+        expect(now.slice(0, seen.length).map(({ artifactId }) => artifactId), `seed ${seed}`).toEqual(seen.map(({ artifactId }) => artifactId));
+        seen.forEach((before, at) => expect(now[at]?.version, `seed ${seed}`).toBeGreaterThanOrEqual(before.version));
+        expect(new Set(now.map(({ artifactId }) => artifactId)).size, `seed ${seed}: one twice`).toBe(now.length);
+        seen = now;
+      };
+      for (let step = 0; step < 60; step += 1) {
+        const { from, events, to } = range(log, random, fold.cursor);
+        fold = applyDeltas(fold, from, events, to);
+        look();
+      }
+      const rest = range(log, () => 0.999999, fold.cursor, end);
+      fold = applyDeltas(fold, rest.from, rest.events, end);
+      look();
+      const newest = new Map(log.flatMap((event) => (event.type === "artifact" ? [[event.artifactId, event.version]] : [])));
+      expect(new Map(seen.map(({ artifactId, version }) => [artifactId, version]))).toEqual(newest);
+      versions += [...newest.values()].filter((version) => version > 1).length;
+    }
+    expect(versions).toBeGreaterThan(20);
   });
 
   it("ignores a result that starts beyond what it knows", () => {

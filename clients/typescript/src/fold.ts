@@ -40,7 +40,10 @@ export function applyDeltas(fold: Fold, from: number, events: readonly LogEvent[
   if (fresh === null) return fold;
   const parts = [...fold.parts];
   let { activity, final } = fold;
+  let at = fold.cursor;
   for (const event of fresh) {
+    const start = at;
+    at += units(event);
     if (event.type === "activity") {
       activity = { kind: event.kind, label: event.label };
     } else if (event.type === "status") {
@@ -49,7 +52,7 @@ export function applyDeltas(fold: Fold, from: number, events: readonly LogEvent[
       settleTools(parts);
     } else {
       activity = null;
-      addToParts(parts, event);
+      addToParts(parts, event, start);
     }
   }
   return { cursor: to, parts, activity, final };
@@ -67,7 +70,7 @@ export function textOf(parts: readonly Part[]): string {
   return text;
 }
 
-function addToParts(parts: Part[], event: LogEvent): void {
+function addToParts(parts: Part[], event: LogEvent, start: number): void {
   const last = parts.at(-1);
   switch (event.type) {
     case "text":
@@ -102,19 +105,15 @@ function addToParts(parts: Part[], event: LogEvent): void {
       return;
     }
     case "source":
-      parts.push({ type: "source", title: event.title, url: event.url, snippet: event.snippet });
+      parts.push({ ...event, sourceId: `s${start}` });
       return;
-    case "artifact": {
-      const { artifactId, version, kind, title } = event;
-      putCard(parts, { type: "artifact", artifactId, version, kind, title }, (part) => part.type === "artifact" && part.artifactId === artifactId);
+    case "artifact":
+      putCard(parts, { ...event }, (part) => part.type === "artifact" && part.artifactId === event.artifactId);
       return;
-    }
-    case "approval": {
-      const { approvalId, kind, status, toolCallId } = event;
+    case "approval":
       judgeTool(parts, event);
-      putCard(parts, { type: "approval", approvalId, kind, status, toolCallId }, (part) => part.type === "approval" && part.approvalId === approvalId);
+      putCard(parts, { ...event }, (part) => part.type === "approval" && part.approvalId === event.approvalId);
       return;
-    }
     case "steered":
       parts.push({ type: "steered", messageId: event.messageId, text: event.text });
       return;

@@ -57,6 +57,8 @@ pub const EDITS: usize = 100;
 pub const APPROVAL_BYTES: usize = 1 << 20;
 /// A question to a person, and what the person says with the answer.
 pub const REASON_BYTES: usize = 16 << 10;
+/// Units before a cursor of `messages:listMessages` that are looked through for what was said before progress.
+pub const PROGRESS_UNITS: u64 = 512;
 /// Calls of tools in one step of an answer. More than a model makes at once, and little to read.
 pub const STEP_CALLS: usize = 128;
 /// Runners that may be lost at the same place of an answer. What takes so many down takes the next one, too.

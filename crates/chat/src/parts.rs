@@ -6,7 +6,7 @@
 mod fold;
 mod wire;
 
-pub use fold::{Fold, fold, rewrite_text};
+pub use fold::{Fold, card, fold, rewrite_text};
 pub use wire::{check_events, check_json, check_parts, safe_json};
 
 use schemars::JsonSchema;
@@ -70,6 +70,9 @@ part_kinds! {
         url: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         snippet: Option<String>,
+        /// What the stream of the answer called it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source_id: Option<String>,
     },
     Artifact {
         artifact_id: String,
@@ -78,6 +81,9 @@ part_kinds! {
         kind: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         title: Option<String>,
+        /// As it was when it was told of; its row says what it is now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<String>,
     },
     Approval {
         approval_id: String,
@@ -87,6 +93,18 @@ part_kinds! {
         status: Option<ApprovalStatus>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tool_call_id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        artifact_id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        question: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        edited_input: Option<Value>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<u64>,
     },
     /// One of the thread's uploads. Whatever else is known of it comes from its row, never from a client.
     File {
@@ -155,8 +173,8 @@ mod tests {
             { "type": "tool_call", "toolCallId": "t1", "tool": "search", "state": "completed", "input": { "q": 1 },
               "output": [null, 1.5], "startedAt": 1, "endedAt": 2, "parentToolCallId": "t0" },
             { "type": "source", "title": "T", "url": "https://example.com", "snippet": "s" },
-            { "type": "artifact", "artifactId": "art_1", "version": 3 },
-            { "type": "approval", "approvalId": "apr_1" },
+            { "type": "artifact", "artifactId": "art_1", "version": 3, "status": "draft" },
+            { "type": "approval", "approvalId": "apr_1", "question": "Really?", "editedInput": { "a": 1 } },
             { "type": "file", "uploadId": "upl_1" },
             { "type": "activity", "kind": "read", "label": "reading", "at": 5 },
             { "type": "data", "mediaType": "application/json", "json": { "deep": [{ "x": "y" }] } },

@@ -180,7 +180,7 @@ async fn ar_06_a_key_makes_one_artifact_and_the_answer_tells_of_it() {
     let finish = json!({ "generationId": opened["generationId"], "status": "complete" });
     stage.ok(&service, "generations:finish", finish).await;
     let message = stage.ok(&stage.u1, "messages:get", json!({ "messageId": opened["messageId"] })).await;
-    let card = json!([{ "type": "artifact", "artifactId": made["artifactId"], "version": 2, "kind": "plan", "title": "Plan" }]);
+    let card = json!([{ "type": "artifact", "artifactId": made["artifactId"], "version": 2, "kind": "plan", "title": "Plan", "status": "draft" }]);
     assert_eq!(message["parts"], card);
     let row = stage.ok(&stage.u1, "artifacts:get", json!({ "artifactId": made["artifactId"], "version": 1 })).await;
     assert_eq!((&row["messageId"], &row["toolCallId"]), (&opened["messageId"], &json!("t1")));

@@ -241,7 +241,7 @@ async fn st_14_tools_and_text_keep_their_order_in_the_message() {
     let expected = json!([
         { "type": "text", "text": "before" },
         { "type": "tool_call", "toolCallId": "t", "tool": "search", "state": "completed", "input": "{\"$q\":1}", "output": "found" },
-        { "type": "source", "title": "T", "url": "https://example.com" },
+        { "type": "source", "title": "T", "url": "https://example.com", "sourceId": "s9" },
         { "type": "text", "text": "after" },
     ]);
     assert_eq!(message["parts"], expected);

@@ -1,13 +1,16 @@
 //! The Convex sync protocol and value encoding, as the official clients (npm 1.48, Rust 0.10) speak it.
 //!
-//! [`client`] is what they send, [`server`] what they understand, [`value`] how values are encoded.
+//! [`client`] is what they send, [`server`] what they understand, [`Text`] how it is held, [`value`] how values are encoded.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 pub mod client;
 pub mod server;
+mod text;
 pub mod value;
+
+pub use text::Text;
 
 /// `U64` on the wire: base64 of eight little-endian bytes.
 pub fn encode_ts(ts: u64) -> String {

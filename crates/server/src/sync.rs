@@ -26,6 +26,9 @@ mod socket;
 /// The largest frame a client may send: 16 MiB of arguments, escaped.
 const INBOUND_BYTES: usize = 32 << 20;
 
+/// The most that one socket may have written and not sent: some frames, which are small.
+const OUTBOUND_BYTES: usize = 1 << 20;
+
 /// How a client takes messages above its frame limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Client {
@@ -72,7 +75,7 @@ fn upgrade(app: Arc<App>, client: Client, mut request: Request) -> Response {
         // The default read buffer of 128 KiB per socket would cost more than all the rest of a session.
         config.read_buffer_size = 4 << 10;
         config.write_buffer_size = 16 << 10;
-        config.max_write_buffer_size = 128 << 20;
+        config.max_write_buffer_size = OUTBOUND_BYTES;
         config.max_message_size = Some(INBOUND_BYTES);
         config.max_frame_size = Some(INBOUND_BYTES);
         let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;

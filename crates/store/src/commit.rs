@@ -20,7 +20,7 @@ use crate::id::IdSource;
 use crate::limits;
 use crate::live::Live;
 use crate::logs::{Chunk, LogState, Logs};
-use crate::range::ChangeSet;
+use crate::range::{ChangeSet, LogChange};
 use crate::threads;
 use crate::tx::{Tx, log_sealed};
 
@@ -300,7 +300,7 @@ impl Committer {
         let chunk = Chunk::new(end, end + units, data);
         let end = chunk.end;
         batch.ends.insert(Arc::clone(&log), LogEnd { end, sealed: false });
-        batch.changes.logs.push(Arc::clone(&log));
+        batch.changes.logs.push(LogChange { log: Arc::clone(&log), end: Some(end) });
         batch.appended.push((log, chunk));
         Ok(Ok(end))
     }

@@ -50,7 +50,9 @@ pub const TAILS_BYTES: usize = 64 << 20;
 pub const LOG_ENDS: usize = 65_536;
 /// Bytes of log served in one read, so that a slow reader never holds more.
 pub const LOG_READ_BYTES: usize = 256 << 10;
-/// How long a non-empty log page stays as it is for subscribers that do not move their cursor on.
+/// How long a non-empty log page stays as it is for subscribers that do not move their cursor on, at least: it is
+/// cut again when the log has half of it more, or when it is as old as the subscription was then. So all that it is
+/// sent for is a few times what it is in the end.
 pub const LOG_PAGE_LINGER_MS: u64 = 100;
 /// Answers that one step of forgetting a principal looks at, so that nobody waits long behind it.
 pub const LEDGER_STEP: usize = 2_000;

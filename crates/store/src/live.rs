@@ -6,16 +6,16 @@
 //!
 //! Must never hold its lock while a query runs, and never wait for a subscriber.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use spool_protocol::Error;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use crate::Timestamp;
 use crate::limits;
-use crate::range::{ChangeSet, RangeIndex, ReadSet};
+use crate::range::{ChangeSet, LogChange, LogRead, RangeIndex, ReadSet};
 use crate::tx::Tx;
 
 /// A query with its arguments bound. Returns the result as JSON text.
@@ -35,7 +35,8 @@ pub(crate) struct Live {
     state: Mutex<State>,
     /// Signals a finished run or a newly published commit.
     progress: Condvar,
-    linger: Mutex<Option<mpsc::UnboundedSender<Linger>>>,
+    /// Wakes the task that looks after log pages which have grown.
+    lingering: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -46,6 +47,8 @@ struct State {
     entries: HashMap<u64, Entry>,
     ranges: RangeIndex,
     logs: HashMap<String, Vec<(u64, Option<u64>)>>,
+    /// Those with a log page that has grown since it was cut.
+    lingering: HashSet<u64>,
     recent: VecDeque<(Timestamp, Arc<ChangeSet>)>,
     recent_weight: usize,
     /// The newest commit that is no longer in `recent`.
@@ -57,31 +60,52 @@ struct Entry {
     run: QueryFn,
     journal: Option<Arc<str>>,
     running: bool,
-    lingering: bool,
     computed: Option<Computed>,
     reads: ReadSet,
+    page: Option<LogPage>,
     subscribers: HashMap<u64, Arc<Notify>>,
 }
 
 struct Computed {
     ts: Timestamp,
-    at: Instant,
     /// The first commit after which the result is no longer true.
     invalid_at: Option<Timestamp>,
     output: Arc<Output>,
 }
 
-/// A log page that has grown and will be cut again once its time is up.
-struct Linger {
-    due: Instant,
-    entry: u64,
-    computed: Timestamp,
+/// A result that holds something of a log, for subscribers that stay with it.
+struct LogPage {
+    /// When it was cut, and when the first was that stood here.
+    at: Instant,
+    since: Instant,
+    /// Units of the log, and what was appended behind them.
+    held: u64,
+    grown: u64,
 }
+
+impl LogPage {
+    /// What the log had when the page was cut.
+    fn of(reads: &ReadSet, before: Option<&LogPage>, now: Instant) -> Option<Self> {
+        let pages = || reads.logs.iter().filter_map(|read| Some(read.page_end?.saturating_sub(read.from)));
+        let since = before.map_or(now, |before| before.since);
+        pages().next().map(|_| Self { at: now, since, held: pages().sum(), grown: 0 })
+    }
+
+    /// Whether it is time to cut it again. See [`limits::LOG_PAGE_LINGER_MS`].
+    fn is_due(&self, now: Instant) -> bool {
+        let age = now.saturating_duration_since(self.at);
+        let aged = age >= self.at.saturating_duration_since(self.since);
+        age >= LINGER && (aged || self.grown > self.held / 2)
+    }
+}
+
+const LINGER: Duration = Duration::from_millis(limits::LOG_PAGE_LINGER_MS);
 
 /// What to do about one query at one snapshot.
 pub(crate) enum Claim {
     Valid(Arc<Output>),
-    Run(QueryFn, Option<Arc<str>>),
+    /// With log pages that are not to be cut anew, if the result is then the one that is there.
+    Run(QueryFn, Option<Arc<str>>, Vec<LogRead>),
     /// Somebody has run it at a newer snapshot already.
     Newer,
     Gone,
@@ -98,6 +122,21 @@ impl Entry {
         if let Some(computed) = self.computed.as_mut().filter(|c| c.invalid_at.is_none() && c.ts < ts) {
             computed.invalid_at = Some(ts);
             self.wake();
+        }
+    }
+
+    /// Its log pages may be cut anew, even where nothing was committed since they were looked at last.
+    fn expire(&mut self, published: Timestamp) {
+        if let Some(computed) = self.computed.as_mut().filter(|c| c.invalid_at.is_none()) {
+            computed.invalid_at = Some(published);
+            self.wake();
+        }
+    }
+
+    /// A log that it has a page of has `end` now, or is over.
+    fn grow(&mut self, page_end: u64, end: Option<u64>) {
+        if let Some(page) = &mut self.page {
+            page.grown = page.grown.max(end.map_or(u64::MAX, |end| end.saturating_sub(page_end)));
         }
     }
 
@@ -127,6 +166,13 @@ impl Drop for Subscription {
     }
 }
 
+impl Drop for Live {
+    fn drop(&mut self) {
+        // Its task finds that there is nothing to look after.
+        self.lingering.notify_one();
+    }
+}
+
 impl Live {
     pub fn new(published: Timestamp) -> Arc<Self> {
         let live = Arc::new(Self::default());
@@ -135,9 +181,7 @@ impl Live {
             state.published = published;
             state.forgotten = published;
         }
-        let (sender, receiver) = mpsc::unbounded_channel(); // one message per lingering entry at most
-        *live.linger.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        tokio::spawn(recut_lingering_pages(Arc::downgrade(&live), receiver));
+        tokio::spawn(recut_lingering_pages(Arc::downgrade(&live), Arc::clone(&live.lingering)));
         live
     }
 
@@ -160,17 +204,23 @@ impl Live {
         let mut state = self.lock();
         state.next_id += 2;
         let (fresh, subscriber) = (state.next_id, state.next_id + 1);
+        let published = state.published;
         let entry = *state.by_key.entry(key.clone()).or_insert(fresh);
         let shared = state.entries.entry(entry).or_insert_with(|| Entry {
             key,
             run,
             journal,
             running: false,
-            lingering: false,
             computed: None,
             reads: ReadSet::default(),
+            page: None,
             subscribers: HashMap::new(),
         });
+        // Whoever comes gets what there is now, and nothing older than what a page rests at least.
+        if let Some(page) = shared.page.as_mut().filter(|page| page.grown > 0 && page.at.elapsed() >= LINGER) {
+            page.grown = u64::MAX;
+            shared.expire(published);
+        }
         shared.subscribers.insert(subscriber, wake);
         Subscription { live: Arc::clone(self), entry, subscriber }
     }
@@ -183,6 +233,7 @@ impl Live {
             let gone = state.entries.remove(&entry);
             if let Some(gone) = gone {
                 state.by_key.remove(&gone.key);
+                state.lingering.remove(&entry);
                 state.forget_reads(entry, &gone.reads);
             }
             drop(state);
@@ -221,7 +272,9 @@ impl Live {
                     return Claim::Newer;
                 }
                 shared.running = true;
-                return Claim::Run(Arc::clone(&shared.run), shared.journal.clone());
+                let rests = shared.page.as_ref().is_some_and(|page| !page.is_due(Instant::now()));
+                let resting = if rests { shared.reads.logs.clone() } else { Vec::new() };
+                return Claim::Run(Arc::clone(&shared.run), shared.journal.clone(), resting);
             }
             state = self.progress.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -234,19 +287,29 @@ impl Live {
         Some((Arc::clone(&shared.run), shared.journal.clone()))
     }
 
-    /// Stores the result of a claimed run and tells from when on it is stale, if it already is.
-    pub fn complete(&self, entry: u64, ts: Timestamp, output: Output, reads: ReadSet) -> Arc<Output> {
+    /// Whether the result of a claimed run is the one that is there already.
+    pub fn is_same(&self, entry: u64, output: &Output) -> bool {
+        let state = self.lock();
+        let before = state.entries.get(&entry).and_then(|shared| shared.computed.as_ref());
+        before.is_some_and(|before| *before.output == *output)
+    }
+
+    /// Stores the result of a claimed run and tells from when on it is stale, if it already is. `rested` if its log
+    /// pages are the old ones.
+    pub fn complete(&self, entry: u64, ts: Timestamp, output: Output, reads: ReadSet, rested: bool) -> Arc<Output> {
         let mut state = self.lock();
         let invalid_at = state.first_conflict(ts, &reads);
         let Some(shared) = state.entries.get_mut(&entry) else { return Arc::new(output) };
         shared.running = false;
-        shared.lingering = false;
         let output = match &shared.computed {
             Some(before) if *before.output == output => Arc::clone(&before.output),
             _ => Arc::new(output),
         };
         shared.journal.clone_from(&output.journal);
-        shared.computed = Some(Computed { ts, at: Instant::now(), invalid_at, output: Arc::clone(&output) });
+        shared.computed = Some(Computed { ts, invalid_at, output: Arc::clone(&output) });
+        if !rested {
+            shared.page = LogPage::of(&reads, shared.page.as_ref(), Instant::now());
+        }
         let old = std::mem::replace(&mut shared.reads, reads);
         if invalid_at.is_some() {
             shared.wake();
@@ -254,6 +317,9 @@ impl Live {
         if state.entries.get(&entry).is_some_and(|shared| shared.reads != old) {
             state.forget_reads(entry, &old);
             state.register_reads(entry);
+        }
+        if state.note_growth_since(entry, ts) {
+            self.lingering.notify_one();
         }
         drop(state);
         self.progress.notify_all();
@@ -268,10 +334,17 @@ impl Live {
         for (index, key) in &changes.keys {
             state.ranges.owners_of(*index, key, &mut |entry| stale.push(entry));
         }
-        let mut grown = Vec::new();
-        for log in &changes.logs {
-            for (entry, page_end) in state.logs.get(&**log).into_iter().flatten() {
-                if page_end.is_none() { stale.push(*entry) } else { grown.push(*entry) }
+        let mut grown = false;
+        for LogChange { log, end } in &changes.logs {
+            for (id, page_end) in state.logs.get(&**log).into_iter().flatten() {
+                match (page_end, state.entries.get_mut(id)) {
+                    (None, _) => stale.push(*id),
+                    (Some(page_end), Some(entry)) => {
+                        entry.grow(*page_end, *end);
+                        grown |= state.lingering.insert(*id);
+                    }
+                    (Some(_), None) => {}
+                }
             }
         }
         for entry in stale {
@@ -279,13 +352,13 @@ impl Live {
                 entry.invalidate(ts);
             }
         }
-        for entry in grown {
-            self.let_linger(state, entry);
-        }
         state.remember(ts, changes);
         state.published = ts;
         drop(guard);
         self.progress.notify_all();
+        if grown {
+            self.lingering.notify_one();
+        }
     }
 
     /// The first commit after `ts` that touches `reads`: for queries at a timestamp in the past.
@@ -293,35 +366,36 @@ impl Live {
         self.lock().first_conflict(ts, reads)
     }
 
-    fn let_linger(&self, state: &mut State, id: u64) {
-        let Some(entry) = state.entries.get_mut(&id) else { return };
-        let Some(computed) = entry.computed.as_ref().filter(|c| c.invalid_at.is_none()) else { return };
-        if std::mem::replace(&mut entry.lingering, true) {
-            return;
-        }
-        let due = computed.at + Duration::from_millis(limits::LOG_PAGE_LINGER_MS);
-        if let Some(sender) = &*self.linger.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = sender.send(Linger { due, entry: id, computed: computed.ts });
-        }
-    }
-
-    fn recut(&self, linger: &Linger) {
-        let mut state = self.lock();
-        let published = state.published;
-        if let Some(entry) = state.entries.get_mut(&linger.entry)
-            && entry.computed.as_ref().is_some_and(|computed| computed.ts == linger.computed)
-        {
-            entry.invalidate(published);
-        }
+    /// Lets those pages be cut again whose time has come. Whether others go on to wait.
+    fn recut(&self, now: Instant) -> bool {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let (entries, published) = (&mut state.entries, state.published);
+        state.lingering.retain(|id| {
+            let Some(entry) = entries.get_mut(id) else { return false };
+            let (Some(page), Some(computed)) = (&entry.page, &entry.computed) else { return false };
+            let is_stale = computed.invalid_at.is_some();
+            if page.is_due(now) {
+                entry.expire(published);
+                return false;
+            }
+            !is_stale // else somebody runs it, and looks at its page again
+        });
+        !state.lingering.is_empty()
     }
 }
 
-/// Ends the rest period of grown log pages. A task of its own, so that publishing never waits.
-async fn recut_lingering_pages(live: std::sync::Weak<Live>, mut receiver: mpsc::UnboundedReceiver<Linger>) {
-    while let Some(linger) = receiver.recv().await {
-        tokio::time::sleep_until(linger.due.into()).await;
-        let Some(live) = live.upgrade() else { return };
-        live.recut(&linger);
+/// Ends the rest of grown log pages. A task of its own, so that publishing never waits.
+async fn recut_lingering_pages(live: std::sync::Weak<Live>, lingering: Arc<Notify>) {
+    loop {
+        lingering.notified().await;
+        loop {
+            tokio::time::sleep(LINGER).await;
+            let Some(live) = live.upgrade() else { return };
+            if !live.recut(Instant::now()) {
+                break;
+            }
+        }
     }
 }
 
@@ -343,6 +417,21 @@ impl State {
         }
         let first = self.recent.partition_point(|(commit, _)| *commit <= ts);
         self.recent.range(first..).find(|(_, changes)| changes.touches(reads)).map(|(commit, _)| *commit)
+    }
+
+    /// What was appended to the logs of a new result while it was made. Whether its page has grown.
+    fn note_growth_since(&mut self, id: u64, ts: Timestamp) -> bool {
+        self.lingering.remove(&id);
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.page.is_some()) else { return false };
+        let first = self.recent.partition_point(|(commit, _)| *commit <= ts);
+        for LogChange { log, end } in self.recent.range(first..).flat_map(|(_, changes)| &changes.logs) {
+            let page_end = entry.reads.logs.iter().find(|read| *read.log == **log).and_then(|read| read.page_end);
+            if let Some(page_end) = page_end {
+                entry.grow(page_end, *end);
+            }
+        }
+        let has_grown = entry.page.as_ref().is_some_and(|page| page.grown > 0);
+        has_grown && self.lingering.insert(id)
     }
 
     fn register_reads(&mut self, id: u64) {
@@ -376,6 +465,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::range::LogRead;
 
     /// One thread runs the query, another waits for the result, and all who wanted it leave.
     #[tokio::test]
@@ -392,7 +482,49 @@ mod tests {
         assert!(claimed.recv_timeout(Duration::from_millis(100)).is_err(), "it waits");
         drop(subscription);
         assert_eq!(claimed.recv_timeout(Duration::from_secs(5)), Ok(true));
-        live.complete(entry, 1, Output { value: Ok("null".into()), journal: None }, ReadSet::default());
+        live.complete(entry, 1, Output { value: Ok("null".into()), journal: None }, ReadSet::default(), false);
         assert_eq!(live.entries(), 0);
+    }
+
+    /// What a subscriber is sent who stays at the beginning of a log, and how often, if the log has `ends[n]` units
+    /// after `n` ticks.
+    fn sent_to_one_who_stays(ends: &[u64]) -> (u64, usize) {
+        let reads = |end| ReadSet {
+            logs: vec![LogRead { log: "l".into(), from: 0, page_end: Some(end) }],
+            ..ReadSet::default()
+        };
+        let begun = Instant::now();
+        let (mut page, mut last, mut sent, mut times) = (None::<LogPage>, 0, 0, 0);
+        for (tick, end) in (0_u32..).zip(ends) {
+            let now = begun + LINGER * tick;
+            if let Some(page) = &mut page {
+                page.grown = end - last;
+            }
+            if *end > last && page.as_ref().is_none_or(|page| page.is_due(now)) {
+                page = LogPage::of(&reads(*end), page.as_ref(), now);
+                (last, sent, times) = (*end, sent + end, times + 1);
+            }
+        }
+        (sent, times)
+    }
+
+    #[test]
+    fn st_04_who_stays_at_a_cursor_is_sent_a_few_times_what_the_log_is_in_the_end() {
+        let steady: Vec<u64> = (1..10_000).map(|tick| tick * 20).collect();
+        let (sent, times) = sent_to_one_who_stays(&steady);
+        assert!(sent <= 3 * steady.last().unwrap(), "{sent}");
+        assert!(times >= 15, "only {times} results: nobody sees progress");
+        // Little comes after much: a few results more, for the time that passes.
+        let (sent, times) = sent_to_one_who_stays(&(1..10_000).map(|tick| 100_000 + tick).collect::<Vec<_>>());
+        assert!(sent <= 15 * 110_000 && times >= 10, "{sent} in {times}");
+    }
+
+    #[test]
+    fn a_log_that_is_over_is_told_as_soon_as_its_page_may_be_cut() {
+        let mut page = LogPage { at: Instant::now(), since: Instant::now(), held: 1_000, grown: u64::MAX };
+        assert!(!page.is_due(page.at) && page.is_due(page.at + LINGER));
+        page.since = page.at.checked_sub(10 * LINGER).unwrap();
+        page.grown = 500;
+        assert!(!page.is_due(page.at + 9 * LINGER) && page.is_due(page.at + 10 * LINGER));
     }
 }

@@ -42,13 +42,22 @@ pub struct ReadSet {
     pub logs: Vec<LogRead>,
 }
 
-/// A read of a log's tail. Appends at or after `from` make the result stale; at once if it was empty
-/// (`page_end` is `None`), and only after a while if it already held something, because a subscriber is
-/// expected to go on from there (see `limits::LOG_PAGE_LINGER_MS`).
+/// A read of a log's tail. Appends make the result stale: at once if it was empty (`page_end` is `None`), and
+/// only after a while if it already held something, because a subscriber is expected to go on from there (see
+/// `limits::LOG_PAGE_LINGER_MS`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogRead {
     pub log: String,
+    pub from: u64,
     pub page_end: Option<u64>,
+}
+
+/// A log in a commit that appended to it, sealed or deleted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogChange {
+    pub log: Arc<str>,
+    /// Where it ends now; `None` if nothing will follow.
+    pub end: Option<u64>,
 }
 
 /// What one commit changed.
@@ -56,8 +65,7 @@ pub struct LogRead {
 pub struct ChangeSet {
     /// Index keys that the commit removed or added, those of changed documents included.
     pub keys: Vec<(IndexName, Vec<u8>)>,
-    /// Logs that the commit appended to, sealed or deleted.
-    pub logs: Vec<Arc<str>>,
+    pub logs: Vec<LogChange>,
 }
 
 impl ChangeSet {
@@ -69,7 +77,10 @@ impl ChangeSet {
     /// Whether a result with these reads is stale after this commit.
     pub fn touches(&self, reads: &ReadSet) -> bool {
         reads.ranges.iter().any(|range| self.keys.iter().any(|(index, key)| range.contains(*index, key)))
-            || reads.logs.iter().any(|read| read.page_end.is_none() && self.logs.iter().any(|log| **log == *read.log))
+            || reads
+                .logs
+                .iter()
+                .any(|read| read.page_end.is_none() && self.logs.iter().any(|change| *change.log == *read.log))
     }
 }
 

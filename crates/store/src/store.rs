@@ -23,7 +23,7 @@ use crate::limits;
 use crate::live::{Claim, Live, Output, QueryFn, Subscription};
 use crate::logs::{Chunk, Logs, Published, Tail};
 use crate::pins::Pins;
-use crate::range::ReadSet;
+use crate::range::{LogRead, ReadSet};
 use crate::threads;
 use crate::tx::{Tx, check_units};
 
@@ -180,7 +180,7 @@ impl Store {
         let inner = Arc::clone(&self.0);
         let (pinned_run, now_ms) = (Arc::clone(&run), inner.clock.now_ms());
         let pinned = self.read(move |_| {
-            let query = |connection: &mut dyn Connection| run_query(&inner, connection, ts, &pinned_run, None).0;
+            let query = |connection: &mut dyn Connection| run_query(&inner, connection, ts, &pinned_run, None, &[]).0;
             inner.pins.with(ts, now_ms, query)
         });
         if let Some(result) = pinned.await? {
@@ -197,7 +197,7 @@ impl Store {
         let inner = Arc::clone(&self.0);
         self.read(move |connection| {
             let ts = connection.begin_read()?;
-            let (result, reads, _) = run_query(&inner, connection, ts, &run, None);
+            let (result, reads, _) = run_query(&inner, connection, ts, &run, None, &[]);
             connection.end_read();
             inner.live.wait_published(ts)?;
             Ok((ts, result, reads))
@@ -351,8 +351,10 @@ fn closed() -> Error {
 
 fn run_query(
     inner: &Inner, connection: &mut dyn Connection, ts: Timestamp, run: &QueryFn, journal: Option<&str>,
+    resting: &[LogRead],
 ) -> (Result<String, Error>, ReadSet, Option<String>) {
-    let mut tx = Tx::new(connection, &inner.ids, false, inner.clock.now_ms(), ts, journal.map(str::to_owned));
+    let journal = journal.map(str::to_owned);
+    let mut tx = Tx::new(connection, &inner.ids, false, inner.clock.now_ms(), ts, journal).resting(resting);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&mut tx)))
         .unwrap_or_else(|_| Err(Error::internal("the function panicked; the log has the place")));
     let traces = tx.into_traces();
@@ -384,14 +386,23 @@ fn output_at(
 ) -> Option<Arc<Output>> {
     match inner.live.claim(entry, ts) {
         Claim::Valid(output) => Some(output),
-        Claim::Run(run, journal) => {
-            let (result, reads, journal) = run_query(inner, connection, ts, &run, journal.as_deref());
-            let output = Output { value: result.map(Arc::from), journal: journal.map(Arc::from) };
-            Some(inner.live.complete(entry, ts, output, reads))
+        Claim::Run(run, journal, resting) => {
+            let mut run = |resting: &[LogRead]| {
+                let (result, reads, journal) = run_query(inner, connection, ts, &run, journal.as_deref(), resting);
+                (Output { value: result.map(Arc::from), journal: journal.map(Arc::from) }, reads)
+            };
+            if !resting.is_empty() {
+                let (output, reads) = run(&resting);
+                if inner.live.is_same(entry, &output) {
+                    return Some(inner.live.complete(entry, ts, output, reads, true));
+                }
+            }
+            let (output, reads) = run(&[]);
+            Some(inner.live.complete(entry, ts, output, reads, false))
         }
         Claim::Newer if alone => {
             let (run, journal) = inner.live.function_of(entry)?;
-            let (result, _, journal) = run_query(inner, connection, ts, &run, journal.as_deref());
+            let (result, _, journal) = run_query(inner, connection, ts, &run, journal.as_deref(), &[]);
             Some(Arc::new(Output { value: result.map(Arc::from), journal: journal.map(Arc::from) }))
         }
         Claim::Newer => None,

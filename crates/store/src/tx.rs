@@ -15,7 +15,7 @@ use crate::id::{Document, Id, IdSource};
 use crate::key::{self, Part};
 use crate::limits;
 use crate::logs::Chunk;
-use crate::range::{BY_ID, ChangeSet, IndexName, KeyRange, LogRead, ReadSet};
+use crate::range::{BY_ID, ChangeSet, IndexName, KeyRange, LogChange, LogRead, ReadSet};
 use crate::scan::{Order, Scan, seen};
 use crate::schema::{Index, Table};
 
@@ -27,6 +27,8 @@ pub struct Tx<'conn> {
     now_ms: u64,
     ts: Timestamp,
     journal: Option<String>,
+    /// Log pages that end where they ended before.
+    resting: &'conn [LogRead],
     paginated: bool,
     rows_read: usize,
     /// For the time limit alone: functions see `now_ms`.
@@ -66,6 +68,7 @@ impl<'conn> Tx<'conn> {
             now_ms,
             ts,
             journal,
+            resting: &[],
             paginated: false,
             rows_read: 0,
             begun: Instant::now(),
@@ -74,6 +77,12 @@ impl<'conn> Tx<'conn> {
             appended: Vec::new(),
             ended: Vec::new(),
         }
+    }
+
+    /// The same, but the pages of logs that `pages` names end where they end there.
+    pub(crate) fn resting(mut self, pages: &'conn [LogRead]) -> Self {
+        self.resting = pages;
+        self
     }
 
     pub(crate) fn into_traces(self) -> Traces {
@@ -187,16 +196,32 @@ impl<'conn> Tx<'conn> {
 
     /// Chunks of a log from offset `from` on (the first may begin before it), up to a read limit.
     pub fn log_read(&mut self, log: &str, from: u64) -> Result<Vec<Chunk>, Error> {
-        let chunks = self.connection.log_read(log, from, limits::LOG_READ_BYTES)?;
-        let page_end = chunks.last().map(|chunk| chunk.end);
-        self.reads.logs.push(LogRead { log: log.to_owned(), page_end });
+        self.log_read_within(log, from, limits::LOG_READ_BYTES)
+    }
+
+    /// [`Tx::log_read`] for a function that reads several logs: until `max_bytes` are exceeded.
+    pub fn log_read_within(&mut self, log: &str, from: u64, max_bytes: usize) -> Result<Vec<Chunk>, Error> {
+        let max_bytes = max_bytes.min(limits::LOG_READ_BYTES);
+        let mut chunks = self.connection.log_read(log, from, max_bytes)?;
+        // Nothing that is appended changes a page that is full.
+        if chunks.iter().map(|chunk| chunk.data.len()).sum::<usize>() < max_bytes {
+            let resting = self.resting.iter().find(|page| page.log == log && page.from == from);
+            if let Some(end) = resting.and_then(|page| page.page_end) {
+                chunks.retain(|chunk| chunk.end <= end);
+            }
+            let page_end = chunks.last().map(|chunk| chunk.end);
+            self.reads.logs.push(LogRead { log: log.to_owned(), from, page_end });
+        }
         Ok(chunks)
     }
 
-    /// The chunk that holds what comes before `offset`; not recorded, because it never changes.
-    pub fn log_before(&mut self, log: &str, offset: u64) -> Result<Option<Chunk>, Error> {
-        let Some(last) = offset.checked_sub(1) else { return Ok(None) };
-        Ok(self.connection.log_read(log, last, 1)?.into_iter().next())
+    /// The chunks that hold the `units` units before `offset`, as many as one read gives; not recorded, because they
+    /// never change.
+    pub fn log_before(&mut self, log: &str, offset: u64, units: u64) -> Result<Vec<Chunk>, Error> {
+        let max_bytes = if units == 1 { 1 } else { limits::LOG_READ_BYTES };
+        let mut chunks = self.connection.log_read(log, offset.saturating_sub(units), max_bytes)?;
+        chunks.retain(|chunk| chunk.start < offset);
+        Ok(chunks)
     }
 
     /// The whole log, for the one reader that needs it all: the function that writes the final message.
@@ -219,7 +244,7 @@ impl<'conn> Tx<'conn> {
         }
         let appended = [(Arc::<str>::from(log), Chunk::new(end, end + units, data))];
         self.connection.log_append(&appended)?;
-        self.changes.logs.push(Arc::clone(&appended[0].0));
+        self.changes.logs.push(LogChange { log: Arc::clone(&appended[0].0), end: Some(end + units) });
         self.appended.extend(appended);
         Ok(end + units)
     }
@@ -243,7 +268,7 @@ impl<'conn> Tx<'conn> {
     }
 
     fn log_ended(&mut self, log: &str) {
-        self.changes.logs.push(log.into());
+        self.changes.logs.push(LogChange { log: log.into(), end: None });
         self.ended.push(log.to_owned());
     }
 

@@ -27,6 +27,7 @@ export function pick<T>(random: Random, items: readonly T[]): T {
 export function randomLog(random: Random): LogEvent[] {
   const events: LogEvent[] = [];
   let calls = 0;
+  const artifacts: { artifactId: string; version: number }[] = [];
   const length = 3 + Math.floor(random() * 30);
   for (let at = 0; at < length; at += 1) {
     const dice = random();
@@ -37,7 +38,15 @@ export function randomLog(random: Random): LogEvent[] {
       events.push({ type: "tool_start", toolCallId: `tc_${calls}`, tool: "clock", input: { n: calls } });
       if (random() < 0.7) events.push({ type: "tool_end", toolCallId: `tc_${calls}`, output: calls });
     } else if (dice < 0.92) events.push({ type: "activity", kind: "model", label: "waiting" });
-    else events.push({ type: "source", title: "a source", url: "https://example.com/" });
+    else if (dice < 0.95) events.push({ type: "source", title: "a source", url: "https://example.com/" });
+    else {
+      // A new one, or a new version of one.
+      const known = random() < 0.5 ? artifacts[Math.floor(random() * artifacts.length)] : undefined;
+      const artifact = known ?? { artifactId: `art_${artifacts.length + 1}`, version: 0 };
+      if (known === undefined) artifacts.push(artifact);
+      artifact.version += 1;
+      events.push({ type: "artifact", ...artifact, kind: "document", title: "a document", status: "draft" });
+    }
   }
   events.push({ type: "status", status: "complete" });
   return events;

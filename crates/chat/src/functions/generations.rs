@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_protocol::{Error, Event, FinalStatus, Result};
+use spool_store::limits::LOG_READ_BYTES;
 use spool_store::{Id, Tx};
 
 use crate::context::CallContext;
@@ -71,7 +72,7 @@ pub struct LogPage {
 /// `generations:deltas`: neighbouring text in one piece, from exactly the cursor on.
 pub fn deltas(tx: &mut Tx<'_>, ctx: &CallContext, args: Deltas) -> Result<LogPage> {
     let (_, generation) = owned::generation(tx, &ctx.principal, &args.generation_id)?;
-    let pieces = pieces(tx, &generation, args.cursor)?;
+    let pieces = pieces_within(tx, &generation, args.cursor, LOG_READ_BYTES)?;
     let cursor = pieces.last().map_or(args.cursor, |piece| piece.end);
     let mut events = Vec::new();
     for event in pieces.into_iter().flat_map(|piece| piece.events) {
@@ -84,12 +85,16 @@ pub fn deltas(tx: &mut Tx<'_>, ctx: &CallContext, args: Deltas) -> Result<LogPag
 pub(super) struct Piece {
     pub events: Vec<Event>,
     pub end: u64,
+    /// As it is stored.
+    pub bytes: usize,
 }
 
-/// A log from exactly the cursor on, as it was written: wherever the reading began, pieces end at the same
-/// offsets.
-pub(super) fn pieces(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Result<Vec<Piece>> {
-    let chunks = tx.log_read(generation.id.as_str(), cursor)?;
+/// A log from exactly the cursor on, as it was written, until `max_bytes` are exceeded: wherever the reading began,
+/// pieces end at the same offsets.
+pub(super) fn pieces_within(
+    tx: &mut Tx<'_>, generation: &Generation, cursor: u64, max_bytes: usize,
+) -> Result<Vec<Piece>> {
+    let chunks = tx.log_read_within(generation.id.as_str(), cursor, max_bytes)?;
     if chunks.is_empty() {
         return nothing_stored(tx, generation, cursor);
     }
@@ -99,7 +104,7 @@ pub(super) fn pieces(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> R
         for event in turn::events_of(chunk)? {
             at = push_from(&mut events, event, at, cursor)?;
         }
-        pieces.push(Piece { events, end: chunk.end });
+        pieces.push(Piece { events, end: chunk.end, bytes: chunk.data.len() });
     }
     Ok(pieces)
 }
@@ -128,7 +133,7 @@ fn nothing_stored(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Resu
     if cursor == end {
         return Ok(Vec::new());
     }
-    Ok(vec![Piece { events: from_message(tx, generation, cursor, end)?, end }])
+    Ok(vec![Piece { events: from_message(tx, generation, cursor, end)?, end, bytes: LOG_READ_BYTES }])
 }
 
 /// What a removed log said, as far as the message still has it. Offsets inside it are only known if the
@@ -172,7 +177,7 @@ fn events_of_part(part: Part) -> Vec<Event> {
             std::iter::once(start).chain(end).collect()
         }
         Part::Steered { message_id, text } => vec![Event::Steered { message_id, text }],
-        Part::Source { title, url, snippet } => vec![Event::Source { title, url, snippet }],
+        Part::Source { title, url, snippet, .. } => vec![Event::Source { title, url, snippet }],
         Part::File { upload_id, media_type, name, size } => {
             vec![Event::File { upload_id, media_type, name, size }]
         }

@@ -6,25 +6,24 @@
 //! for, each other where the one before ends, and whoever asks again from an earlier cursor finds the same
 //! ends: the hooks assert all three. Only the shapes live here, the rows are read as everywhere.
 
+mod calls;
 mod docs;
+mod streams;
 
 pub use docs::MessageDoc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use spool_protocol::ai_sdk::{Dialect, Encoder};
-use spool_protocol::{Event, Result};
+use spool_protocol::Result;
 use spool_store::{Id, Order, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
-use crate::functions::generations::{self, Piece};
-use crate::limits::{self, check_count};
 use crate::owned;
-use crate::parts::{Part, ToolState};
+use crate::parts::Part;
 use crate::states::MessageStatus;
 use crate::tables::{Generation, Message, Role, Thread, message};
-use crate::turn;
+use calls::{Outcome, Rejected};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -133,73 +132,10 @@ fn list<T>(
     let messages = Page { page, is_done, continue_cursor, split_cursor, page_status };
     let streams = match args.stream_args {
         None => None,
-        Some(StreamArgs::List { start_order }) => Some(running(tx, &thread, start_order.unwrap_or(0))?),
-        Some(StreamArgs::Deltas { cursors }) => Some(deltas(tx, ctx, &thread, cursors)?),
+        Some(StreamArgs::List { start_order }) => Some(streams::running(tx, &thread, start_order.unwrap_or(0))?),
+        Some(StreamArgs::Deltas { cursors }) => Some(streams::deltas(tx, ctx, &thread, cursors)?),
     };
     Ok(Listing { messages, streams })
-}
-
-fn running(tx: &mut Tx<'_>, thread: &Thread, start_order: u64) -> Result<Streams> {
-    let generation = thread.active_generation_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten();
-    let mut messages = Vec::new();
-    if let Some(generation) = generation {
-        let order = turn::message_of(tx, &generation)?.seq;
-        let (stream_id, model) = (generation.id, generation.model);
-        if order >= start_order {
-            let stream =
-                StreamMessage { stream_id, status: "streaming", format: "UIMessageChunk", order, step_order: 0, model };
-            messages.push(stream);
-        }
-    }
-    Ok(Streams::List { messages })
-}
-
-fn deltas(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, cursors: Vec<StreamCursor>) -> Result<Streams> {
-    check_count("streamArgs.cursors", cursors.len(), limits::LISTED)?;
-    let mut deltas = Vec::new();
-    for StreamCursor { stream_id, cursor } in cursors {
-        let (owner, generation) = owned::generation(tx, &ctx.principal, &stream_id)?;
-        if owner.id != thread.id {
-            continue; // a stream of another thread: the hook has switched
-        }
-        let before = said_before(tx, &stream_id, cursor)?;
-        let mut encoder = Encoder::resume(Dialect::Common, cursor, before.as_ref());
-        let mut start = cursor;
-        for Piece { events, end } in generations::pieces(tx, &generation, cursor)? {
-            let chunks = events.into_iter().flat_map(|event| encoder.push(event));
-            let mut parts: Vec<Value> = chunks.filter_map(|chunk| serde_json::to_value(chunk).ok()).collect();
-            if parts.is_empty() {
-                // The hook passes over a delta without parts, and then misses it.
-                parts.push(json!({ "type": "start" }));
-            }
-            deltas.push(StreamDelta { stream_id: stream_id.clone(), start, end, parts });
-            start = end;
-        }
-    }
-    Ok(Streams::Deltas { deltas })
-}
-
-/// The event that ends at `cursor`, or reaches over it. Progress does not count: it interrupts nothing.
-fn said_before(tx: &mut Tx<'_>, generation: &Id<Generation>, cursor: u64) -> Result<Option<Event>> {
-    let mut end = cursor;
-    while let Some(chunk) = tx.log_before(generation.as_str(), end)? {
-        let mut at = chunk.start;
-        let mut said = None;
-        for event in turn::events_of(&chunk)? {
-            if at >= cursor {
-                break;
-            }
-            at += event.units();
-            if event.units() > 0 && !matches!(event, Event::Activity { .. }) {
-                said = Some(event);
-            }
-        }
-        if said.is_some() {
-            return Ok(said);
-        }
-        end = chunk.start;
-    }
-    Ok(None)
 }
 
 fn status(status: MessageStatus) -> &'static str {
@@ -221,6 +157,7 @@ fn role(role: Role) -> &'static str {
 
 fn ui_message(message: Message) -> UiMessage {
     let id = message.id.as_str().to_owned();
+    let rejected = Rejected::in_parts(&message.parts);
     UiMessage {
         key: id.clone(),
         id,
@@ -230,7 +167,7 @@ fn ui_message(message: Message) -> UiMessage {
         status: status(message.status),
         role: role(message.role),
         text: text(&message.parts),
-        parts: message.parts.into_iter().enumerate().filter_map(|(at, part)| ui_part(at, part)).collect(),
+        parts: message.parts.into_iter().enumerate().filter_map(|(at, part)| ui_part(at, part, &rejected)).collect(),
     }
 }
 
@@ -240,42 +177,39 @@ fn text(parts: &[Part]) -> String {
     texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-fn ui_part(at: usize, part: Part) -> Option<Value> {
+fn ui_part(at: usize, part: Part, rejected: &Rejected) -> Option<Value> {
     Some(match part {
         Part::Text { text } => json!({ "type": "text", "text": text, "state": "done" }),
         Part::Reasoning { text } => json!({ "type": "reasoning", "text": text, "state": "done" }),
         Part::ToolCall { tool_call_id, tool, state, input, output, error, .. } => {
             let mut value = json!({ "type": format!("tool-{tool}"), "toolCallId": tool_call_id, "input": input });
-            match (error, output) {
-                (Some(error), _) => {
-                    value["state"] = "output-error".into();
+            value["state"] = match rejected.outcome(&tool_call_id, state, output, error) {
+                Outcome::Failure(error) => {
                     value["errorText"] = error.into();
+                    "output-error"
                 }
-                (None, Some(output)) => {
-                    value["state"] = "output-available".into();
+                Outcome::Result(output) => {
                     value["output"] = output;
+                    "output-available"
                 }
-                (None, None) if state == ToolState::Completed => {
-                    value["state"] = "output-available".into();
-                    value["output"] = Value::Null;
-                }
-                (None, None) => value["state"] = "input-available".into(),
+                Outcome::Open => "input-available",
+            }
+            .into();
+            value
+        }
+        Part::Source { title, url, snippet, source_id } => {
+            let source_id = source_id.unwrap_or_else(|| format!("p{at}"));
+            let mut value = json!({ "type": "source-url", "sourceId": source_id, "url": url, "title": title });
+            if let Some(snippet) = snippet {
+                value["providerMetadata"] = json!({ "spool": { "snippet": snippet } });
             }
             value
         }
-        Part::Source { title, url, .. } => {
-            json!({ "type": "source-url", "sourceId": format!("s{at}"), "url": url, "title": title })
+        Part::Artifact { ref artifact_id, .. } => {
+            json!({ "type": "data-artifact", "id": artifact_id, "data": card(&part) })
         }
-        Part::Artifact { artifact_id, version, kind, title } => {
-            let data = json!({ "artifactId": artifact_id, "version": version, "kind": kind, "title": title });
-            json!({ "type": "data-artifact", "id": artifact_id, "data": data })
-        }
-        Part::Approval { approval_id, kind, status, tool_call_id } => {
-            let mut data = json!({ "approvalId": approval_id, "kind": kind, "status": status });
-            if let Some(id) = tool_call_id {
-                data["toolCallId"] = id.into();
-            }
-            json!({ "type": "data-approval", "id": approval_id, "data": data })
+        Part::Approval { ref approval_id, .. } => {
+            json!({ "type": "data-approval", "id": approval_id, "data": card(&part) })
         }
         Part::File { upload_id, media_type, name, .. } => {
             let mut value = json!({ "type": "file", "url": format!("/api/uploads/{upload_id}") });
@@ -289,4 +223,13 @@ fn ui_part(at: usize, part: Part) -> Option<Value> {
             return None;
         }
     })
+}
+
+/// The fields of a part without its tag, which the event that it was has, too.
+fn card(part: &Part) -> Value {
+    let mut data = serde_json::to_value(part).unwrap_or_default();
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove("type");
+    }
+    data
 }

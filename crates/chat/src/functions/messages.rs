@@ -173,7 +173,12 @@ fn written_parts(
     parts::check_parts(&given)?;
     written.extend(given);
     let sources = citations.unwrap_or_default().into_iter();
-    written.extend(sources.map(|Citation { title, url, snippet }| Part::Source { title, url, snippet }));
+    written.extend(sources.map(|Citation { title, url, snippet }| Part::Source {
+        title,
+        url,
+        snippet,
+        source_id: None,
+    }));
     check_count("parts", written.len(), limits::PARTS)?;
     check_bytes("text", &parts::text(&written), limits::MESSAGE_BYTES)?;
     Ok(written)

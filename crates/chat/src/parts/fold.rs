@@ -4,7 +4,7 @@
 //! final status) leaves nothing behind.
 
 use serde_json::Value;
-use spool_protocol::{ApprovalKind, ApprovalStatus, Event};
+use spool_protocol::{ApprovalStatus, Event};
 
 use super::{Part, ToolState, safe_json};
 
@@ -12,10 +12,14 @@ use super::{Part, ToolState, safe_json};
 #[derive(Debug, Default)]
 pub struct Fold {
     parts: Vec<Part>,
+    /// Units of the log that were folded.
+    offset: u64,
 }
 
 impl Fold {
     pub fn push(&mut self, event: Event) {
+        let start = self.offset;
+        self.offset += event.units();
         match event {
             Event::Text { text: more } => match self.parts.last_mut() {
                 Some(Part::Text { text }) => text.push_str(&more),
@@ -42,15 +46,16 @@ impl Fold {
                 self.end_tool(&tool_call_id, output, error, denied);
             }
             Event::Steered { message_id, text } => self.parts.push(Part::Steered { message_id, text }),
-            Event::Source { title, url, snippet } => self.parts.push(Part::Source { title, url, snippet }),
-            Event::Artifact { artifact_id, version, kind, title, .. } => {
-                self.show_artifact(artifact_id, version, kind, title);
+            // The name that the streams give it, too.
+            Event::Source { title, url, snippet } => {
+                self.parts.push(Part::Source { title, url, snippet, source_id: Some(format!("s{start}")) });
             }
-            Event::Approval { approval_id, kind, status, tool_call_id, reason, edited_input, .. } => {
-                if let Some(call) = &tool_call_id {
-                    self.judge_tool(call, status, reason, edited_input);
+            Event::Artifact { .. } => self.show(event),
+            Event::Approval { ref tool_call_id, status, ref reason, ref edited_input, .. } => {
+                if let Some(call) = tool_call_id {
+                    self.judge_tool(call, status, reason.clone(), edited_input.clone());
                 }
-                self.show_approval(approval_id, kind, status, tool_call_id);
+                self.show(event);
             }
             Event::File { upload_id, media_type, name, size } => {
                 self.parts.push(Part::File { upload_id, media_type, name, size });
@@ -59,33 +64,12 @@ impl Fold {
         }
     }
 
-    /// A new version stands where the first one stood.
-    fn show_artifact(&mut self, id: String, newest: u64, its_kind: String, its_title: String) {
-        let shown = self.parts.iter_mut().find_map(|part| match part {
-            Part::Artifact { artifact_id, version, title, .. } if *artifact_id == id => Some((version, title)),
-            _ => None,
-        });
-        match shown {
-            Some((version, title)) => (*version, *title) = (newest, Some(its_title)),
-            None => self.parts.push(Part::Artifact {
-                artifact_id: id,
-                version: newest,
-                kind: Some(its_kind),
-                title: Some(its_title),
-            }),
-        }
-    }
-
-    fn show_approval(&mut self, id: String, kind: ApprovalKind, now: ApprovalStatus, tool_call_id: Option<String>) {
-        let shown = self.parts.iter_mut().find_map(|part| match part {
-            Part::Approval { approval_id, status, .. } if *approval_id == id => Some(status),
-            _ => None,
-        });
-        match shown {
-            Some(status) => *status = Some(now),
-            None => {
-                self.parts.push(Part::Approval { approval_id: id, kind: Some(kind), status: Some(now), tool_call_id })
-            }
+    /// What is told again stands where it stood first.
+    fn show(&mut self, event: Event) {
+        let Some(card) = card(event) else { return };
+        match self.parts.iter_mut().find(|part| is_same_card(part, &card)) {
+            Some(shown) => *shown = card,
+            None => self.parts.push(card),
         }
     }
 
@@ -145,6 +129,47 @@ impl Fold {
     }
 }
 
+/// The part that shows an artifact or an approval as this event tells it.
+pub fn card(event: Event) -> Option<Part> {
+    match event {
+        Event::Artifact { artifact_id, version, kind, title, status } => {
+            Some(Part::Artifact { artifact_id, version, kind: Some(kind), title: Some(title), status })
+        }
+        Event::Approval {
+            approval_id,
+            kind,
+            status,
+            tool_call_id,
+            artifact_id,
+            version,
+            question,
+            reason,
+            edited_input,
+            expires_at,
+        } => Some(Part::Approval {
+            approval_id,
+            kind: Some(kind),
+            status: Some(status),
+            tool_call_id,
+            artifact_id,
+            version,
+            question,
+            reason,
+            edited_input: edited_input.map(safe_json),
+            expires_at,
+        }),
+        _ => None,
+    }
+}
+
+fn is_same_card(part: &Part, card: &Part) -> bool {
+    match (part, card) {
+        (Part::Artifact { artifact_id: a, .. }, Part::Artifact { artifact_id: b, .. })
+        | (Part::Approval { approval_id: a, .. }, Part::Approval { approval_id: b, .. }) => a == b,
+        _ => false,
+    }
+}
+
 fn is_open(state: ToolState) -> bool {
     matches!(state, ToolState::Running | ToolState::AwaitingApproval)
 }
@@ -161,7 +186,7 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> Vec<Part> {
 pub fn rewrite_text(parts: Vec<Part>, full: &str) -> Vec<Part> {
     let streamed = super::text(&parts);
     if let Some(rest) = full.strip_prefix(streamed.as_str()) {
-        let mut fold = Fold { parts };
+        let mut fold = Fold { parts, ..Fold::default() };
         fold.push(Event::Text { text: rest.to_owned() });
         return fold.parts;
     }
@@ -177,6 +202,7 @@ pub fn rewrite_text(parts: Vec<Part>, full: &str) -> Vec<Part> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use spool_protocol::ApprovalKind;
 
     fn text(text: &str) -> Event {
         Event::Text { text: text.into() }
@@ -284,6 +310,24 @@ mod tests {
             panic!("{parts:?}")
         };
         assert_eq!(title, "two");
+    }
+
+    #[test]
+    fn cl_04_cards_keep_all_that_was_told_of_them_and_sources_their_names() {
+        let mut asked = approval(ApprovalStatus::Pending);
+        if let Event::Approval { question: told, expires_at, .. } = &mut asked {
+            (*told, *expires_at) = (Some("Really?".into()), Some(5));
+        }
+        let source = || Event::Source { title: "t".into(), url: "u".into(), snippet: None };
+        let activity = Event::Activity { kind: "k".into(), label: "l".into() };
+        let parts = fold([text("é"), activity, source(), asked.clone(), source()]);
+        let ids: Vec<&str> = parts
+            .iter()
+            .filter_map(|part| if let Part::Source { source_id, .. } = part { source_id.as_deref() } else { None })
+            .collect();
+        assert_eq!(ids, ["s3", "s5"], "offsets in the log");
+        let (told, kept) = (serde_json::to_value(asked).unwrap(), serde_json::to_value(&parts[2]).unwrap());
+        assert_eq!(told, kept);
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub fn check_parts(parts: &[Part]) -> Result<()> {
                 check_json(input, &format!("parts[{at}].input"))?;
                 check_json(output.as_ref().unwrap_or(&Value::Null), &format!("parts[{at}].output"))?;
             }
+            Part::Approval { edited_input: Some(input), .. } => {
+                check_json(input, &format!("parts[{at}].editedInput"))?;
+            }
             Part::Data { json, .. } => check_json(json, &format!("parts[{at}].json"))?,
             Part::Text { .. }
             | Part::Reasoning { .. }

@@ -7,7 +7,7 @@ use super::{append, calls, follow, start};
 use crate::context::CallContext;
 use crate::functions::runtime;
 use crate::limits;
-use crate::parts::Part;
+use crate::parts::{self, Part};
 use crate::states::{ApprovalStep, GenerationStatus, approval};
 use crate::tables::{Approval, Generation, Runner, Thread, approval as table};
 
@@ -45,12 +45,11 @@ pub(crate) fn resolve(tx: &mut Tx<'_>, row: &mut Approval, step: ApprovalStep) -
 /// The message of an answer that is over shows what became of the approval.
 fn reflect(tx: &mut Tx<'_>, row: &Approval) -> Result<()> {
     let Some(mut message) = tx.get(&row.message_id)? else { return Ok(()) };
-    let shown = message.parts.iter_mut().find_map(|part| match part {
-        Part::Approval { approval_id, status, .. } if approval_id == row.id.as_str() => Some(status),
-        _ => None,
-    });
-    let Some(status) = shown else { return Ok(()) };
-    *status = Some(row.status);
+    let is_it = |part: &&mut Part| matches!(part, Part::Approval { approval_id, .. } if approval_id == row.id.as_str());
+    let (Some(shown), Some(card)) = (message.parts.iter_mut().find(is_it), parts::card(row.event())) else {
+        return Ok(());
+    };
+    *shown = card;
     tx.put(&message)
 }
 

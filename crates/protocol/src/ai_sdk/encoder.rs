@@ -68,6 +68,16 @@ impl Encoder {
         Self { dialect, offset, part, resumed: offset > 0, ..Self::default() }
     }
 
+    /// Goes on as if it had read the log from its beginning: the calls that have no end there, and those that have.
+    pub fn knowing(
+        mut self, open: impl Iterator<Item = (String, String, Value)>, over: impl Iterator<Item = String>,
+    ) -> Self {
+        self.resumed = false;
+        self.open_calls = open.map(|(id, tool, input)| Call { id, tool, input }).collect();
+        self.known_calls = self.open_calls.iter().map(|call| call.id.clone()).chain(over).collect();
+        self
+    }
+
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }

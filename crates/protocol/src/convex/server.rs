@@ -1,9 +1,11 @@
 //! Messages to a client, written as text. Results are spliced in as the JSON they already are: a result
 //! is serialized once, however many sockets it goes to.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use crate::convex::encode_ts;
+use crate::convex::{Text, encode_ts};
 use crate::error::Error;
 
 /// A client's place in three orders: its query set, its identity, the commits.
@@ -15,63 +17,60 @@ pub struct Version {
 }
 
 impl Version {
-    fn write(self, out: &mut String) {
+    fn write(self, out: &mut Text) {
         let Version { query_set, identity, ts } = self;
-        *out += &format!(r#"{{"querySet":{query_set},"identity":{identity},"ts":"{}"}}"#, encode_ts(ts));
+        out.push(&format!(r#"{{"querySet":{query_set},"identity":{identity},"ts":"{}"}}"#, encode_ts(ts)));
     }
 }
 
 /// What a query now is, for one client.
 #[derive(Debug)]
 pub enum Modification<'a> {
-    Updated { query_id: u32, value: &'a str, journal: Option<&'a str> },
+    Updated { query_id: u32, value: &'a Arc<str>, journal: Option<&'a str> },
     Failed { query_id: u32, error: &'a Error, journal: Option<&'a str> },
     Removed { query_id: u32 },
 }
 
 impl Modification<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Text) {
         match self {
             Self::Updated { query_id, value, journal } => {
-                *out += &format!(r#"{{"type":"QueryUpdated","queryId":{query_id},"value":"#);
-                *out += value;
-                *out += r#","logLines":[],"journal":"#;
-                *out += &json(*journal);
+                out.push(&format!(r#"{{"type":"QueryUpdated","queryId":{query_id},"value":"#));
+                out.share(value);
+                out.push(&format!(r#","logLines":[],"journal":{}"#, json(*journal)));
             }
             Self::Failed { query_id, error, journal } => {
-                *out += &format!(r#"{{"type":"QueryFailed","queryId":{query_id},"errorMessage":"#);
-                *out += &json(error.message.as_str());
-                *out += r#","logLines":[],"journal":"#;
-                *out += &json(*journal);
-                *out += r#","errorData":"#;
-                *out += &error.to_data().to_string();
+                let (message, journal, data) = (json(error.message.as_str()), json(*journal), error.to_data());
+                out.push(&format!(
+                    r#"{{"type":"QueryFailed","queryId":{query_id},"errorMessage":{message},"logLines":[],"journal":{journal},"errorData":{data}"#
+                ));
             }
-            Self::Removed { query_id } => *out += &format!(r#"{{"type":"QueryRemoved","queryId":{query_id}"#),
+            Self::Removed { query_id } => out.push(&format!(r#"{{"type":"QueryRemoved","queryId":{query_id}"#)),
         }
-        out.push('}');
+        out.push("}");
     }
 }
 
 /// `skew` is client clock minus ours in ms; `server_ns` our time in ns. Both present or both absent.
 pub fn transition(
     start: Version, end: Version, modifications: &[Modification<'_>], clocks: Option<(i64, u64)>,
-) -> String {
-    let mut out = String::from(r#"{"type":"Transition","startVersion":"#);
+) -> Text {
+    let mut out = Text::from(r#"{"type":"Transition","startVersion":"#.to_owned());
     start.write(&mut out);
-    out += r#","endVersion":"#;
+    out.push(r#","endVersion":"#);
     end.write(&mut out);
-    out += r#","modifications":["#;
+    out.push(r#","modifications":["#);
     for (at, modification) in modifications.iter().enumerate() {
         if at > 0 {
-            out.push(',');
+            out.push(",");
         }
         modification.write(&mut out);
     }
-    out.push(']');
+    out.push("]");
     if let Some((skew, server_ns)) = clocks {
-        out += &format!(r#","clientClockSkew":{skew},"serverTs":{server_ns}"#);
+        out.push(&format!(r#","clientClockSkew":{skew},"serverTs":{server_ns}"#));
     }
-    out.push('}');
+    out.push("}");
     out
 }
 
@@ -113,28 +112,16 @@ pub fn auth_error(error: &Error, base_version: u32, update_attempted: bool) -> S
 /// Feeds the client's watchdog, which does not count WebSocket pings.
 pub const PING: &str = r#"{"type":"Ping"}"#;
 
-/// Splits a large Transition into `TransitionChunk` messages of at most `max_bytes` of text each, at
-/// character boundaries. Only npm clients assemble them.
-pub fn chunks(transition: &str, max_bytes: usize) -> Vec<String> {
-    let mut parts = Vec::new();
-    let mut rest = transition;
-    while !rest.is_empty() {
-        let mut end = rest.len().min(max_bytes);
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
-        let (part, tail) = rest.split_at(end);
-        parts.push(part);
-        rest = tail;
-    }
-    let (total, id) = (parts.len(), transition.len());
-    let chunk = |(at, part): (usize, &&str)| {
-        let text = json(*part);
+/// A large Transition as `TransitionChunk` messages of at most `max_bytes` of its text each. Only npm clients
+/// assemble them.
+pub fn chunks(transition: &Text, max_bytes: usize) -> impl Iterator<Item = String> {
+    let (total, id) = (transition.cuts(max_bytes).count(), transition.len());
+    transition.cuts(max_bytes).enumerate().map(move |(at, part)| {
+        let text = json(part.as_str());
         format!(
             r#"{{"type":"TransitionChunk","chunk":{text},"partNumber":{at},"totalParts":{total},"transitionId":"{id}"}}"#
         )
-    };
-    parts.iter().enumerate().map(chunk).collect()
+    })
 }
 
 fn json<'a>(text: impl Into<Option<&'a str>>) -> String {
@@ -150,12 +137,12 @@ mod tests {
         let error = Error::not_found("thread");
         let end = Version { query_set: 1, identity: 0, ts: 1000 };
         let modifications = [
-            Modification::Updated { query_id: 0, value: r#"{"a":1}"#, journal: None },
+            Modification::Updated { query_id: 0, value: &r#"{"a":1}"#.into(), journal: None },
             Modification::Failed { query_id: 1, error: &error, journal: Some("j") },
             Modification::Removed { query_id: 2 },
         ];
         let text = transition(Version::default(), end, &modifications, None);
-        let value: Value = serde_json::from_str(&text).unwrap();
+        let value: Value = serde_json::from_str(&text.cuts(usize::MAX).collect::<String>()).unwrap();
         assert_eq!(value["endVersion"]["ts"], "6AMAAAAAAAA=");
         assert_eq!(value["modifications"][0]["journal"], Value::Null);
         assert_eq!(value["modifications"][1]["errorData"]["code"], "not_found");
@@ -167,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn chunks_join_to_the_transition_and_respect_characters() {
-        let text = "aé€😀".repeat(50);
-        let parts = chunks(&text, 7);
-        let joined: String = parts
-            .iter()
-            .map(|part| serde_json::from_str::<Value>(part).unwrap()["chunk"].as_str().unwrap().to_owned())
-            .collect();
-        assert_eq!(joined, text);
+    fn chunks_join_to_the_transition_and_say_how_many_they_are() {
+        let text = "aé€😀\"".repeat(50);
+        let parts: Vec<Value> =
+            chunks(&Text::from(text.clone()), 7).map(|part| serde_json::from_str(&part).unwrap()).collect();
+        assert_eq!(parts.iter().map(|part| part["chunk"].as_str().unwrap()).collect::<String>(), text);
+        for (at, part) in parts.iter().enumerate() {
+            assert_eq!((&part["partNumber"], &part["totalParts"]), (&at.into(), &parts.len().into()));
+        }
     }
 }

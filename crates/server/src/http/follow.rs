@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use spool_chat::Principal;
 use spool_chat::states::GenerationStatus;
-use spool_protocol::{Code, Error, Event};
+use spool_protocol::{Code, Error, Event, Failure, FinalStatus};
 use spool_store::{Chunk, Encoded, Tail};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -226,8 +226,15 @@ enum Ready {
     Late,
 }
 
+/// The events of a chunk. One that cannot be read ends its readers' streams with an error: what follows it would be
+/// taken for all there is.
 fn stored(chunk: &Chunk) -> Vec<Event> {
-    serde_json::from_str(&chunk.data).unwrap_or_default()
+    serde_json::from_str(&chunk.data).unwrap_or_else(|cause| {
+        tracing::error!(start = chunk.start, %cause, "a chunk of a log cannot be read");
+        let message = format!("The log of this answer cannot be read at offset {}.", chunk.start);
+        let error = Failure { code: Code::Internal.to_string(), message, retryable: false };
+        vec![Event::Status { status: FinalStatus::Error, error: Some(error), usage: None, finish_reason: None }]
+    })
 }
 
 pub fn is_last(events: &[Event]) -> bool {
@@ -431,4 +438,17 @@ pub fn respond<W: Wire>(
     headers.insert("cache-control", HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     (headers, Body::from_stream(frames)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_that_cannot_be_read_is_an_error_and_the_last_thing_that_is_heard() {
+        let events = stored(&Chunk::new(5, 9, "[{\"type\":\"text\""));
+        assert!(is_last(&events));
+        let [Event::Status { status: FinalStatus::Error, error: Some(error), .. }] = &events[..] else { panic!() };
+        assert!(error.message.contains("offset 5"), "{}", error.message);
+    }
 }

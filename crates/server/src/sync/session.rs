@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+use spool_protocol::convex::Text;
 use spool_protocol::convex::client::{Add, Modification, ModifyQuerySet};
 use spool_protocol::convex::server::{self, Version};
 use spool_protocol::convex::value::decode_args;
@@ -19,6 +20,9 @@ use crate::functions::Functions;
 
 /// Live queries of one client. A page rarely has a hundred.
 const QUERIES: usize = 1_000;
+/// What the live queries of one client are asked with, together: as much as one function takes. It is kept as long
+/// as they are.
+const ASKED_BYTES: usize = 16 << 20;
 
 /// The message cannot be understood in the state that the connection is in: it must be closed, and the
 /// client starts again from nothing. Holds the reason.
@@ -34,6 +38,7 @@ pub struct Session {
     query_set: u32,
     identity_version: u32,
     queries: BTreeMap<u32, Query>,
+    asked_bytes: usize,
     removed: Vec<u32>,
     /// A Transition must be sent even if no result has changed.
     owed: bool,
@@ -43,9 +48,19 @@ pub struct Session {
 struct Query {
     path: String,
     args: Value,
+    /// What it was asked with.
+    bytes: usize,
     journal: Option<Arc<str>>,
     source: Source,
     told: Option<Arc<Output>>,
+}
+
+impl Query {
+    /// One that was never run, and never will be.
+    fn broken(error: Error) -> Self {
+        let source = Source::broken(error);
+        Self { path: String::new(), args: Value::Null, bytes: 0, journal: None, source, told: None }
+    }
 }
 
 enum Source {
@@ -70,6 +85,7 @@ impl Session {
             query_set: 0,
             identity_version: 0,
             queries: BTreeMap::new(),
+            asked_bytes: 0,
             removed: Vec::new(),
             owed: false,
             skew_ms: None,
@@ -113,9 +129,10 @@ impl Session {
             match modification {
                 Modification::Add(add) => self.add(add)?,
                 Modification::Remove(id) => {
-                    if self.queries.remove(&id).is_none() {
+                    let Some(removed) = self.queries.remove(&id) else {
                         return Err(OutOfStep(format!("UnknownQueryId: {id}")));
-                    }
+                    };
+                    self.asked_bytes -= removed.bytes;
                     self.removed.push(id);
                 }
             }
@@ -129,19 +146,26 @@ impl Session {
         if self.queries.contains_key(&add.query_id) {
             return Err(OutOfStep(format!("DuplicateQueryId: {}", add.query_id)));
         }
-        let journal: Option<Arc<str>> = add.journal.map(Arc::from);
-        let (args, source) = match decode_args(&add.args) {
-            _ if add.component_path.is_some_and(|path| !path.is_empty()) => {
-                (Value::Null, Source::broken(Error::new(Code::FunctionNotFound, "there are no components here")))
+        let bytes = add.udf_path.len() + add.args.get().len() + add.journal.as_ref().map_or(0, String::len);
+        let overloaded = |message: String| Query::broken(Error::new(Code::Overloaded, message));
+        let query = if self.queries.len() >= QUERIES {
+            overloaded(format!("one client may have {QUERIES} live queries"))
+        } else if self.asked_bytes + bytes > ASKED_BYTES {
+            overloaded(format!("the live queries of one client may have arguments of {ASKED_BYTES} bytes together"))
+        } else if add.component_path.is_some_and(|path| !path.is_empty()) {
+            Query::broken(Error::new(Code::FunctionNotFound, "there are no components here"))
+        } else {
+            match decode_args(&add.args) {
+                Ok(args) => {
+                    self.asked_bytes += bytes;
+                    let journal: Option<Arc<str>> = add.journal.map(Arc::from);
+                    let source = self.subscribe(&add.udf_path, args.clone(), journal.as_deref());
+                    Query { path: add.udf_path, args, bytes, journal, source, told: None }
+                }
+                Err(error) => Query::broken(error),
             }
-            _ if self.queries.len() >= QUERIES => {
-                let error = Error::new(Code::Overloaded, format!("one client may have {QUERIES} live queries"));
-                (Value::Null, Source::broken(error))
-            }
-            Ok(args) => (args.clone(), self.subscribe(&add.udf_path, args, journal.as_deref())),
-            Err(error) => (Value::Null, Source::broken(error)),
         };
-        self.queries.insert(add.query_id, Query { path: add.udf_path, args, journal, source, told: None });
+        self.queries.insert(add.query_id, query);
         Ok(())
     }
 
@@ -173,8 +197,8 @@ impl Session {
         Ok(())
     }
 
-    /// Brings the client up to now: the Transition as text, or `None` if there is nothing to tell.
-    pub async fn transition(&mut self) -> Result<Option<String>, Error> {
+    /// Brings the client up to now: the Transition, or `None` if there is nothing to tell.
+    pub async fn transition(&mut self) -> Result<Option<Text>, Error> {
         let subscriptions: Vec<&Subscription> = self
             .queries
             .values()

@@ -19,7 +19,7 @@ use spool_chat::functions::account::departed;
 use spool_chat::tables::departure::hash_of_user;
 use spool_protocol::convex::client::{Authenticate, Call, ClientMessage, Connect, TokenType};
 use spool_protocol::convex::value::decode_args;
-use spool_protocol::convex::{decode_ts, server};
+use spool_protocol::convex::{Text, decode_ts, server};
 use spool_protocol::{Code, Error};
 use spool_store::{Committed, LedgerKey};
 use tokio::sync::{oneshot, watch};
@@ -53,6 +53,9 @@ const CLOSING: Duration = Duration::from_secs(2);
 const IN_FLIGHT: usize = 32;
 /// Mutations waiting behind them. The protocol's own limit.
 const WAITING: usize = 1_000;
+/// What the requests without an answer may have, together, before no more is read of this client: a frame of the
+/// largest size. It is the network then that holds what the client goes on to say.
+const UNANSWERED_BYTES: usize = super::INBOUND_BYTES;
 /// Actions running at the same time, for one client.
 const ACTIONS: usize = 100;
 /// How long a reconnecting client may be silent between the frames of its first burst. It repeats its
@@ -64,12 +67,17 @@ const BURST: usize = 256;
 const SENSELESS: u32 = 16;
 /// Requests refused for their number, one after another, after which a client is sent away.
 const REFUSED: u32 = 100;
-/// Text above this size goes to npm clients in chunks, to others in fragments of it.
-const CHUNK_BYTES: usize = 4 << 20;
+/// A Transition above the first size goes to npm clients in chunks of the second: each of them tells the client that
+/// the connection lives.
+const CHUNKED_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: usize = 256 << 10;
+/// What is written at once; a longer message goes in fragments. The socket's buffer keeps the size that it once had,
+/// and a client that takes nothing keeps it full.
+const FRAME_BYTES: usize = 64 << 10;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 type Answer = Result<Committed, Error>;
-type ActionDone = (u32, Result<String, Error>);
+type ActionDone = (Asked, Result<String, Error>);
 
 /// Why the connection ends.
 enum End {
@@ -86,8 +94,17 @@ impl From<OutOfStep> for End {
     }
 }
 
+/// A request of the client, and the bytes of its frame.
+#[derive(Clone, Copy)]
+struct Asked {
+    request: u32,
+    bytes: usize,
+}
+
 struct Waiting {
-    call: Call,
+    asked: Asked,
+    /// What is to run, or why it may not.
+    call: Result<Call, Error>,
     principal: Arc<Principal>,
 }
 
@@ -100,8 +117,10 @@ struct Connection<'app> {
     guard: Guard,
     session_id: Option<String>,
     waiting: VecDeque<Waiting>,
-    in_flight: VecDeque<(u32, oneshot::Receiver<Answer>)>,
+    in_flight: VecDeque<(Asked, oneshot::Receiver<Answer>)>,
     actions: FuturesUnordered<futures_util::future::BoxFuture<'static, ActionDone>>,
+    /// Bytes of the requests that wait, are in flight or run.
+    unanswered_bytes: usize,
     /// Failures that must not be the first thing a client hears on a new connection.
     held: Vec<String>,
     /// An answer is out, and its Transition is not.
@@ -128,6 +147,7 @@ pub async fn serve(app: &App, socket: Socket, client: Client) {
         waiting: VecDeque::new(),
         in_flight: VecDeque::new(),
         actions: FuturesUnordered::new(),
+        unanswered_bytes: 0,
         held: Vec::new(),
         answered: false,
         stale: false,
@@ -161,14 +181,18 @@ impl Connection<'_> {
             self.end_if_departed(&mut departures).await?;
             let ping_at = self.spoke_at + PING_EVERY;
             tokio::select! {
-                frame = self.socket.next() => {
+                frame = self.socket.next(), if self.unanswered_bytes < UNANSWERED_BYTES => {
                     self.take(frame).await?;
                     self.take_burst().await?;
                 }
                 () = wake.notified() => self.stale = true,
-                (request, answer) = first_answer(&mut self.in_flight) => self.answer_mutation(request, answer).await?,
-                Some((request, result)) = self.actions.next(), if !self.actions.is_empty() => {
-                    self.answer_action(request, result).await?;
+                (asked, answer) = first_answer(&mut self.in_flight) => {
+                    self.unanswered_bytes -= asked.bytes;
+                    self.answer_mutation(asked.request, answer).await?;
+                }
+                Some((asked, result)) = self.actions.next(), if !self.actions.is_empty() => {
+                    self.unanswered_bytes -= asked.bytes;
+                    self.answer_action(asked.request, result).await?;
                 }
                 Ok(()) = departures.changed() => {}
                 () = sleep_until(ping_at) => self.ping().await?,
@@ -215,6 +239,9 @@ impl Connection<'_> {
     async fn take_burst(&mut self) -> Result<(), End> {
         let returning = self.reconnected && !self.session.has_begun();
         for _ in 0..BURST {
+            if self.unanswered_bytes >= UNANSWERED_BYTES {
+                break;
+            }
             let next = self.socket.next();
             let frame = if returning { timeout(BURST_PAUSE, next).await.ok() } else { next.now_or_never() };
             match frame {
@@ -259,8 +286,8 @@ impl Connection<'_> {
                 }
                 Ok(self.session.modify(change)?)
             }
-            ClientMessage::Mutation(call) => self.queue_mutation(call),
-            ClientMessage::Action(call) => self.start_action(call).await,
+            ClientMessage::Mutation(call) => self.queue_mutation(call, text.len()),
+            ClientMessage::Action(call) => self.start_action(call, text.len()).await,
             ClientMessage::Authenticate(message) => self.authenticate(message).await,
             ClientMessage::Event => Ok(()),
         }
@@ -284,18 +311,26 @@ impl Connection<'_> {
         self.send(server::PING.to_owned()).await
     }
 
-    fn queue_mutation(&mut self, call: Call) -> Result<(), End> {
+    fn queue_mutation(&mut self, call: Call, bytes: usize) -> Result<(), End> {
         if self.session_id.is_none() {
             return Err(End::Close(CloseCode::Policy, "NotConnected: the first message must be Connect".into()));
         }
         if self.waiting.len() >= WAITING {
             return Err(End::Close(CloseCode::Again, "TooManyConcurrentMutations".into()));
         }
-        self.waiting.push_back(Waiting { call, principal: Arc::clone(&self.session.identity.principal) });
+        let charged = self.charge(Class::Write);
+        self.check_flood()?;
+        let request = call.request_id;
+        // What is refused keeps its turn, and none of its bytes.
+        let bytes = if charged.is_ok() { bytes } else { 0 };
+        let call = charged.and_then(|()| no_component(&call)).map(|()| call);
+        self.unanswered_bytes += bytes;
+        let principal = Arc::clone(&self.session.identity.principal);
+        self.waiting.push_back(Waiting { asked: Asked { request, bytes }, call, principal });
         Ok(())
     }
 
-    async fn start_action(&mut self, call: Call) -> Result<(), End> {
+    async fn start_action(&mut self, call: Call, bytes: usize) -> Result<(), End> {
         let request = call.request_id;
         if self.actions.len() >= ACTIONS {
             let error = Error::new(Code::Overloaded, format!("one client may run {ACTIONS} actions at a time"));
@@ -306,12 +341,14 @@ impl Connection<'_> {
         let args = charged.and_then(|()| no_component(&call)).and_then(|()| decode_args(&call.args));
         let principal = Arc::clone(&self.session.identity.principal);
         let actions = self.app.actions.clone();
+        let asked = Asked { request, bytes };
+        self.unanswered_bytes += bytes;
         self.actions.push(Box::pin(async move {
             let result = match args {
                 Ok(args) => actions.run(&call.udf_path, &principal, args).await,
                 Err(error) => Err(error),
             };
-            (request, result)
+            (asked, result)
         }));
         Ok(())
     }
@@ -372,13 +409,13 @@ impl Connection<'_> {
         loop {
             while self.in_flight.len() < IN_FLIGHT && !self.answered {
                 let Some(next) = self.waiting.pop_front() else { break };
-                let request = next.call.request_id;
+                let asked = next.asked;
                 let answer = self.submit(next).await;
-                self.check_flood()?;
-                self.in_flight.push_back((request, answer));
+                self.in_flight.push_back((asked, answer));
             }
-            while let Some((request, answer)) = first_answer(&mut self.in_flight).now_or_never() {
-                self.answer_mutation(request, answer).await?;
+            while let Some((asked, answer)) = first_answer(&mut self.in_flight).now_or_never() {
+                self.unanswered_bytes -= asked.bytes;
+                self.answer_mutation(asked.request, answer).await?;
             }
             let due = self.stale || self.session.owes_transition();
             let may_begin = self.client == Client::Other || self.session.has_query_set();
@@ -394,21 +431,20 @@ impl Connection<'_> {
             self.answered = false;
             for held in std::mem::take(&mut self.held) {
                 self.session.owe_transition();
-                self.feed(Message::text(held)).await?;
+                self.feed_text(&held.into()).await?;
             }
         }
     }
 
-    async fn submit(&mut self, Waiting { call, principal }: Waiting) -> oneshot::Receiver<Answer> {
-        let charged = self.charge(Class::Write);
-        let submitted = match charged.and_then(|()| no_component(&call)).and_then(|()| decode_args(&call.args)) {
-            Ok(args) => {
+    async fn submit(&mut self, Waiting { asked, call, principal }: Waiting) -> oneshot::Receiver<Answer> {
+        let submitted = match call.and_then(|call| Ok((decode_args(&call.args)?, call.udf_path))) {
+            Ok((args, path)) => {
                 let ledger = LedgerKey {
                     session: self.session_id.clone().unwrap_or_default(),
-                    request: call.request_id.to_string(),
+                    request: asked.request.to_string(),
                     principal: principal.key(),
                 };
-                self.app.functions.submit(&call.udf_path, &principal, args, Some(ledger)).await
+                self.app.functions.submit(&path, &principal, args, Some(ledger)).await
             }
             Err(error) => Err(error),
         };
@@ -436,11 +472,11 @@ impl Connection<'_> {
         self.answered = true;
         self.session.owe_transition();
         match answer {
-            Ok(done) => self.feed(Message::text(server::mutation_response(request, Ok((&done.value, done.ts))))).await,
+            Ok(done) => self.feed_text(&server::mutation_response(request, Ok((&done.value, done.ts))).into()).await,
             Err(error) => {
                 let text = server::mutation_response(request, Err(&self.with_request_id(request, error)));
                 if self.session.has_begun() {
-                    self.feed(Message::text(text)).await
+                    self.feed_text(&text.into()).await
                 } else {
                     self.held.push(text);
                     Ok(())
@@ -451,7 +487,7 @@ impl Connection<'_> {
 
     async fn answer_action(&mut self, request: u32, result: Result<String, Error>) -> Result<(), End> {
         let result = result.map_err(|error| self.with_request_id(request, error));
-        self.feed(Message::text(server::action_response(request, result.as_deref()))).await?;
+        self.feed_text(&server::action_response(request, result.as_deref()).into()).await?;
         self.flush().await
     }
 
@@ -465,22 +501,24 @@ impl Connection<'_> {
         error.with("requestId", digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     }
 
-    async fn send_transition(&mut self, text: String) -> Result<(), End> {
-        if text.len() <= CHUNK_BYTES {
-            return self.feed(Message::text(text)).await;
+    async fn send_transition(&mut self, text: Text) -> Result<(), End> {
+        if self.client == Client::Other || text.len() <= CHUNKED_BYTES {
+            return self.feed_text(&text).await;
         }
-        if self.client == Client::Npm {
-            for chunk in server::chunks(&text, CHUNK_BYTES) {
-                self.feed(Message::text(chunk)).await?;
-            }
-            return Ok(());
+        for chunk in server::chunks(&text, CHUNK_BYTES) {
+            self.feed_text(&chunk.into()).await?;
         }
-        let bytes = Bytes::from(text);
-        let pieces = bytes.len().div_ceil(CHUNK_BYTES);
-        for piece in 0..pieces {
-            let part = bytes.slice(piece * CHUNK_BYTES..bytes.len().min((piece + 1) * CHUNK_BYTES));
-            let kind = OpCode::Data(if piece == 0 { Data::Text } else { Data::Continue });
-            self.feed(Message::Frame(Frame::message(part, kind, piece + 1 == pieces))).await?;
+        Ok(())
+    }
+
+    /// Writes a message frame by frame, each when the one before has left the socket's buffer.
+    async fn feed_text(&mut self, text: &Text) -> Result<(), End> {
+        let mut kind = Data::Text;
+        let mut frames = text.cuts(FRAME_BYTES).peekable();
+        while let Some(frame) = frames.next() {
+            let is_last = frames.peek().is_none();
+            self.feed(Message::Frame(Frame::message(frame, OpCode::Data(kind), is_last))).await?;
+            kind = Data::Continue;
         }
         Ok(())
     }
@@ -496,7 +534,7 @@ impl Connection<'_> {
     }
 
     async fn send(&mut self, text: String) -> Result<(), End> {
-        self.feed(Message::text(text)).await?;
+        self.feed_text(&text.into()).await?;
         self.flush().await
     }
 }
@@ -510,12 +548,12 @@ fn taken(written: Result<Result<(), WsError>, Elapsed>) -> Result<(), End> {
 }
 
 /// The oldest mutation's answer. Safe to cancel: the queue is only popped when the answer is there.
-async fn first_answer(in_flight: &mut VecDeque<(u32, oneshot::Receiver<Answer>)>) -> (u32, Answer) {
-    let Some((request, answer)) = in_flight.front_mut() else { return std::future::pending().await };
-    let request = *request;
+async fn first_answer(in_flight: &mut VecDeque<(Asked, oneshot::Receiver<Answer>)>) -> (Asked, Answer) {
+    let Some((asked, answer)) = in_flight.front_mut() else { return std::future::pending().await };
+    let asked = *asked;
     let answer = answer.await.unwrap_or_else(|_| Err(Error::new(Code::Overloaded, "the server is shutting down")));
     in_flight.pop_front();
-    (request, answer)
+    (asked, answer)
 }
 
 /// The first word is one that official clients know, and come back after a while.

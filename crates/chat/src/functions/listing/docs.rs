@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::calls::{Outcome, Rejected};
 use super::{role, status, text};
-use crate::parts::{Part, ToolState};
+use crate::parts::Part;
 use crate::tables::{Message, Role};
 
 /// One step of a message. `order` is the message's `seq`.
@@ -43,12 +44,13 @@ pub struct MessageDoc {
 /// At least one, so that every message has its place.
 pub(super) fn docs(message: Message) -> Vec<MessageDoc> {
     let sources: Vec<Value> = message.parts.iter().enumerate().filter_map(|(at, part)| source(at, part)).collect();
+    let rejected = Rejected::in_parts(&message.parts);
     let steps = steps(&message.parts);
     let doc = |(step, parts): (usize, &[Part])| {
         let text = text(parts);
         let content: Vec<Value> = match message.role {
             Role::User | Role::System => Vec::new(),
-            Role::Assistant | Role::Tool => parts.iter().flat_map(content).collect(),
+            Role::Assistant | Role::Tool => parts.iter().flat_map(|part| content(part, &rejected)).collect(),
         };
         let content = match message.role {
             Role::User | Role::System => Value::String(text.clone()),
@@ -106,26 +108,26 @@ fn reasoning(parts: &[Part]) -> Option<String> {
 
 fn source(at: usize, part: &Part) -> Option<Value> {
     match part {
-        Part::Source { title, url, .. } => {
-            Some(json!({ "type": "source", "sourceType": "url", "id": format!("s{at}"), "url": url, "title": title }))
+        Part::Source { title, url, source_id, .. } => {
+            let id = source_id.clone().unwrap_or_else(|| format!("p{at}"));
+            Some(json!({ "type": "source", "sourceType": "url", "id": id, "url": url, "title": title }))
         }
         _ => None,
     }
 }
 
 /// The content parts of one part: a call that has ended has its result behind it.
-fn content(part: &Part) -> Vec<Value> {
+fn content(part: &Part, rejected: &Rejected) -> Vec<Value> {
     match part {
         Part::Text { text } => vec![json!({ "type": "text", "text": text })],
         Part::Reasoning { text } => vec![json!({ "type": "reasoning", "text": text })],
         Part::ToolCall { tool_call_id, tool, state, input, output, error, .. } => {
             let call = json!({ "type": "tool-call", "toolCallId": tool_call_id, "toolName": tool, "input": input, "args": input, "providerExecuted": true });
-            let output = match (error, output) {
-                (Some(error), _) => json!({ "type": "error-json", "value": error }),
-                (None, Some(Value::String(said))) => json!({ "type": "text", "value": said }),
-                (None, Some(output)) => json!({ "type": "json", "value": output }),
-                (None, None) if *state == ToolState::Completed => json!({ "type": "json", "value": null }),
-                (None, None) => return vec![call],
+            let output = match rejected.outcome(tool_call_id, *state, output.clone(), error.clone()) {
+                Outcome::Failure(error) => json!({ "type": "error-json", "value": error }),
+                Outcome::Result(Value::String(said)) => json!({ "type": "text", "value": said }),
+                Outcome::Result(output) => json!({ "type": "json", "value": output }),
+                Outcome::Open => return vec![call],
             };
             let result =
                 json!({ "type": "tool-result", "toolCallId": tool_call_id, "toolName": tool, "output": output });
@@ -144,6 +146,7 @@ fn content(part: &Part) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::ToolState;
 
     #[test]
     fn what_is_said_after_tools_is_another_step() {
@@ -163,6 +166,6 @@ mod tests {
         let lengths: Vec<usize> = steps(&parts).into_iter().map(<[Part]>::len).collect();
         assert_eq!(lengths, [3, 2, 1]);
         assert_eq!(steps(&[]).len(), 1);
-        assert_eq!(content(&call("1")).len(), 2);
+        assert_eq!(content(&call("1"), &Rejected::in_parts(&parts)).len(), 2);
     }
 }

@@ -87,7 +87,7 @@ fn own(part: SharedPart) -> Part {
             ended_at: None,
             parent_tool_call_id: None,
         },
-        SharedPart::Source { title, url, snippet } => Part::Source { title, url, snippet },
+        SharedPart::Source { title, url, snippet } => Part::Source { title, url, snippet, source_id: None },
         SharedPart::File { name, .. } => {
             let name = name.unwrap_or_else(|| "unnamed".to_owned());
             Part::Text { text: format!("[File: {name}]\n\n") }

@@ -4,10 +4,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_protocol::{Error, Event, Result};
+use spool_store::limits::LOG_READ_BYTES;
 use spool_store::{Id, Order, Page, PaginationOpts, Tx};
 
 use super::super::Nothing;
-use super::super::generations::pieces;
+use super::super::generations::pieces_within;
 use super::super::streams::urls::SignedUrl;
 use super::visible::{self, SharedEvent, SharedMessage};
 use crate::context::CallContext;
@@ -120,7 +121,7 @@ pub fn deltas(tx: &mut Tx<'_>, ctx: &CallContext, args: Deltas) -> Result<Shared
         message.generation_id.as_ref() == Some(&generation.id) && visible::is_shown(&share, message)
     };
     message.filter(current).ok_or_else(shared::missing)?;
-    let pieces = pieces(tx, &generation, args.cursor)?;
+    let pieces = pieces_within(tx, &generation, args.cursor, LOG_READ_BYTES)?;
     let cursor = pieces.last().map_or(args.cursor, |piece| piece.end);
     let mut events = Vec::new();
     for event in pieces.into_iter().flat_map(|piece| piece.events) {

@@ -154,7 +154,7 @@ fn part(includes: Includes, part: Part) -> Option<SharedPart> {
         Part::ToolCall { tool_call_id, tool, state, input, output, error, .. } => {
             includes.tools.then_some(SharedPart::ToolCall { tool_call_id, tool, state, input, output, error })
         }
-        Part::Source { title, url, snippet } => Some(SharedPart::Source { title, url, snippet }),
+        Part::Source { title, url, snippet, .. } => Some(SharedPart::Source { title, url, snippet }),
         Part::File { upload_id, media_type, name, size } => {
             Some(SharedPart::File { upload_id: includes.files.then_some(upload_id), media_type, name, size })
         }
