@@ -35,6 +35,8 @@ describe("OP-06: the audit trail", { concurrency: true }, () => {
     assert.match(byKey.actor, /^service:crd_/);
     const byNobody = await found(server, ({ action }) => action === "credential.use", "the refused token");
     assert.deepEqual([byNobody.actor, byNobody.outcome], ["anonymous", "denied"]);
+    assert.equal((await fetch(`${server.url}/v1/stream/x?signature=${userId}.${"0".repeat(64)}&expires=9999999999`)).status, 401);
+    await found(server, ({ action, reason }) => action === "credential.use" && reason === "bad_signature", "the forged URL");
     const all = await trail(server);
     for (const action of ["user.join", "key.create", "key.use"]) assert.ok(all.some((entry) => entry.action === action), action);
     assert.doesNotMatch(JSON.stringify(all), /planted/);

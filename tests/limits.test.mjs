@@ -100,6 +100,30 @@ describe("OP-11: rate limits", { concurrency: true }, () => {
     assert.deepEqual([(await through()).status, (await through()).status, (await through()).status], [200, 200, 429]);
   });
 
+  test("an event stream of a durable stream is one that is opened; a signed URL counts for the address, a forged one like a wrong token", async () => {
+    const server = await Server.start({ after }, limited(`streams = { ${RARE}, burst = 2 }\nreads = { ${RARE}, burst = 3 }\nsign_in = { ${RARE}, burst = 4 }`));
+    const { token } = await guest(server);
+    const at = `${server.url}/v1/stream/counted`;
+    const open = async (url, headers = {}, init = {}) => {
+      const answer = await fetch(url, { ...init, headers, signal: AbortSignal.timeout(15_000) });
+      await answer.body?.cancel();
+      return answer.status;
+    };
+    const times = async (count, ask) => {
+      const statuses = [];
+      for (let n = 0; n < count; n += 1) statuses.push(await ask());
+      return statuses;
+    };
+    assert.equal(await open(at, { ...bearer(token), "content-type": "text/plain" }, { method: "PUT" }), 201);
+    assert.deepEqual(await times(3, () => open(`${at}?offset=-1&live=sse`, bearer(token))), [200, 200, 429]);
+    const { url } = await http(server, token).mutation("streams:readUrl", { path: "counted", ttlSeconds: 60 });
+    assert.deepEqual(await times(4, () => open(server.url + url)), [200, 200, 200, 429]);
+    assert.equal(await open(at, bearer(token)), 200, "its owner has reads of her own");
+    // The guest has taken the first.
+    const forged = server.url + url.replace(/(signature=[^.]+)\.[0-9a-f]+/, `$1.${"0".repeat(64)}`);
+    assert.deepEqual(await times(4, () => open(forged)), [401, 401, 401, 429]);
+  });
+
   test("connections of one address are bounded, a closed one makes room, a socket keeps its place", async (t) => {
     const server = await Server.start({ after }, limited("connections_per_address = 3"));
     const open = () =>

@@ -320,6 +320,49 @@ describe("caches", () => {
     await request(path, { method: "POST", headers: { "stream-closed": "true" } });
     expect(await kept()).toBe("private, max-age=60, stale-while-revalidate=300");
   });
+
+  test("a page that is read by a signed URL may be shared by those who have it, while the URL can be opened", async () => {
+    const path = name();
+    await create(path, "application/octet-stream", { body: new Uint8Array(3 << 20) });
+    const urlFor = async (ttlSeconds) => server.url + (await server.call("mutation", "streams:readUrl", { path, ttlSeconds }, ada.token)).url;
+    const long = await urlFor(3600);
+    const kept = async (url, init) => {
+      const page = await fetch(url, init);
+      await page.arrayBuffer();
+      return page.headers.get("cache-control");
+    };
+    // Full, then up to the present end; by header it stays the reader's own, whatever else the URL says.
+    expect(await kept(`${long}&offset=-1`)).toBe("public, max-age=60, stale-while-revalidate=300");
+    expect(await kept(`${long}&offset=-1`, { headers: bearer(ada) })).toBe("private, max-age=60, stale-while-revalidate=300");
+    expect(await kept(`${long}&offset=${3 << 20}`)).toBe("private, no-cache");
+    expect(await kept(`${long}&offset=now`)).toBe("no-store");
+    expect(await kept(`${long}&offset=${(3 << 20) - 5}&live=long-poll`)).toBe("private, max-age=60, stale-while-revalidate=300");
+    await request(path, { method: "POST", headers: { "stream-closed": "true" } });
+    expect(await kept(`${long}&offset=${3 << 20}`)).toBe("public, max-age=60, stale-while-revalidate=300");
+    const [, fresh, stale] = (await kept(`${await urlFor(20)}&offset=-1`)).match(/^public, max-age=(\d+), stale-while-revalidate=(\d+)$/);
+    expect(Number(fresh)).toBeGreaterThan(10);
+    expect(Number(fresh) + Number(stale)).toBeLessThanOrEqual(20);
+    // Asking again costs nothing, and says the same about keeping.
+    const etag = (await fetch(`${long}&offset=-1`)).headers.get("etag");
+    const same = await fetch(`${long}&offset=-1`, { headers: { "if-none-match": etag } });
+    expect([same.status, same.headers.get("cache-control")]).toEqual([304, "public, max-age=60, stale-while-revalidate=300"]);
+  });
+
+  test("a cursor never goes back, within a connection and from one answer to the next", async () => {
+    const path = name();
+    await create(path, "text/plain", { body: "x" });
+    const far = 99_999_999_999;
+    const reading = events(await request(`${path}?offset=-1&live=sse&cursor=${far}`), closed);
+    for (let n = 0; n < 8; n += 1) await append(path, "text/plain", "y");
+    await append(path, "text/plain", "z", { "stream-closed": "true" });
+    const cursors = (await reading).filter(({ event }) => event === "control").map(({ data }) => JSON.parse(data).streamCursor).filter(Boolean).map(Number);
+    expect(cursors.length).toBeGreaterThan(2);
+    expect(cursors[0]).toBeGreaterThan(far);
+    expect(cursors).toEqual(cursors.toSorted((a, b) => a - b));
+    const largest = "18446744073709551615";
+    const polled = await request(`${path}?offset=0&live=long-poll&cursor=${largest}`);
+    expect(polled.headers.get("stream-cursor")).not.toBe(largest);
+  });
 });
 
 describe("answers as streams", () => {

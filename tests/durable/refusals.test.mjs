@@ -71,6 +71,16 @@ describe("the protocol's statuses", () => {
     for (const [path, status] of [["", 404], ["__ds", 404], ["__ds/x", 404], ["%5F%5Fds/x", 404], ["a%00b", 400], ["a%0d%0ab", 400], ["%ff", 400], ["a".repeat(1025), 413], ["generations/x", 404]]) {
       expect((await send(at(path), { method: "PUT", headers: TEXT })).status, path).toBe(status);
     }
+    // A fork with a body and without a type, before and after its source is only kept for its forks.
+    const from = await created(JSON_TYPE, "[1]");
+    const [forked, other] = [`refusals/fork-${(made += 1)}`, `refusals/fork-${(made += 1)}`];
+    const put = (path) => send(at(path), { method: "PUT", headers: { ...fork(from), "stream-fork-offset": "0" }, body: "[2]" });
+    expect((await put(forked)).status).toBe(201);
+    expect((await send(at(forked))).body.toString()).toBe("[2]");
+    await send(at(from), { method: "DELETE" });
+    expect([(await put(forked)).status, (await put(other)).status]).toEqual([200, 409]);
+    await send(at(forked), { method: "DELETE" });
+    expect([(await put(forked)).status, (await put(other)).status]).toEqual([404, 404]);
     expect((await send(at(source), { method: "PATCH" })).status).toBe(405);
     expect((await send(at(source))).body.toString()).toBe("12345");
   });
@@ -171,16 +181,30 @@ describe("nothing forges an event", () => {
       expect(JSON.parse(control)).toMatchObject({ streamClosed: true });
       expect(seen.headers["stream-sse-data-encoding"]).toBe(headers["content-type"].startsWith("application/octet") ? "base64" : undefined);
     }
-    // Line ends cut in two by the appends themselves, live.
+  });
+
+  test("and none is lost: line ends and characters that the appends cut in two, live, arrive whole", async () => {
     const path = await created();
     const reading = send(at(`${path}?offset=-1&live=sse`));
-    for (const piece of ["a\r", "\n", "\r", "event: control\r", "\n\r\n", "é".slice(0), "b"]) await send(at(path), { method: "POST", headers: TEXT, body: piece });
+    const [head, rest] = [Buffer.from("é").subarray(0, 1), Buffer.from("é").subarray(1)];
+    const pieces = ["a\r", "\n", "\r", "event: control\r", "\n\r\n", head, rest, Buffer.concat([Buffer.from("\r"), head]), rest, "\r", "\nb", head];
+    for (const body of pieces) expect((await send(at(path), { method: "POST", headers: TEXT, body })).status).toBe(204);
     await send(at(path), { method: "POST", headers: { "stream-closed": "true" } });
     const seen = await reading;
     const events = named(seen.body);
     expect(events.filter((event) => !["data", "control"].includes(event))).toEqual([]);
-    const controls = payloads(seen.body).filter((_, n) => events[n] === "control").map((data) => JSON.parse(data));
-    expect(controls.filter(({ streamClosed }) => streamClosed).length).toBe(1);
+    const said = payloads(seen.body);
+    // What never got its rest is said at the end, as far as text can say it.
+    const whole = Buffer.concat(pieces.map((piece) => Buffer.from(piece))).toString();
+    expect(whole.endsWith("b\uFFFD")).toBe(true);
+    expect(said.filter((_, n) => events[n] === "data").join("")).toBe(whole.replace(/\r\n|\r/g, "\n"));
+    const controls = said.filter((_, n) => events[n] === "control").map((data) => JSON.parse(data));
+    expect(controls.filter(({ streamClosed }) => streamClosed)).toEqual([controls.at(-1)]);
+    expect(Number(controls.at(-1).streamNextOffset)).toBe(pieces.reduce((sum, piece) => sum + Buffer.from(piece).length, 0));
+    // Each place can be resumed: none lies inside a character.
+    for (const { streamNextOffset } of controls.slice(0, -1)) {
+      expect((await send(at(`${path}?offset=${streamNextOffset}`))).body[0] & 0xc0).not.toBe(0x80);
+    }
   });
 
   test("in answers, on all three wires", async () => {
@@ -245,6 +269,102 @@ describe("names of others", () => {
 });
 
 describe("subscriptions", () => {
+  const JOBS = "refused-jobs";
+  const path = (id, more = "") => at(`__ds/subscriptions/${id}${more}`);
+  const say = (target, body, { token, ...more } = {}) =>
+    send(target, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body), headers: { ...JSON_TYPE, ...(token && { authorization: `Bearer ${token}` }) }, ...more });
+  const faultOf = ({ status, body }) => [status, JSON.parse(body).error?.code];
+
+  test("bad creations and lists of streams: the protocol's status and code, and nothing is stored", async () => {
+    const pull = { type: "pull-wake", pattern: `${JOBS}/*`, wake_stream: "wakes" };
+    const hook = { type: "webhook", pattern: `${JOBS}/*`, webhook: { url: "https://example.com/hook" } };
+    const cases = [
+      ["", 400, "INVALID_REQUEST"], ["{", 400, "INVALID_REQUEST"], ["[]", 400, "INVALID_REQUEST"], ["null", 400, "INVALID_REQUEST"], ["\"x\"", 400, "INVALID_REQUEST"],
+      [{ ...pull, type: undefined }, 400, "INVALID_REQUEST"], [{ ...pull, type: "push" }, 400, "INVALID_REQUEST"], [{ ...pull, type: 1 }, 400, "INVALID_REQUEST"],
+      [{ ...pull, pattern: undefined }, 400, "INVALID_REQUEST"], [{ ...pull, pattern: "/" }, 400, "INVALID_REQUEST"], [{ ...pull, pattern: 7 }, 400, "INVALID_REQUEST"],
+      [{ ...pull, pattern: undefined, streams: [] }, 400, "INVALID_REQUEST"], [{ ...pull, streams: "a" }, 400, "INVALID_REQUEST"], [{ ...pull, streams: [1] }, 400, "INVALID_REQUEST"],
+      [{ ...pull, wake_stream: undefined }, 400, "INVALID_REQUEST"], [{ ...pull, wake_stream: "//" }, 400, "INVALID_REQUEST"], [{ ...pull, wake_stream: {} }, 400, "INVALID_REQUEST"],
+      ...[0, 999, 600_001, -1, 1.5, "1000"].map((lease_ttl_ms) => [{ ...pull, lease_ttl_ms }, 400, "INVALID_REQUEST"]),
+      [{ ...hook, webhook: undefined }, 400, "INVALID_REQUEST"], [{ ...hook, webhook: {} }, 400, "INVALID_REQUEST"], [{ ...hook, webhook: "https://example.com" }, 400, "INVALID_REQUEST"],
+      [{ ...pull, wake_stream: "w".repeat(1025) }, 413, "TOO_LARGE"], [{ ...pull, pattern: "p".repeat(1025) }, 413, "TOO_LARGE"], [{ ...pull, description: "d".repeat(1001) }, 413, "TOO_LARGE"],
+      [{ ...pull, streams: ["s".repeat(1025)] }, 413, "TOO_LARGE"], [{ ...pull, streams: Array.from({ length: 1001 }, (_, n) => `s/${n}`) }, 413, "TOO_LARGE"],
+      [{ ...hook, webhook: { url: `https://example.com/${"x".repeat(2048)}` } }, 413, "TOO_LARGE"],
+    ];
+    for (const [body, status, code] of cases) {
+      const refused = await say(path("bad"), body, { method: "PUT" });
+      expect(faultOf(refused), `${JSON.stringify(body).slice(0, 200)} ${refused.body}`).toEqual([status, code]);
+    }
+    expect(faultOf(await say(path("n".repeat(300)), pull, { method: "PUT" }))).toEqual([413, "TOO_LARGE"]);
+    expect(faultOf(await send(path("bad")))).toEqual([404, "SUBSCRIPTION_NOT_FOUND"]);
+    // The name is taken: the same again is fine, anything else is not.
+    expect((await say(path("good"), pull, { method: "PUT" })).status).toBe(201);
+    expect((await say(path("good"), { ...pull, streams: [] }, { method: "PUT" })).status).toBe(200);
+    for (const more of [{ pattern: "other/*" }, { wake_stream: "other" }, { lease_ttl_ms: 1000 }, { description: "x" }, { streams: ["a"] }, hook]) {
+      expect(faultOf(await say(path("good"), { ...pull, ...more }, { method: "PUT" })), JSON.stringify(more)).toEqual([409, "SUBSCRIPTION_ALREADY_EXISTS"]);
+    }
+    for (const [body, status, code] of [["", 400, "INVALID_REQUEST"], [{}, 400, "INVALID_REQUEST"], [{ streams: [] }, 400, "INVALID_REQUEST"], [{ streams: [""] }, 400, "INVALID_REQUEST"], [{ streams: "a" }, 400, "INVALID_REQUEST"], [{ streams: ["s".repeat(1025)] }, 413, "TOO_LARGE"]]) {
+      expect(faultOf(await say(path("good", "/streams"), body)), JSON.stringify(body)).toEqual([status, code]);
+    }
+    // Ids of others are like ids of nothing, with every verb.
+    for (const id of ["none", "good"]) {
+      for (const [method, more, body] of [["GET", ""], ["POST", "/streams", { streams: ["a"] }], ["DELETE", "/streams/a"], ["POST", "/claim", { worker: "w" }]]) {
+        expect(faultOf(await send(path(id, more), { method, body: body && JSON.stringify(body), who: bob })), `${id} ${method} ${more}`).toEqual([404, "SUBSCRIPTION_NOT_FOUND"]);
+      }
+      expect((await send(path(id), { method: "DELETE", who: bob })).status).toBe(204);
+    }
+    expect((await send(path("good"))).status).toBe(200);
+    expect((await send(path("good", "/other"), { method: "POST" })).status).toBe(404);
+  });
+
+  test("bad claims, acknowledgements, releases and callbacks: refused, and the wake is where it was", async () => {
+    const create = (id, more = {}) => say(path(id), { type: "pull-wake", pattern: `${id}/*`, wake_stream: "wakes", ...more }, { method: "PUT" });
+    for (const id of ["claimed", "neighbour"]) expect((await create(id)).status).toBe(201);
+    expect(faultOf(await say(path("claimed", "/claim"), { worker: "w" }))).toEqual([409, "NO_PENDING_WORK"]);
+    for (const id of ["claimed", "neighbour"]) expect((await send(at(`${id}/a`), { method: "PUT", headers: TEXT, body: "123" })).status).toBe(201);
+    for (const body of ["", "{", {}, { worker: "" }, { worker: 1 }]) expect(faultOf(await say(path("claimed", "/claim"), body)), JSON.stringify(body)).toEqual([400, "INVALID_REQUEST"]);
+    expect(faultOf(await say(path("claimed", "/claim"), { worker: "w".repeat(257) }))).toEqual([413, "TOO_LARGE"]);
+    const claim = async (id) => JSON.parse((await say(path(id, "/claim"), { worker: "one" })).body);
+    const [{ token, wake_id, generation }, neighbour] = [await claim("claimed"), await claim("neighbour")];
+    const busy = await say(path("claimed", "/claim"), { worker: "two" });
+    expect([...faultOf(busy), JSON.parse(busy.body).error.current_holder]).toEqual([409, "ALREADY_CLAIMED", "one"]);
+
+    const said = { wake_id, generation };
+    const tokens = ["", "x", `${token}x`, token.slice(1), token.replace(".", ""), `${token.split(".")[0]}.${neighbour.token.split(".")[1]}`, ada.token];
+    for (const end of ["/ack", "/release", "/callback"]) {
+      for (const bad of tokens) {
+        expect(faultOf(await say(path("claimed", end), said, { token: bad || " " })), `${end} ${bad}`).toEqual([401, "TOKEN_INVALID"]);
+      }
+      expect(faultOf(await say(path("claimed", end), said, { who: null }))).toEqual([401, "TOKEN_INVALID"]);
+      expect(faultOf(await say(path("claimed", end), said, { token, headers: { authorization: `Basic ${token}` } }))).toEqual([401, "TOKEN_INVALID"]);
+      // A token of another subscription, and the right one under another name.
+      expect(faultOf(await say(path("claimed", end), said, { token: neighbour.token }))).toEqual([404, "SUBSCRIPTION_NOT_FOUND"]);
+      expect(faultOf(await say(path("none", end), said, { token }))).toEqual([404, "SUBSCRIPTION_NOT_FOUND"]);
+    }
+    expect(faultOf(await say(path("claimed", "/callback"), said, { token }))).toEqual([400, "INVALID_REQUEST"]);
+    const ack = (offset, stream = "claimed/a") => ({ ...said, acks: [{ stream, offset }], done: true });
+    const cases = [
+      ["{", 400, "INVALID_REQUEST"], ["[]", 400, "INVALID_REQUEST"], [{ ...said, done: "yes" }, 400, "INVALID_REQUEST"], [{ ...said, acks: {} }, 400, "INVALID_REQUEST"],
+      [{ ...said, acks: [{ stream: "claimed/a" }] }, 400, "INVALID_REQUEST"], [{ ...said, acks: [{ offset: "1" }] }, 400, "INVALID_REQUEST"], [{ ...said, generation: -1 }, 400, "INVALID_REQUEST"],
+      [{}, 409, "FENCED"], [{ generation }, 409, "FENCED"], [{ wake_id }, 409, "FENCED"], [{ ...said, generation: generation + 1 }, 409, "FENCED"], [{ ...said, wake_id: neighbour.wake_id }, 409, "FENCED"],
+      ...["", "-1", "now", "x", "1.5", "4", "99999999999999999"].map((offset) => [ack(offset), 409, "INVALID_OFFSET"]),
+      [ack("1", "claimed/none"), 409, "INVALID_OFFSET"], [ack("1", "neighbour/a"), 409, "INVALID_OFFSET"],
+      [{ ...said, acks: Array.from({ length: 1001 }, () => ({ stream: "claimed/a", offset: "1" })) }, 413, "TOO_LARGE"],
+    ];
+    for (const [body, status, code] of cases) {
+      const refused = await say(path("claimed", "/ack"), body, { token });
+      expect(faultOf(refused), `${JSON.stringify(body).slice(0, 200)} ${refused.body}`).toEqual([status, code]);
+    }
+    for (const [body, status, code] of cases.slice(7, 12)) expect(faultOf(await say(path("claimed", "/release"), body, { token }))).toEqual([status, code]);
+    const shown = JSON.parse((await send(path("claimed"))).body).streams;
+    expect(shown.map(({ acked_offset }) => acked_offset)).toEqual(["-1"]);
+    // The holder goes on as if nothing had been said, once.
+    expect(JSON.parse((await say(path("claimed", "/ack"), ack("3"), { token })).body)).toEqual({ ok: true, next_wake: false });
+    for (const end of ["/ack", "/release"]) expect(faultOf(await say(path("claimed", end), said, { token }))).toEqual([409, "FENCED"]);
+    // Of one that was removed nothing is left to speak to.
+    await send(path("neighbour"), { method: "DELETE" });
+    expect(faultOf(await say(path("neighbour", "/ack"), { wake_id: neighbour.wake_id, generation: neighbour.generation }, { token: neighbour.token }))).toEqual([404, "SUBSCRIPTION_NOT_FOUND"]);
+  });
+
   test("are to streams: what names answers is refused, and nobody waits for a wake that never comes", async () => {
     const id = at("__ds/subscriptions/answers");
     const put = (more) => send(id, { method: "PUT", body: JSON.stringify({ type: "pull-wake", wake_stream: "wakes", ...more }) });
@@ -258,6 +378,24 @@ describe("subscriptions", () => {
     const link = await send(`${id}/streams`, { method: "POST", body: JSON.stringify({ streams: [named] }) });
     expect(link.status).toBe(400);
     expect(JSON.parse((await send(id)).body).streams.map(({ path }) => path)).toEqual(["a/generations/b", "generationsx"]);
+  });
+});
+
+describe("browsers", () => {
+  test("show a stream as data of no origin, and never run it", async () => {
+    const path = await created({ "content-type": "text/javascript", "stream-closed": "true" }, "alert(1)");
+    const { url } = await server.call("mutation", "streams:readUrl", { path, ttlSeconds: 60 }, ada.token);
+    for (const target of [url, `${url}&offset=-1&live=sse`, at("refusals/none"), at("__ds/jwks.json")]) {
+      const shown = await send(target, { who: null });
+      expect(shown.headers["content-security-policy"], target).toBe("sandbox; default-src 'none'");
+      expect(shown.headers["x-content-type-options"]).toBe("nosniff");
+    }
+    for (const wanted of ["script", "style", "worker", "sharedworker", "serviceworker", "audioworklet", "xslt", "manifest"]) {
+      const refused = await send(url, { who: null, headers: { "sec-fetch-dest": wanted } });
+      expect([refused.status, refused.body.includes("alert")], wanted).toEqual([403, false]);
+      expect(refused.headers["cache-control"]).toBe("no-store");
+    }
+    for (const wanted of ["empty", "document", "image"]) expect((await send(url, { who: null, headers: { "sec-fetch-dest": wanted } })).status, wanted).toBe(200);
   });
 });
 
@@ -298,6 +436,12 @@ describe("the development switch", () => {
       for (const origin of ["http://localhost:5173", "http://127.0.0.1:8080", "https://[::1]"]) expect((await from(origin)).status, origin).toBe(200);
       for (const origin of ["https://evil.example", "http://localhost.evil.example", "null", "", "localhost", "http://localhost@evil.example"]) {
         for (const method of ["GET", "PUT", "DELETE"]) expect((await from(origin, method)).status, origin).toBe(403);
+      }
+      // A proxy on this machine that speaks for others.
+      for (const forwarded of [{ "x-forwarded-for": "198.51.100.1" }, { "x-forwarded-for": "127.0.0.1" }, { forwarded: "for=198.51.100.1" }]) {
+        for (const method of ["GET", "PUT", "DELETE"]) {
+          expect((await send(at("dev"), { method, headers: { ...TEXT, ...forwarded }, who: null, at: open })).status, JSON.stringify(forwarded)).toBe(403);
+        }
       }
       // Whoever has a token is known by it, under any name.
       expect((await put("evil.example", user)).status).toBe(201);

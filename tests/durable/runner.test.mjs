@@ -42,6 +42,46 @@ const read = async (path, offset = "-1") => {
 };
 
 describe("the runner of an answer", () => {
+  test("ST-05: a late joiner gets the whole prefix as one text in its first event, then the tail", async () => {
+    const { path, generationId } = await opened();
+    const words = Array.from({ length: 200 }, (_, n) => `wörd ${n} `);
+    for (const word of words.slice(0, 100)) expect((await post(path, [text(word)])).status).toBe(204);
+    const prefix = words.slice(0, 100).join("");
+    const joined = await fetch(url(`${path}?offset=-1&live=sse`), { headers: bearer(ada) });
+    const reader = joined.body.pipeThrough(new TextDecoderStream()).getReader();
+    let seen = "";
+    const datas = () => seen.split("\n\n").slice(0, -1).filter((event) => event.startsWith("event: data\n")).map((event) => JSON.parse(event.split("\n").slice(1).map((line) => line.slice(5)).join("\n")));
+    while (datas().length === 0) seen += (await reader.read()).value;
+    expect(datas()[0]).toEqual([{ type: "text", text: prefix }]);
+    // A page, and one that begins inside the prefix, say it in one piece, too.
+    expect((await read(path)).items).toEqual([text(prefix)]);
+    const half = Buffer.byteLength(words.slice(0, 50).join(""));
+    expect((await read(path, String(half))).items).toEqual([text(words.slice(50, 100).join(""))]);
+    for (const word of words.slice(100)) await post(path, [text(word)]);
+    await finish(generationId);
+    for (let part = await reader.read(); !part.done; part = await reader.read()) seen += part.value;
+    expect(textOf(datas().flat())).toBe(words.join(""));
+    expect(datas().flat().at(-1)).toMatchObject({ type: "status", status: "complete" });
+  });
+
+  test("the end is nothing but the end, however fast the answer grows", async () => {
+    const { path, generationId } = await opened();
+    let over = false;
+    const bodies = [];
+    const asking = Promise.all(Array.from({ length: 4 }, async () => {
+      while (!over) {
+        const answer = await fetch(url(`${path}?offset=now`), { headers: bearer(ada) });
+        bodies.push(await answer.text());
+      }
+    }));
+    for (let n = 0; n < 300; n += 1) await post(path, [text(`${n} `)]);
+    over = true;
+    await asking;
+    await finish(generationId);
+    expect(bodies.length).toBeGreaterThan(100);
+    expect(new Set(bodies)).toEqual(new Set(["[]"]));
+  });
+
   test("appends with the official client, and the owner reads it live to its end", async () => {
     const { path, generationId, messageId } = await opened();
     const live = await stream({ url: url(path), headers: bearer(ada), offset: "-1", live: "sse" });

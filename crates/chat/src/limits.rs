@@ -121,6 +121,8 @@ pub const STREAM_PATH_BYTES: usize = 1_024;
 pub const STREAM_PAGE_BYTES: usize = 2 << 20;
 /// Producers of one stream: each is a row that is kept as long as the stream.
 pub const STREAM_PRODUCERS: usize = 10_000;
+/// Where a subscriber is called, and where it reached this server. Real addresses have a few hundred bytes.
+pub const WEBHOOK_URL_BYTES: usize = 2_048;
 /// Subscriptions of one owner: each is looked at with every append of that owner.
 pub const SUBSCRIPTIONS: usize = 100;
 /// Streams that a subscription names, and that one wake speaks of: each is looked at with every wake. A pattern

@@ -200,7 +200,7 @@ async fn the_doctor_finds_every_damage_to_durable_streams() {
         (set("stream_producers", &any, "lastSeq", "9007199254740992"), &["producer_state"]),
         (set("stream_producers", &any, "streamId", "\"str_00000000000000000000000000\""), &["producer_stream"]),
         (set("stream_subscriptions", &any, "deliverAt", "null"), &["wake_due"]),
-        (set("stream_subscriptions", &any, "generation", "0"), &["wake_generation", "link_wake"]),
+        (set("stream_subscriptions", &any, "generation", "0"), &["wake_generation"]),
         (set("stream_subscriptions", &any, "pattern", "\"x\""), &["link_reason", "link_reason", "link_reason"]),
         ("DELETE FROM stream_subscriptions".into(), &["link_subscription", "link_subscription", "link_subscription"]),
         (set("stream_links", &path("a"), "acked", "8"), &["link_offsets"]),

@@ -226,6 +226,70 @@ async fn read_urls_are_for_what_the_caller_may_read() {
     }
 }
 
+#[tokio::test]
+async fn a_chain_of_forks_of_any_length_is_read_from_its_start() {
+    const FORKS: usize = 300;
+    let stage = Stage::new().await;
+    stage.stream("f0", json!({ "contentType": PLAIN })).await;
+    stage.write("f0", "0").await;
+    for n in 1..FORKS {
+        let source = format!("f{}", n - 1);
+        stage.stream(&format!("f{n}"), json!({ "fork": { "path": source } })).await;
+        stage.write(&format!("f{n}"), &(n % 10).to_string()).await;
+    }
+    let last = format!("f{}", FORKS - 1);
+    let expected: String = (0..FORKS).map(|n| (n % 10).to_string()).collect();
+    assert_eq!(stage.text_of(&last).await.unwrap(), expected);
+    // A source that is left before its own beginning has no part in the fork.
+    stage.stream("early", json!({ "fork": { "path": last, "offset": 5 } })).await;
+    stage.write("early", "!").await;
+    assert_eq!(stage.text_of("early").await.unwrap(), "01234!");
+    stage.stream("earlier", json!({ "fork": { "path": "early", "offset": 2 } })).await;
+    stage.write("earlier", "?").await;
+    assert_eq!(stage.text_of("earlier").await.unwrap(), "01?");
+}
+
+#[tokio::test]
+async fn a_page_of_small_chunks_is_bounded_by_what_it_takes_to_say_it() {
+    let stage = Stage::new().await;
+    stage.stream("a", json!({ "contentType": PLAIN })).await;
+    for _ in 0..10 {
+        stage.write("a", "x").await;
+    }
+    let page = stage.ok(&SYSTEM, "streams:read", with("a", json!({ "offset": 0, "maxBytes": 200 }))).await;
+    assert_eq!((page["slices"].as_array().unwrap().len(), &page["next"]), (3, &json!(3)));
+}
+
+#[tokio::test]
+async fn whoever_follows_a_stream_hears_that_only_its_forks_keep_it() {
+    let stage = Stage::new().await;
+    let made = stage.stream("a", json!({ "contentType": PLAIN })).await;
+    stage.write("a", "x").await;
+    stage.stream("b", json!({ "fork": { "path": "a" } })).await;
+    let mut tail = stage.store.tail(made["meta"]["log"].as_str().unwrap(), 1).await.unwrap();
+    assert!(tail.is_waiting());
+    stage.ok(&SYSTEM, "streams:delete", named("a")).await;
+    let heard = tokio::time::timeout(std::time::Duration::from_secs(5), tail.next()).await;
+    assert!(heard.expect("the follower hears nothing").unwrap().is_none());
+    assert_eq!(stage.text_of("b").await.unwrap(), "x");
+    stage.healthy().await;
+}
+
+#[tokio::test]
+async fn a_fork_that_was_told_its_lifetime_is_not_one_that_inherits_it() {
+    let stage = Stage::new().await;
+    stage.stream("a", json!({ "contentType": PLAIN, "ttlSeconds": 60 })).await;
+    let (told, untold) = (json!({ "fork": { "path": "a" }, "ttlSeconds": 30 }), json!({ "fork": { "path": "a" } }));
+    assert_eq!(stage.stream("b", told.clone()).await["created"], true);
+    assert_eq!(stage.stream("b", told).await["created"], false);
+    let refused = stage.refused(&SYSTEM, "streams:create", with("b", untold.clone())).await;
+    assert_eq!(refused.data.unwrap()["reason"], "configuration");
+    assert_eq!(stage.stream("c", untold.clone()).await["created"], true);
+    assert_eq!(stage.stream("c", untold).await["created"], false);
+    let same = json!({ "fork": { "path": "a" }, "ttlSeconds": 60 });
+    assert_eq!(stage.stream("c", same).await["created"], false);
+}
+
 /// Sweeps to the end; returns how much each step took.
 async fn swept(stage: &Stage, limit: u64) -> Vec<u64> {
     let mut steps = Vec::new();

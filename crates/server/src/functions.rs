@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use spool_chat::registry::{self, Function, Kind};
 use spool_chat::{CallContext, Principal, Settings};
@@ -133,6 +134,21 @@ impl Functions {
         let committed = self.mutate(path, &Arc::new(Principal::System), args, None).await?;
         Ok(committed.value.to_string())
     }
+
+    /// What a query answers the server itself.
+    pub async fn ask<T: DeserializeOwned>(&self, path: &str, args: Value) -> Result<T, Error> {
+        decoded(path, &self.query_as_system(path, args).await?.1)
+    }
+
+    /// What a mutation answers the server itself.
+    pub async fn tell<T: DeserializeOwned>(&self, path: &str, args: Value) -> Result<T, Error> {
+        decoded(path, &self.mutate_as_system(path, args).await?)
+    }
+}
+
+/// What a function answered, as the type that it answers with.
+pub fn decoded<T: DeserializeOwned>(path: &str, answer: &str) -> Result<T, Error> {
+    serde_json::from_str(answer).map_err(|e| Error::internal(format!("{path}: {e}")))
 }
 
 /// Internal functions exist for the server itself only.

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use axum::http::Method;
+use axum::extract::Query;
+use axum::http::{Method, Uri};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use spool_chat::Principal;
@@ -32,7 +33,8 @@ pub enum Class {
 
 impl Class {
     /// The class of an HTTP request; `None` for what operators and browsers must always be told.
-    pub fn of(method: &Method, path: &str) -> Option<Self> {
+    pub fn of(method: &Method, uri: &Uri) -> Option<Self> {
+        let path = uri.path();
         if method == Method::OPTIONS || matches!(path, "/healthz" | "/readyz" | "/metrics") {
             return None;
         }
@@ -41,6 +43,7 @@ impl Class {
             Self::SignIn
         } else if path.starts_with("/api/stream/")
             || (path.starts_with("/api/") && (path.ends_with("/sync") || (reads && path.ends_with("/stream"))))
+            || (reads && path.starts_with("/v1/stream/") && follows(uri))
         {
             Self::Stream
         } else if path.starts_with("/api/query") || (reads && (path.starts_with("/api/") || path.starts_with("/v1/"))) {
@@ -51,6 +54,13 @@ impl Class {
             Self::Asset
         })
     }
+}
+
+/// Whether a durable stream is read as an event stream. (A long poll is a read: a stream that is written fast is
+/// asked for as fast, and what waits is bounded by the connections.)
+fn follows(uri: &Uri) -> bool {
+    let params = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    params.is_ok_and(|Query(params)| params.iter().any(|(name, value)| name == "live" && value == "sse"))
 }
 
 /// One bucket per key.
@@ -216,11 +226,15 @@ mod tests {
             (Method::POST, "/api/auth/guest", Some(Class::SignIn)),
             (Method::PUT, "/v1/stream/x", Some(Class::Write)),
             (Method::GET, "/v1/stream/x", Some(Class::Read)),
+            (Method::GET, "/v1/stream/x?live=long-poll&offset=-1", Some(Class::Read)),
+            (Method::GET, "/v1/stream/x?offset=-1&live=sse", Some(Class::Stream)),
+            (Method::GET, "/v1/stream/x?l%69ve=%73se", Some(Class::Stream)),
+            (Method::POST, "/v1/stream/x?live=sse", Some(Class::Write)),
             (Method::GET, "/assets/x.js", Some(Class::Asset)),
             (Method::OPTIONS, "/api/mutation", None),
             (Method::GET, "/readyz", None),
         ] {
-            assert_eq!(Class::of(&method, path), class, "{method} {path}");
+            assert_eq!(Class::of(&method, &Uri::from_static(path)), class, "{method} {path}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, Uri};
 use spool_chat::CallFacts;
 
 use crate::config::audit::Addresses;
@@ -96,7 +96,7 @@ impl Origins {
         }
     }
 
-    pub fn of(&self, peer: Option<&Peer>, headers: &HeaderMap, method: &Method, path: &str) -> Origin {
+    pub fn of(&self, peer: Option<&Peer>, headers: &HeaderMap, method: &Method, uri: &Uri) -> Origin {
         let place = peer.map(|peer| Arc::clone(&peer.place));
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.to_canonical());
         let address = self.client(peer, headers);
@@ -106,7 +106,7 @@ impl Origins {
             key: key_of(address),
             address,
             exempt: self.is_exempt(address) && !self.is_forwarded_by_a_stranger(peer, headers),
-            class: Class::of(method, path),
+            class: Class::of(method, uri),
             facts: CallFacts { address: self.shown(address), request_id: Some(request_id.into()) },
             _place: place,
         }
@@ -179,7 +179,7 @@ mod tests {
             headers.append("x-forwarded-for", value.parse().unwrap());
         }
         let peer = Peer { address: peer.parse().unwrap(), place: Arc::new(Place::unlimited()) };
-        origins.of(Some(&peer), &headers, &Method::GET, "/api/query")
+        origins.of(Some(&peer), &headers, &Method::GET, &Uri::from_static("/api/query"))
     }
 
     #[test]

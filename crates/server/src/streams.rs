@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use spool_chat::functions::subscriptions::wakes::Held;
 use spool_protocol::Error;
@@ -15,6 +14,7 @@ use spool_store::live::Output;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
+use crate::functions::decoded;
 
 pub mod keys;
 pub mod webhook;
@@ -32,52 +32,35 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// Runs until shutdown.
 pub async fn run(app: Arc<App>) {
-    let swept = async {
-        loop {
-            if let Err(error) = sweep(&app).await {
-                tracing::error!(%error, "removing streams failed; it will be tried again");
-            }
-            tokio::time::sleep(SWEEP_EVERY).await;
-        }
-    };
-    let ended = async {
-        loop {
-            if let Err(error) = end_leases(&app).await {
-                tracing::error!(%error, "ending leases of subscribers failed; it will be tried again");
-            }
-            tokio::time::sleep(SWEEP_EVERY).await;
-        }
-    };
-    let delivered = async {
-        loop {
-            if let Err(error) = deliver_all(&app).await {
-                tracing::error!(%error, "waking subscribers failed; it will be tried again");
-            }
-            tokio::time::sleep(SWEEP_EVERY).await;
-        }
-    };
+    // What is on its way is counted also when handing out failed and begins again.
+    let deliveries = Deliveries::new();
     tokio::select! {
-        () = swept => {}
-        () = ended => {}
-        () = delivered => {}
+        () = again("removing streams", || sweep(&app)) => {}
+        () = again("ending leases of subscribers", || end_leases(&app)) => {}
+        () = again("waking subscribers", || deliver_all(&app, &deliveries)) => {}
         () = app.shutdown.cancelled() => {}
+    }
+}
+
+/// Does the same for ever, with pauses.
+async fn again<F: Future<Output = Result<(), Error>>>(what: &str, work: impl Fn() -> F) {
+    loop {
+        if let Err(error) = work().await {
+            tracing::error!(%error, "{what} failed; it will be tried again");
+        }
+        tokio::time::sleep(SWEEP_EVERY).await;
     }
 }
 
 async fn sweep(app: &App) -> Result<(), Error> {
     // A look first: an idle server must not write.
-    let mut more = time(app, "streams:nextDeadline").await?.is_some_and(|at| at <= app.clock.now_ms());
+    let first: Option<u64> = app.functions.ask("streams:nextDeadline", json!({})).await?;
+    let mut more = first.is_some_and(|at| at <= app.clock.now_ms());
     while more {
-        let swept = app.functions.mutate_as_system("streams:sweep", json!({ "limit": SWEPT })).await?;
-        let swept: Value = serde_json::from_str(&swept).unwrap_or_default();
+        let swept: Value = app.functions.tell("streams:sweep", json!({ "limit": SWEPT })).await?;
         more = swept["hasMore"] == true;
     }
     Ok(())
-}
-
-async fn time(app: &App, path: &str) -> Result<Option<u64>, Error> {
-    let (_, at) = app.functions.query_as_system(path, json!({})).await?;
-    Ok(serde_json::from_str(&at).unwrap_or(None))
 }
 
 /// Ends leases that ran out, whatever is being delivered meanwhile.
@@ -85,10 +68,7 @@ async fn end_leases(app: &App) -> Result<(), Error> {
     let nothing = Notify::new();
     loop {
         until_due(app, "subscriptions:nextDue", &json!({}), &nothing).await?;
-        while decoded(
-            "subscriptions:advance",
-            &app.functions.mutate_as_system("subscriptions:advance", json!({})).await?,
-        )? {}
+        while app.functions.tell("subscriptions:advance", json!({})).await? {}
     }
 }
 
@@ -148,15 +128,14 @@ impl Drop for Place {
 }
 
 /// Hands out what is to be delivered.
-async fn deliver_all(app: &Arc<App>) -> Result<(), Error> {
-    let deliveries = Deliveries::new();
+async fn deliver_all(app: &Arc<App>, deliveries: &Arc<Deliveries>) -> Result<(), Error> {
     loop {
         // A place first: the lease begins with the delivery, and not with the wait for one.
         let permit = Arc::clone(&deliveries.places).acquire_owned().await;
         let permit = permit.map_err(|_| Error::internal("the places of deliveries are gone"))?;
         let except = json!({ "owners": deliveries.busy() });
-        let held = app.functions.mutate_as_system("subscriptions:deliver", except.clone()).await?;
-        let Some(held): Option<Held> = decoded("subscriptions:deliver", &held)? else {
+        let held: Option<Held> = app.functions.tell("subscriptions:deliver", except.clone()).await?;
+        let Some(held) = held else {
             drop(permit);
             until_due(app, "subscriptions:nextDelivery", &except, &deliveries.ended).await?;
             continue;
@@ -194,10 +173,6 @@ async fn until_due(app: &App, path: &str, args: &Value, sooner: &Notify) -> Resu
     }
 }
 
-fn decoded<T: DeserializeOwned>(path: &str, result: &str) -> Result<T, Error> {
-    serde_json::from_str(result).map_err(|e| Error::internal(format!("{path}: {e}")))
-}
-
 async fn deliver(app: &App, held: Held) -> Result<(), Error> {
     let (id, generation) = (held.id.clone(), held.generation);
     let outcome = tokio::select! {
@@ -213,5 +188,5 @@ async fn deliver(app: &App, held: Held) -> Result<(), Error> {
         }
     };
     let args = json!({ "id": id, "generation": generation, "ok": ok, "done": done });
-    app.functions.mutate_as_system("subscriptions:delivered", args).await.map(drop)
+    app.functions.tell("subscriptions:delivered", args).await
 }

@@ -55,7 +55,7 @@ pub struct LinkView {
 
 impl LinkView {
     pub fn is_pending(&self) -> bool {
-        self.acked.map_or(self.tail > 0, |acked| self.tail > acked)
+        subscription::is_pending(self.acked, self.tail)
     }
 }
 
@@ -91,9 +91,14 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, mut args: Create) -> Result<C
     check_bytes("name", &args.name, limits::NAME_BYTES)?;
     check_bytes("pattern", args.pattern.as_deref().unwrap_or_default(), limits::STREAM_PATH_BYTES)?;
     check_bytes("description", args.description.as_deref().unwrap_or_default(), limits::TITLE_BYTES)?;
+    // The row is read with every append of its owner, so everything in it is small.
+    check_bytes("webhookUrl", args.webhook_url.as_deref().unwrap_or_default(), limits::WEBHOOK_URL_BYTES)?;
+    check_bytes("wakeStream", args.wake_stream.as_deref().unwrap_or_default(), limits::STREAM_PATH_BYTES)?;
+    check_bytes("origin", &args.origin, limits::WEBHOOK_URL_BYTES)?;
     check_count("streams", args.streams.len(), limits::SUBSCRIPTION_LINKS)?;
     args.streams.sort();
     args.streams.dedup();
+    let created_with = subscription::names_hash(&args.streams);
     let wakes = match (args.webhook_url, args.wake_stream) {
         (Some(url), None) => Wakes::Webhook { url },
         (None, Some(wake_stream)) => Wakes::PullWake { wake_stream },
@@ -102,7 +107,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, mut args: Create) -> Result<C
     if let Some(existing) = find(tx, &args.owner, &args.name)? {
         let same = existing.wakes == wakes
             && existing.pattern == args.pattern
-            && existing.created_with == args.streams
+            && existing.created_with == created_with
             && existing.lease_ttl_ms == args.lease_ttl_ms
             && existing.description == args.description;
         if !same {
@@ -123,7 +128,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, mut args: Create) -> Result<C
         lease_ttl_ms: args.lease_ttl_ms,
         description: args.description,
         origin: args.origin,
-        created_with: args.streams,
+        created_with,
         generation: 0,
         wake: None,
         failures: 0,
@@ -131,7 +136,7 @@ pub fn create(tx: &mut Tx<'_>, _ctx: &CallContext, mut args: Create) -> Result<C
         deliver_at: None,
     };
     tx.put(&row)?;
-    for path in &row.created_with {
+    for path in &args.streams {
         links::add(tx, &row, path)?;
     }
     if let Some(pattern) = &row.pattern {

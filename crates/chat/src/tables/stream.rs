@@ -16,6 +16,9 @@ pub struct Fork {
     /// The offset as given or resolved, and the units past it: what a repeated creation is compared with.
     pub offset: u64,
     pub sub_offset: u64,
+    /// Whether the creator said how long the fork lives; else it was told by the source.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_lifetime: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

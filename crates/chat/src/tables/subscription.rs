@@ -3,8 +3,11 @@
 //! A wake is a state of the row: it begins with a new `generation`, and ends when its holder is done, lets
 //! it go, or is silent for a lease. So any process can go on with it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest as _, Sha256};
 use spool_store::{Document, Id, Index, Table};
+
+use super::Stream;
 
 /// How a subscriber is woken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +24,27 @@ pub enum Wakes {
 #[serde(rename_all = "camelCase")]
 pub struct Wake {
     pub wake_id: String,
-    /// The worker, once one has claimed it.
+    /// The worker, once one has claimed it; of a webhook, that its receiver has called back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
     /// Until when somebody works on it; nothing while nobody has claimed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<u64>,
+    /// The stream on which workers were told of it; nothing while there is none to tell them on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced_on: Option<Id<Stream>>,
+}
+
+impl Wake {
+    /// Whether its holder was silent for too long.
+    pub fn is_expired(&self, now: u64) -> bool {
+        self.lease_expires_at.is_some_and(|until| until <= now)
+    }
+
+    /// Whether it waits for somebody to take it.
+    pub fn is_free(&self) -> bool {
+        self.lease_expires_at.is_none()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,8 +66,10 @@ pub struct Subscription {
     pub description: Option<String>,
     /// Where the creator reached this server: the start of the URLs in wakes.
     pub origin: String,
-    /// The streams named at creation, sorted: a repeated creation must name the same.
-    pub created_with: Vec<String>,
+    /// The hash of the streams named at creation: a repeated creation must name the same. (Older rows have the
+    /// names themselves.)
+    #[serde(deserialize_with = "hash_or_names")]
+    pub created_with: String,
     pub generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<Wake>,
@@ -61,6 +81,29 @@ pub struct Subscription {
     /// When to deliver the wake. (Older rows have this in `due_at`; `subscriptions:advance` moves it.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver_at: Option<u64>,
+}
+
+/// What is kept of the names of streams, sorted, to compare others with.
+pub fn names_hash(names: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for name in names {
+        hash.update((name.len() as u64).to_be_bytes());
+        hash.update(name);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn hash_or_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Hash(String),
+        Names(Vec<String>),
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Hash(hash) => hash,
+        Stored::Names(names) => names_hash(&names),
+    })
 }
 
 static INDEXES: [Index; 3] = [
@@ -107,15 +150,15 @@ pub struct Link {
     pub idle: Option<bool>,
 }
 
-impl Link {
-    /// Whether something before `tail` is not acknowledged.
-    pub fn is_pending(&self, tail: u64) -> bool {
-        self.acked.map_or(tail > 0, |acked| tail > acked)
-    }
+/// Whether something of a stream that ends at `tail` is not acknowledged.
+pub fn is_pending(acked: Option<u64>, tail: u64) -> bool {
+    acked.map_or(tail > 0, |acked| tail > acked)
+}
 
+impl Link {
     /// Notes whether anything is pending now that the stream ends at `tail`.
     pub fn settle(&mut self, tail: u64) {
-        self.idle = (!self.is_pending(tail)).then_some(true);
+        self.idle = (!is_pending(self.acked, tail)).then_some(true);
     }
 }
 
@@ -135,5 +178,18 @@ impl Document for Link {
     const TABLE: &'static Table = &LINK_TABLE;
     fn id(&self) -> &Id<Self> {
         &self.id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_tells_lists_of_names_apart() {
+        let hash = |names: &[&str]| names_hash(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_ne!(hash(&["a", "b"]), hash(&["ab"]));
+        assert_ne!(hash(&[]), hash(&[""]));
+        assert_eq!(hash(&["a", "b"]).len(), 64);
     }
 }

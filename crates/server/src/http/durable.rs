@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
-use ::http::HeaderValue;
+use ::http::{HeaderValue, header};
 use axum::Router;
-use axum::extract::Query;
-use axum::middleware;
-use axum::response::Response;
+use axum::extract::{Query, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, delete, get, post};
-use spool_protocol::Error;
+use spool_protocol::{Code, Error};
 
+use super::headers::SANDBOX;
 use crate::app::App;
 
 mod caller;
@@ -26,6 +27,7 @@ mod refusal;
 mod source;
 mod sse;
 mod subscriptions;
+mod text;
 mod write;
 
 pub use caller::signed_by;
@@ -37,6 +39,10 @@ pub use subscriptions::links;
 /// The parameters of the query, in order and with repetitions.
 type Params = Query<Vec<(String, String)>>;
 type Answer = Result<Response, Refused>;
+
+fn parameter<'a>(params: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
 
 pub fn router() -> Router<Arc<App>> {
     let streams = get(read::get).head(read::head).put(write::create).post(write::append).delete(write::remove);
@@ -53,6 +59,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/stream/__ds/{*rest}", any(nothing))
         .route("/v1/stream/", any(nothing))
         .route("/v1/stream/{*path}", streams)
+        .layer(middleware::from_fn(for_no_page))
         .layer(middleware::map_response(secure))
 }
 
@@ -60,11 +67,28 @@ async fn nothing() -> Refused {
     Refused(Error::not_found("stream"))
 }
 
-/// What browsers need to know of every answer, refusals included: its bytes are what it says they are, and
-/// any site may read it that has the credentials.
+/// As what a page would run or apply an answer. Streams hold what strangers wrote, under any type they like.
+const CODE: [&str; 9] =
+    ["script", "style", "worker", "sharedworker", "serviceworker", "audioworklet", "paintworklet", "manifest", "xslt"];
+
+/// Refuses to be the code of a page, where a browser says that it asks for some.
+async fn for_no_page(request: Request, next: Next) -> Response {
+    let wanted = request.headers().get("sec-fetch-dest").and_then(|value| value.to_str().ok());
+    match wanted.filter(|wanted| CODE.contains(wanted)) {
+        Some(wanted) => {
+            let message = format!("A stream is data, and no {wanted} of a page.");
+            Refused(Error::new(Code::Forbidden, message).with("header", "sec-fetch-dest")).into_response()
+        }
+        None => next.run(request).await,
+    }
+}
+
+/// What browsers need to know of every answer, refusals included: its bytes are what it says they are and no page
+/// of ours, and any site may read it that has the credentials.
 async fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
     response
 }

@@ -11,6 +11,9 @@ use crate::config::Config;
 /// An answer of the API is no page: nothing in it is ever run, shown in a frame or sent anywhere.
 const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
+/// What strangers wrote and a browser may show: it runs nothing, loads nothing and is of no origin.
+pub const SANDBOX: &str = "sandbox; default-src 'none'";
+
 /// The headers of this installation.
 #[derive(Clone)]
 pub struct Headers {

@@ -21,6 +21,7 @@ use spool_store::Id;
 use tokio::io::AsyncReadExt as _;
 
 use super::durable::signed_by;
+use super::headers::SANDBOX;
 use super::{Caller, Parameters, Refusal, boundary};
 use crate::app::App;
 use crate::uploads::{About, save};
@@ -116,7 +117,7 @@ fn describe(headers: &mut HeaderMap, row: &UploadView, etag: &str, known: bool) 
         // Bytes of an id never change. Only the reader's own cache keeps them, and not for long: they can be removed.
         (header::CACHE_CONTROL, "private, max-age=3600".to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-        (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
+        (header::CONTENT_SECURITY_POLICY, SANDBOX.to_owned()),
         (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin".to_owned()),
         (header::REFERRER_POLICY, "no-referrer".to_owned()),
     ];

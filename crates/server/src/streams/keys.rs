@@ -11,8 +11,9 @@ use spool_chat::functions::streams::urls::UrlKey;
 use spool_chat::tables::Subscription;
 use spool_store::Id;
 
-/// How long a callback token can be used; the wake that it is for ends long before.
-const TOKEN_MS: u64 = 3_600_000;
+/// How long a callback token can be used: 30 days. What ends it is its wake, whose lease the holder may renew for as
+/// long as the work takes; this only keeps a token that leaked from being good for ever.
+const TOKEN_MS: u64 = 30 * 24 * 3_600_000;
 
 pub struct StreamKeys {
     /// Signs read URLs.
@@ -95,7 +96,9 @@ mod tests {
         let (keys, other) = (StreamKeys::derive(b"one").unwrap(), StreamKeys::derive(b"two").unwrap());
         let id: Id<Subscription> = Id::parse("sub_01j00000000000000000000000").unwrap();
         let token = keys.token(&id, 3, 1_000);
-        assert_eq!(keys.open(&token, 1_000), Ok((id, 3)));
+        assert_eq!(keys.open(&token, 1_000), Ok((id.clone(), 3)));
+        // A holder who renews its lease, of ten minutes at most, may need days.
+        assert_eq!(keys.open(&token, 1_000 + 7 * 24 * 3_600_000), Ok((id, 3)));
         assert_eq!(keys.open(&token, 1_000 + TOKEN_MS), Err("TOKEN_EXPIRED"));
         assert_eq!(other.open(&token, 1_000), Err("TOKEN_INVALID"));
         assert_eq!(keys.open(&token[1..], 1_000), Err("TOKEN_INVALID"));

@@ -102,7 +102,7 @@ pub fn append(tx: &mut Tx<'_>, _ctx: &CallContext, args: Append) -> Result<Appen
 }
 
 /// Stores the row if anything in it changed: an append to a stream without TTL or sequence does not.
-fn note(tx: &mut Tx<'_>, stream: &mut Stream, closed: bool) -> Result<()> {
+pub(crate) fn note(tx: &mut Tx<'_>, stream: &mut Stream, closed: bool) -> Result<()> {
     let sequenced = stream.last_seq.is_some();
     if closed || sequenced || stream.ttl_seconds.is_some() {
         let now = tx.now();

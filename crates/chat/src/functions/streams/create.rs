@@ -32,6 +32,12 @@ pub struct Create {
     pub fork: Option<ForkOf>,
 }
 
+impl Create {
+    fn states_lifetime(&self) -> bool {
+        self.ttl_seconds.is_some() || self.expires_at.is_some()
+    }
+}
+
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ForkOf {
@@ -102,7 +108,8 @@ fn source_of(tx: &mut Tx<'_>, args: &Create, fork: &ForkOf) -> Result<(Stream, F
     if !args.content_type.as_ref().is_none_or(same_type) {
         return Err(conflict("content_type", format!("The source is {}.", source.content_type)));
     }
-    Ok((source, Fork { from: fork.path.clone(), offset, sub_offset: fork.sub_offset }))
+    let (from, own_lifetime) = (fork.path.clone(), args.states_lifetime());
+    Ok((source, Fork { from, offset, sub_offset: fork.sub_offset, own_lifetime }))
 }
 
 fn new_stream(tx: &mut Tx<'_>, args: &Create, source: Option<(Stream, Fork)>) -> Result<Stream> {
@@ -111,7 +118,7 @@ fn new_stream(tx: &mut Tx<'_>, args: &Create, source: Option<(Stream, Fork)>) ->
     let (mut ttl_seconds, mut expires_at) = (args.ttl_seconds, args.expires_at.clone());
     let mut until = args.expires_at_ms;
     // A fork without a lifetime of its own takes the source's, and lives it for itself.
-    if let Some(source) = source.as_ref().filter(|_| ttl_seconds.is_none() && expires_at.is_none()) {
+    if let Some(source) = source.as_ref().filter(|_| !args.states_lifetime()) {
         ttl_seconds = source.ttl_seconds;
         expires_at.clone_from(&source.expires_at);
         until = source.deadline;
@@ -141,7 +148,8 @@ fn new_stream(tx: &mut Tx<'_>, args: &Create, source: Option<(Stream, Fork)>) ->
 fn is_same(stream: &Stream, args: &Create) -> bool {
     let forks = args.fork.is_some();
     let wanted_type = args.content_type.as_deref().or((!forks).then_some(DEFAULT_TYPE));
-    let unstated_lifetime = forks && args.ttl_seconds.is_none() && args.expires_at.is_none();
+    let is_inherited = stream.fork.as_ref().is_some_and(|fork| !fork.own_lifetime);
+    let inherits = forks && is_inherited && !args.states_lifetime();
     let same_lifetime = args.ttl_seconds == stream.ttl_seconds
         && match (args.expires_at_ms, &stream.expires_at) {
             (None, None) => true,
@@ -158,7 +166,7 @@ fn is_same(stream: &Stream, args: &Create) -> bool {
         _ => false,
     };
     wanted_type.is_none_or(|wanted| media_type(wanted) == media_type(&stream.content_type))
-        && (unstated_lifetime || same_lifetime)
+        && (inherits || same_lifetime)
         && args.closed == stream.closed
         && same_fork
 }

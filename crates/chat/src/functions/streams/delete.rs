@@ -17,13 +17,14 @@ pub fn delete(tx: &mut Tx<'_>, _ctx: &CallContext, args: Named) -> Result<()> {
     remove(tx, stream).map(drop)
 }
 
-/// Removes a stream; its data is swept later, in bounded steps. One that has forks is only marked, and `false` is returned. A marked
-/// source goes with its last fork.
+/// Removes a stream; its data is swept later, in bounded steps. One that has forks is only marked, and its log ends,
+/// so that whoever follows it hears of it; `false` is returned then. A marked source goes with its last fork.
 pub(crate) fn remove(tx: &mut Tx<'_>, mut stream: Stream) -> Result<bool> {
     if has_forks(tx, &stream)? {
         if !stream.gone {
             stream.gone = true;
             stream.deadline = None;
+            tx.log_seal(stream.id.as_str())?;
             tx.put(&stream)?;
             subscriptions::wakes::stream_ended(tx, &stream)?;
         }

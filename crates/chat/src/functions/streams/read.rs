@@ -35,6 +35,9 @@ pub struct Read {
     pub max_bytes: Option<usize>,
 }
 
+/// What a slice has around its data, about, in the answer of [`read`]: many small chunks are much of it.
+const SLICE_BYTES: usize = 64;
+
 /// A stored chunk, and the part of it that is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Slice {
@@ -56,8 +59,8 @@ pub struct Page {
     pub next: u64,
 }
 
-/// `streams:read`: a page of at least one chunk, if there is any, and of no more than fit. Data that a fork shares with its source
-/// is read from the source's log, whatever became of the source since.
+/// `streams:read`: a page of at least one chunk, if there is any, and of no more than fit. Data that a fork shares
+/// with its source is read from the source's log, whatever became of the source since.
 pub fn read(tx: &mut Tx<'_>, _ctx: &CallContext, args: Read) -> Result<Page> {
     let stream = live(tx, &args.owner, &args.path)?;
     let meta = meta(tx, &stream)?;
@@ -68,38 +71,53 @@ pub fn read(tx: &mut Tx<'_>, _ctx: &CallContext, args: Read) -> Result<Page> {
     }
     let most = args.max_bytes.unwrap_or(limits::STREAM_PAGE_BYTES).min(limits::STREAM_PAGE_BYTES);
     let (mut next, mut slices, mut bytes) = (from, Vec::new(), 0);
+    let mut segments = segments(tx, stream, from, meta.end)?;
     'page: while next < meta.end {
-        let (log, base, cap) = segment(tx, &stream, next, meta.end)?;
-        let chunks = tx.log_read(&log, next - base)?;
-        let before = next;
+        let missing = || Error::internal(format!("log {} has no data at {next}", meta.log));
+        while segments.last().is_some_and(|segment| segment.cap <= next) {
+            segments.pop();
+        }
+        let Segment { log, base, cap } = segments.last().ok_or_else(missing)?;
+        let chunks = tx.log_read(log, next - base)?;
+        if chunks.is_empty() {
+            return Err(missing());
+        }
         for chunk in chunks {
-            let (start, to) = (base + chunk.start, (base + chunk.end).min(cap));
-            if start >= cap {
+            let (start, to) = (base + chunk.start, (base + chunk.end).min(*cap));
+            if start >= *cap {
                 break;
             }
-            bytes += chunk.data.len();
+            bytes += chunk.data.len() + SLICE_BYTES;
             if bytes > most && !slices.is_empty() {
                 break 'page;
             }
             slices.push(Slice { start, from: next, to, data: chunk.data.to_string() });
             next = to;
         }
-        if next == before {
-            return Err(Error::internal(format!("stream {} has no data at {next}", stream.id)));
-        }
     }
     Ok(Page { meta, slices, from, next })
 }
 
-/// The log that holds offset `at`, the offset of its first unit, and where it stops being valid for the
-/// reader.
-fn segment(tx: &mut Tx<'_>, stream: &Stream, at: u64, end: u64) -> Result<(String, u64, u64)> {
-    let mut holder = stream.clone();
-    let mut cap = end;
-    while at < holder.base {
+/// A part of a stream that is in one log.
+struct Segment {
+    log: String,
+    /// The offset of the log's first unit.
+    base: u64,
+    /// Where the log stops being valid for the reader.
+    cap: u64,
+}
+
+/// The logs that hold a stream from offset `at` to its end, the last part first. Down a chain of forks once: each
+/// source is read up to where the next one left it, and one that was left before it began has no part.
+fn segments(tx: &mut Tx<'_>, stream: Stream, at: u64, end: u64) -> Result<Vec<Segment>> {
+    let (mut holder, mut cap, mut segments) = (stream, end, Vec::new());
+    loop {
+        segments.push(Segment { log: holder.id.to_string(), base: holder.base, cap });
+        if holder.base <= at {
+            return Ok(segments);
+        }
         cap = cap.min(holder.base);
         let source = holder.source_id.as_ref().map(|id| tx.get(id)).transpose()?.flatten();
         holder = source.ok_or_else(|| Error::internal(format!("the source of stream {} is missing", holder.id)))?;
     }
-    Ok((holder.id.to_string(), holder.base, cap))
 }

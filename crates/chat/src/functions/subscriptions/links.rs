@@ -7,7 +7,7 @@ use serde::Deserialize;
 use spool_protocol::Result;
 use spool_store::Tx;
 
-use super::owned;
+use super::{owned, wakes};
 use crate::context::CallContext;
 use crate::functions::streams;
 use crate::limits::{self, check_bytes, check_count};
@@ -24,13 +24,13 @@ pub struct LinkMany {
 /// `subscriptions:link`: watches more streams, from their present ends on.
 pub fn link(tx: &mut Tx<'_>, _ctx: &CallContext, args: LinkMany) -> Result<()> {
     let row = owned(tx, &args.owner, &args.name)?;
-    let named = tx.query::<Link>(subscription::BY_EXPLICIT).eq(&row.id).eq(true).count()?;
-    let named = usize::try_from(named).unwrap_or(usize::MAX);
-    check_count("streams", named.saturating_add(args.streams.len()), limits::SUBSCRIPTION_LINKS)?;
+    check_count("streams", args.streams.len(), limits::SUBSCRIPTION_LINKS)?;
     for path in &args.streams {
         add(tx, &row, path)?;
     }
-    Ok(())
+    // Counted behind it: what was linked before is not counted twice.
+    let named = tx.query::<Link>(subscription::BY_EXPLICIT).eq(&row.id).eq(true).count()?;
+    check_count("streams", usize::try_from(named).unwrap_or(usize::MAX), limits::SUBSCRIPTION_LINKS)
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -46,7 +46,11 @@ pub fn unlink(tx: &mut Tx<'_>, _ctx: &CallContext, args: UnlinkOne) -> Result<()
     let row = owned(tx, &args.owner, &args.name)?;
     let Some(mut link) = one(tx, &row, &args.path)? else { return Ok(()) };
     link.explicit = false;
-    if link.glob { tx.put(&link) } else { tx.delete(&link.id).map(drop) }
+    if link.glob {
+        return tx.put(&link);
+    }
+    tx.delete(&link.id)?;
+    wakes::settle_down(tx, row)
 }
 
 /// Streams that have something new, the first of them that fit one wake. However many a subscription
@@ -56,7 +60,7 @@ pub(super) fn pending(tx: &mut Tx<'_>, row: &Subscription) -> Result<Vec<(Link, 
     let mut pending = Vec::new();
     for mut link in marked.take(limits::SUBSCRIPTION_LINKS)? {
         let tail = tail(tx, &row.owner, &link.path)?;
-        if link.is_pending(tail) {
+        if subscription::is_pending(link.acked, tail) {
             pending.push((link, tail));
         } else {
             // Links of an earlier version have no mark.

@@ -12,6 +12,9 @@ use crate::context::CallContext;
 use crate::limits::{self, check_count};
 use crate::tables::{Subscription, Wakes};
 
+/// Who holds the wake of a webhook once its receiver has called back.
+const RECEIVER: &str = "receiver";
+
 /// Which kind of subscription the caller may speak to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -60,13 +63,17 @@ pub fn settle(tx: &mut Tx<'_>, _ctx: &CallContext, args: Settle) -> Result<Settl
     if matches!(row.wakes, Wakes::Webhook { .. }) != (args.by == By::Webhook) {
         return Err(Error::bad_request("The subscription is not of this kind."));
     }
-    let current = row.generation;
-    let lease = tx.now() + row.lease_ttl_ms;
+    let (current, now) = (row.generation, tx.now());
+    let lease = now + row.lease_ttl_ms;
     let fenced = || Error::new(Code::StreamConflict, "The wake is over.").with("reason", "FENCED");
     let wake = row.wake.as_mut().ok_or_else(fenced)?;
     let same_wake = args.wake_id.as_deref() == Some(wake.wake_id.as_str());
-    if args.token_generation != current || args.generation != Some(current) || !same_wake {
+    let same_generation = args.token_generation == current && args.generation == Some(current);
+    if !same_generation || !same_wake || wake.is_expired(now) {
         return Err(fenced());
+    }
+    if args.by == By::Webhook {
+        wake.holder = Some(RECEIVER.to_owned());
     }
     wake.lease_expires_at = Some(lease);
     for ack in &args.acks {
@@ -75,7 +82,8 @@ pub fn settle(tx: &mut Tx<'_>, _ctx: &CallContext, args: Settle) -> Result<Settl
     if args.done {
         return Ok(Settled { next_wake: wakes::finish(tx, row)? });
     }
-    row.due_at = Some(lease);
+    // A receiver that calls back has the wake, even if its answer to the delivery was lost: no other try is due.
+    (row.due_at, row.deliver_at, row.failures) = (Some(lease), None, 0);
     tx.put(&row)?;
     Ok(Settled { next_wake: false })
 }

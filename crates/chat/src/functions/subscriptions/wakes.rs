@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Tx};
 
@@ -13,7 +14,8 @@ use crate::functions::{Nothing, streams};
 use crate::limits;
 use crate::tables::{Link, Stream, Subscription, Wake, Wakes, subscription};
 
-/// The longest pause between two tries of a delivery, in ms.
+/// The pauses between two tries of a delivery, in ms: the first, and the longest.
+const FIRST_PAUSE_MS: u64 = 1_000;
 const LONGEST_PAUSE_MS: u64 = 60_000;
 
 /// A stream has new data after offset `before`: whoever watches it and is idle begins a wake, in the same
@@ -22,8 +24,13 @@ pub(crate) fn stream_grew(tx: &mut Tx<'_>, stream: &Stream, before: u64) -> Resu
     let tail = streams::end(tx, stream)?;
     let watching = tx.query::<Subscription>(subscription::BY_NAME).eq(stream.owner.as_str());
     for row in watching.take(limits::SUBSCRIPTIONS)? {
-        if links::grew(tx, &row, stream, before, tail)? && row.wake.is_none() {
+        if !links::grew(tx, &row, stream, before, tail)? {
+            continue;
+        }
+        if row.wake.is_none() {
             begin(tx, row, &stream.path)?;
+        } else {
+            announce_again(tx, row, &stream.path)?;
         }
     }
     Ok(())
@@ -41,9 +48,17 @@ pub(crate) fn stream_ended(tx: &mut Tx<'_>, stream: &Stream) -> Result<()> {
             } else {
                 tx.delete(&link.id)?;
             }
+            settle_down(tx, row)?;
         }
     }
     Ok(())
+}
+
+/// Ends a wake that nobody holds and that has nothing to speak of any more: nobody could claim it, and as long as
+/// it is there no other begins.
+pub(super) fn settle_down(tx: &mut Tx<'_>, row: Subscription) -> Result<()> {
+    let waits = row.wake.as_ref().is_some_and(Wake::is_free);
+    if waits && links::pending(tx, &row)?.is_empty() { finish(tx, row).map(drop) } else { Ok(()) }
 }
 
 /// Looks at the streams that a subscription watches as if each had just changed, for one that has a new owner:
@@ -66,39 +81,50 @@ pub(crate) fn catch_up(tx: &mut Tx<'_>, row: Subscription) -> Result<()> {
     }
 }
 
-/// Begins a wake and remembers where the streams end now.
+/// Begins a wake.
 fn begin(tx: &mut Tx<'_>, mut row: Subscription, because_of: &str) -> Result<Subscription> {
     row.generation += 1;
     let id: Id<Subscription> = tx.new_id();
-    row.wake = Some(Wake { wake_id: format!("w_{id}"), holder: None, lease_expires_at: None });
-    for (link, tail) in links::pending(tx, &row)? {
-        tx.put(&Link { woken_in: Some(row.generation), woken_at: Some(tail), ..link })?;
-    }
+    let wake = Wake { wake_id: format!("w_{id}"), holder: None, lease_expires_at: None, announced_on: None };
+    row.wake = Some(wake);
     (row.due_at, row.deliver_at) = (None, None);
-    match &row.wakes {
+    match row.wakes {
         Wakes::Webhook { .. } => row.deliver_at = Some(tx.now()),
-        Wakes::PullWake { wake_stream } => announce(tx, &row, wake_stream, because_of)?,
+        Wakes::PullWake { .. } => {
+            announce(tx, &mut row, because_of)?;
+        }
     }
     tx.put(&row)?;
     Ok(row)
 }
 
-/// Tells the workers. A wake stream that is missing, closed or not JSON is nobody's; claiming works
-/// without it. Announcements wake nobody by themselves, or two subscriptions could wake each other forever.
-fn announce(tx: &mut Tx<'_>, row: &Subscription, wake_stream: &str, because_of: &str) -> Result<()> {
+/// Tells the workers, unless they were told on this wake stream; says whether it did. A wake stream that is
+/// missing, closed or not JSON is nobody's; claiming works without it. Announcements wake nobody by themselves, or
+/// two subscriptions could wake each other forever.
+fn announce(tx: &mut Tx<'_>, row: &mut Subscription, because_of: &str) -> Result<bool> {
+    let (Some(wake), Wakes::PullWake { wake_stream }) = (&mut row.wake, &row.wakes) else { return Ok(false) };
     let now = tx.now();
     let found = streams::row(tx, &row.owner, wake_stream)?;
-    let Some(stream) = found.filter(|stream| !stream.gone && !stream.closed && !stream.is_over(now)) else {
-        return Ok(());
-    };
-    if stream.is_json() {
-        let event = json!([{
-            "type": "wake", "subscription_id": row.name, "stream": because_of,
-            "generation": row.generation, "ts": now,
-        }]);
-        tx.log_append(stream.id.as_str(), 1, event.to_string())?;
+    let takes = |stream: &Stream| !stream.gone && !stream.closed && !stream.is_over(now) && stream.is_json();
+    let Some(mut stream) = found.filter(takes) else { return Ok(false) };
+    if wake.announced_on.as_ref() == Some(&stream.id) {
+        return Ok(false);
     }
-    Ok(())
+    let event = json!([{
+        "type": "wake", "subscription_id": row.name, "stream": because_of,
+        "generation": row.generation, "ts": now,
+    }]);
+    tx.log_append(stream.id.as_str(), 1, event.to_string())?;
+    streams::append::note(tx, &mut stream, false)?;
+    wake.announced_on = Some(stream.id);
+    Ok(true)
+}
+
+/// A wake that no worker has heard of, because there was no wake stream when it began, or there is another by now,
+/// is told with the next growth.
+fn announce_again(tx: &mut Tx<'_>, mut row: Subscription, because_of: &str) -> Result<()> {
+    let waits = row.wake.as_ref().is_some_and(Wake::is_free);
+    if waits && announce(tx, &mut row, because_of)? { tx.put(&row) } else { Ok(()) }
 }
 
 /// Ends the wake; if more is pending, the next begins at once. Says whether it did.
@@ -125,7 +151,7 @@ pub struct Held {
     pub webhook_url: Option<String>,
 }
 
-/// Gives the wake to somebody for one lease.
+/// Gives the wake to somebody for one lease, and remembers what that one is told: where the streams end now.
 fn hold(tx: &mut Tx<'_>, mut row: Subscription, holder: Option<String>) -> Result<Held> {
     let until = tx.now() + row.lease_ttl_ms;
     let wake = row.wake.as_mut().ok_or_else(|| Error::internal("holding a wake that has not begun"))?;
@@ -134,6 +160,9 @@ fn hold(tx: &mut Tx<'_>, mut row: Subscription, holder: Option<String>) -> Resul
     let wake_id = wake.wake_id.clone();
     (row.due_at, row.deliver_at) = (Some(until), None);
     tx.put(&row)?;
+    for (link, tail) in links::pending(tx, &row)? {
+        tx.put(&Link { woken_in: Some(row.generation), woken_at: Some(tail), ..link })?;
+    }
     let streams = link_views(tx, &row)?;
     let webhook_url = match &row.wakes {
         Wakes::Webhook { url } => Some(url.clone()),
@@ -160,9 +189,7 @@ pub fn claim(tx: &mut Tx<'_>, _ctx: &CallContext, args: Claim) -> Result<Held> {
     }
     // A lease that has run out is over, even if nobody has looked at it yet.
     let now = tx.now();
-    if row.wake.as_ref().and_then(|wake| wake.lease_expires_at).is_some_and(|until| until <= now) {
-        row.wake = None;
-    }
+    row.wake = row.wake.filter(|wake| !wake.is_expired(now));
     if let Some(holder) = row.wake.as_ref().and_then(|wake| wake.holder.clone()) {
         return Err(Error::new(Code::StreamConflict, "Another worker holds the wake.")
             .with("reason", "ALREADY_CLAIMED")
@@ -187,12 +214,11 @@ pub fn advance(tx: &mut Tx<'_>, _ctx: &CallContext, _args: Nothing) -> Result<bo
     let now = tx.now();
     let due = tx.query::<Subscription>(subscription::BY_DUE).ge(0_u64).le(now).first()?;
     let Some(mut row) = due else { return Ok(false) };
-    let is_held = row.wake.as_ref().is_some_and(|wake| wake.lease_expires_at.is_some());
-    if row.wake.is_none() || is_held {
-        finish(tx, row)?;
-    } else {
+    if row.wake.as_ref().is_some_and(Wake::is_free) {
         (row.deliver_at, row.due_at) = (row.due_at, None);
         tx.put(&row)?;
+    } else {
+        finish(tx, row)?;
     }
     Ok(true)
 }
@@ -242,9 +268,13 @@ pub fn delivered(tx: &mut Tx<'_>, _ctx: &CallContext, args: Delivered) -> Result
     let now = tx.now();
     let Some(wake) = row.wake.as_mut().filter(|_| row.generation == args.generation) else { return Ok(()) };
     if !args.ok {
+        // It has called back meanwhile, so it has the wake: only its answer was lost.
+        if wake.holder.is_some() {
+            return Ok(());
+        }
         wake.lease_expires_at = None;
         row.due_at = None;
-        row.deliver_at = Some(now + (1000 << row.failures.min(6)).min(LONGEST_PAUSE_MS));
+        row.deliver_at = Some(now + pause(row.failures, &wake.wake_id));
         row.failures += 1;
         return tx.put(&row);
     }
@@ -263,4 +293,12 @@ pub fn delivered(tx: &mut Tx<'_>, _ctx: &CallContext, args: Delivered) -> Result
         tx.put(&row)?;
     }
     Ok(())
+}
+
+/// The pause after a failure: twice the one before, less up to a fifth, so that what failed together is not tried
+/// together. By the wake's id: the same transaction must come to the same pause.
+fn pause(failures: u32, wake_id: &str) -> u64 {
+    let pause = (FIRST_PAUSE_MS << failures.min(6)).min(LONGEST_PAUSE_MS);
+    let spread = Sha256::digest(format!("{wake_id}.{failures}"))[0];
+    pause - pause * u64::from(spread) / (5 * u64::from(u8::MAX))
 }

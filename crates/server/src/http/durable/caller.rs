@@ -9,7 +9,7 @@ use spool_chat::tables::User;
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
 
-use super::paths;
+use super::{parameter, paths};
 use crate::app::App;
 use crate::auth::Identity;
 use crate::auth::jwt::Reason;
@@ -23,13 +23,15 @@ const EVERYBODY: &str = "everybody";
 pub struct Whose {
     pub owner: String,
     pub identity: Identity,
+    /// Until when, in milliseconds, everybody may read who has the URL, if that is what says who reads.
+    pub shared_until_ms: Option<u64>,
 }
 
 /// By the `Authorization` header. `needs` is the function that a service's scopes must cover.
 pub async fn identify(app: &App, headers: &HeaderMap, needs: &str) -> Result<Whose> {
     let identity = identity(app, headers).await?;
     let owner = owner(app, headers, &identity.principal, needs)?;
-    Ok(Whose { owner, identity })
+    Ok(Whose { owner, identity, shared_until_ms: None })
 }
 
 /// The same for a request about an answer's log, which a worker reads and writes, too.
@@ -40,7 +42,7 @@ pub async fn identify_for_answer(app: &App, headers: &HeaderMap, needs: &str) ->
         Principal::Worker { worker, .. } => worker.to_string(),
         principal => owner(app, headers, principal, needs)?,
     };
-    Ok(Whose { owner, identity })
+    Ok(Whose { owner, identity, shared_until_ms: None })
 }
 
 async fn identity(app: &App, headers: &HeaderMap) -> Result<Identity> {
@@ -70,7 +72,14 @@ fn owner(app: &App, headers: &HeaderMap, principal: &Principal, needs: &str) -> 
 /// While the wire is open, only for names and pages of this machine. Any page in a browser here can send
 /// requests to the loopback address, and says which site it is of (`Origin`). A site can also point its own
 /// name to that address, so that its pages are of the same origin as this server: then `Host` has that name.
+/// And a proxy here that passes on what others ask says so.
 fn check_local(headers: &HeaderMap) -> Result<()> {
+    for header in ["x-forwarded-for", "forwarded"] {
+        if headers.contains_key(header) {
+            let message = "Without a token, streams are open to this machine only, and not through a proxy.";
+            return Err(Error::new(Code::Forbidden, message).with("header", header));
+        }
+    }
     let mut hosts = headers.get_all(::http::header::HOST).iter();
     let host = hosts.next().filter(|_| hosts.next().is_none()).and_then(|host| host.to_str().ok());
     if !host.is_some_and(is_local) {
@@ -105,7 +114,11 @@ pub async fn reader(app: &App, headers: &HeaderMap, params: &[(String, String)],
         };
     }
     match signed(app, params, path)? {
-        Some((user, until_ms)) => Ok(Whose { owner: user.to_string(), identity: Identity::of_url(user, until_ms) }),
+        Some((user, until_ms)) => Ok(Whose {
+            owner: user.to_string(),
+            identity: Identity::of_url(user, until_ms),
+            shared_until_ms: Some(until_ms),
+        }),
         None => identify(app, headers, "streams:read").await,
     }
 }
@@ -118,13 +131,14 @@ fn signed(app: &App, params: &[(String, String)], path: &str) -> Result<Option<(
 
 /// The same, for those who are no user: the name as it was signed.
 pub fn signed_by<'a>(app: &App, params: &'a [(String, String)], path: &str) -> Result<Option<(&'a str, u64)>> {
-    let find = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let Some(signature) = find("signature") else { return Ok(None) };
-    let expires: u64 = find("expires").and_then(|expires| expires.parse().ok()).ok_or_else(wrong)?;
-    let (owner, signature) = signature.split_once('.').ok_or_else(wrong)?;
-    if !app.stream_keys.urls.verify(owner, path, expires, signature) {
-        return Err(wrong());
-    }
+    let Some(signature) = parameter(params, "signature") else { return Ok(None) };
+    let signed = || {
+        let expires: u64 = parameter(params, "expires")?.parse().ok()?;
+        let (owner, signature) = signature.split_once('.')?;
+        app.stream_keys.urls.verify(owner, path, expires, signature).then_some((owner, expires))
+    };
+    let (owner, expires) = signed().ok_or_else(|| boundary::refused(app, wrong()))?;
+    boundary::admit_by_url(app)?;
     if expires <= app.clock.now_ms() / 1000 {
         return Err(refused("expired", "the URL has expired"));
     }

@@ -8,22 +8,33 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use spool_protocol::{Error, Result};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::offset::{self, Start};
-use super::source::{Page, Source, View};
-use super::{Answer, Params, caller, headers, paths, sse};
+use super::source::{Page, Source, View, pause_within};
+use super::{Answer, Params, caller, headers, parameter, paths, sse};
 use crate::app::App;
 
-/// A page that nothing can change may be kept for a minute, and shown a little longer while it is asked for
-/// again: by its reader, not by a cache that others share, because a stream is its owner's.
-const KEPT: &str = "private, max-age=60, stale-while-revalidate=300";
+/// How long a page that nothing can change may be kept, and how much longer it may be shown while it is asked for
+/// again, in seconds.
+const FRESH_SECONDS: u64 = 60;
+const STALE_SECONDS: u64 = 300;
 /// A page that ends where the stream ends now: the same request has another answer in a moment, so it is
 /// asked for again each time, by its ETag. (The protocol would allow keeping it, too; then a reader in a
 /// browser would miss for a minute what it has written itself.)
 const CHECKED: &str = "private, no-cache";
 
-fn parameter<'a>(params: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+/// How long what cannot change may be kept, and by whom: by its reader, not by a cache that others share, because a
+/// stream is its owner's. But a signed URL lets in everybody who has it, so such a cache may keep an answer under it,
+/// for as long as the URL can be opened.
+fn kept(shared_until_ms: Option<u64>, now_ms: u64) -> String {
+    let (by, left) = match shared_until_ms {
+        None => ("private", u64::MAX),
+        Some(until) => ("public", until.saturating_sub(now_ms) / 1000),
+    };
+    let fresh = left.min(FRESH_SECONDS);
+    let stale = (left - fresh).min(STALE_SECONDS);
+    format!("{by}, max-age={fresh}, stale-while-revalidate={stale}")
 }
 
 async fn source(app: &App, headers: &HeaderMap, params: &[(String, String)], path: String) -> Result<Source> {
@@ -62,7 +73,7 @@ pub async fn get(
             let place = app.admit()?;
             let first = sse::page(&app, &source, start.ok_or_else(needed)?).await?;
             source.touch(&app, &first.view).await?;
-            Ok(sse::follow(app, source, first, client.map(str::to_owned), place))
+            Ok(sse::follow(app, source, first, client, place))
         }
         Some(_) => Err(Error::bad_request("live: long-poll or sse").with("path", "live").into()),
     }
@@ -81,8 +92,11 @@ async fn page(app: &App, source: &Source, start: Option<Start>, request: &Header
     }
     let etag = etag(&page);
     reply.set(header::ETAG, etag.clone());
-    let changes = page.is_up_to_date() && !page.view.closed;
-    reply.set(header::CACHE_CONTROL, if changes { CHECKED } else { KEPT });
+    if page.is_up_to_date() && !page.view.closed {
+        reply.set(header::CACHE_CONTROL, CHECKED);
+    } else {
+        reply.set(header::CACHE_CONTROL, kept(source.shared_until_ms(), app.clock.now_ms()));
+    }
     reply.set(header::VARY, "authorization");
     if headers::has_version(request, &etag) {
         return Ok(reply.send(StatusCode::NOT_MODIFIED, Body::empty()));
@@ -106,37 +120,48 @@ async fn long_poll(app: &App, source: &Source, start: Start, client: Option<&str
     let mut page = source.page(app, start).await?;
     source.touch(app, &page.view).await?;
     if page.payload.is_empty() && !page.is_final() {
-        wait(app, source, &page.view, page.next).await?;
+        let view = page.view;
+        wait(app, source, &view, page.next).await?;
         page = source.page(app, Start::At(page.next)).await?;
+        // Another stream may have the name by now.
+        if page.view.log != view.log {
+            return Err(Error::not_found("stream").into());
+        }
         source.touch(app, &page.view).await?;
     }
     let mut reply = Reply::new(&page.view.content_type);
     reply.place(&page);
-    reply.set(headers::CURSOR, offset::cursor(app.clock.now_ms(), client, rand::random()));
+    reply.set(headers::CURSOR, offset::cursor(app.clock.now_ms(), client, rand::random()).to_string());
     if page.payload.is_empty() {
         reply.set(header::CACHE_CONTROL, "no-store");
         reply.0.remove(header::CONTENT_TYPE);
         return Ok(reply.send(StatusCode::NO_CONTENT, Body::empty()));
     }
     reply.set(header::ETAG, etag(&page));
-    // The data does not change, so the reader's own cache may keep it. Never one that is shared: it is its owner's.
-    reply.set(header::CACHE_CONTROL, KEPT);
+    // The data does not change. But it ends where the stream ended, and a reader who asks anew may hear of more: so
+    // no cache that is shared.
+    reply.set(header::CACHE_CONTROL, kept(None, 0));
     reply.set(header::VARY, "authorization");
     Ok(reply.send(StatusCode::OK, page.payload.into_body()?))
 }
 
-/// Until there is something after `offset`, the stream ends, or the time is up. Fails when the reader's
-/// credential is over, or when the server has as many open connections as it may.
+/// Until there is something after `offset`, the stream ends, or the time is up. Waiting is reading: it keeps a stream
+/// alive whose lifetime slides. Fails when the reader's credential is over, or when the server has as many open
+/// connections as it may.
 async fn wait(app: &App, source: &Source, view: &View, offset: u64) -> Result<()> {
     let _place = app.admit()?;
     let mut guard = source.guard(app);
     let mut tail = view.tail(app, offset).await?;
     let limit = Duration::from_millis(app.config.streams.long_poll_ms);
-    tokio::select! {
-        news = tail.next() => news.map(drop),
-        why = guard.ended() => Err(why),
-        () = tokio::time::sleep(limit) => Ok(()),
-        () = app.shutdown.cancelled() => Ok(()),
+    let (until, pause) = (Instant::now() + limit, view.ttl_seconds.map_or(limit, pause_within));
+    loop {
+        tokio::select! {
+            news = tail.next() => return news.map(drop),
+            why = guard.ended() => return Err(why),
+            () = sleep_until(until) => return Ok(()),
+            () = app.shutdown.cancelled() => return Ok(()),
+            () = sleep(pause) => source.touch(app, &source.view(app).await?).await?,
+        }
     }
 }
 
@@ -175,5 +200,23 @@ impl Reply {
 
     pub fn send(self, status: StatusCode, body: impl Into<Body>) -> Response {
         (status, self.0, body.into()).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kept;
+
+    #[test]
+    fn nothing_is_kept_longer_than_its_url_can_be_opened() {
+        for (left_ms, expected) in [
+            (3_600_000, "public, max-age=60, stale-while-revalidate=300"),
+            (100_000, "public, max-age=60, stale-while-revalidate=40"),
+            (9_999, "public, max-age=9, stale-while-revalidate=0"),
+            (0, "public, max-age=0, stale-while-revalidate=0"),
+        ] {
+            assert_eq!(kept(Some(5_000 + left_ms), 5_000), expected);
+        }
+        assert_eq!(kept(None, 5_000), "private, max-age=60, stale-while-revalidate=300");
     }
 }

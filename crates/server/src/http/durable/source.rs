@@ -2,13 +2,15 @@
 //!
 //! Pages come from queries; a [`Tail`] takes over at the end, so that new data runs no query.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::json;
 use spool_chat::functions::streams::Meta;
 use spool_chat::functions::streams::read::Slice;
 use spool_chat::states::GenerationStatus;
 use spool_chat::tables::Generation;
-use spool_protocol::{Error, Event, Result};
+use spool_protocol::{Event, Result};
 use spool_store::{Chunk, Id, Tail};
 
 use super::super::follow;
@@ -18,12 +20,18 @@ use super::offset::Start;
 use super::paths::Target;
 use crate::app::App;
 use crate::auth::revocation::Guard;
+use crate::functions::decoded;
 
 /// A stream, and who reads it.
 #[derive(Debug, Clone)]
 pub struct Source {
     whose: Whose,
     target: Target,
+}
+
+/// How often a stream whose lifetime slides is noted as used while somebody waits at its end: often enough to keep it.
+pub fn pause_within(ttl_seconds: u64) -> Duration {
+    Duration::from_millis((ttl_seconds.saturating_mul(1000) / 2).max(100))
 }
 
 /// What a reader is told of a stream besides its data.
@@ -88,12 +96,16 @@ impl Source {
         app.auth.revocations().guard(&self.whose.identity)
     }
 
+    /// Until when everybody may read who has the reader's URL, in milliseconds.
+    pub fn shared_until_ms(&self) -> Option<u64> {
+        self.whose.shared_until_ms
+    }
+
     pub async fn view(&self, app: &App) -> Result<View> {
         match &self.target {
             Target::Stream(path) => {
                 let args = json!({ "owner": self.whose.owner, "path": path });
-                let (_, meta) = app.functions.query_as_system("streams:meta", args).await?;
-                Ok(view_of(decoded("streams:meta", &meta)?))
+                Ok(view_of(app.functions.ask("streams:meta", args).await?))
             }
             Target::Generation(id) => {
                 let progress = self.progress(app, id).await?;
@@ -116,8 +128,7 @@ impl Source {
                 if let Start::At(offset) = start {
                     args["offset"] = offset.into();
                 }
-                let (_, read) = app.functions.query_as_system("streams:read", args).await?;
-                let Read { meta, slices, from, next } = decoded("streams:read", &read)?;
+                let Read { meta, slices, from, next } = app.functions.ask("streams:read", args).await?;
                 let view = view_of(meta);
                 let mut payload = Payload::new(view.kind);
                 for slice in slices {
@@ -132,9 +143,10 @@ impl Source {
     async fn generation_page(&self, app: &App, id: &Id<Generation>, start: Start) -> Result<Page> {
         // The end first: what the log has beyond it by the time it is read only makes the page longer.
         let progress = self.progress(app, id).await?;
-        let from = match start {
-            Start::At(offset) => offset,
-            Start::End => progress.cursor,
+        let Start::At(from) = start else {
+            // The end, and nothing that came behind it meanwhile.
+            let (from, payload) = (progress.cursor, Payload::new(Kind::Events));
+            return Ok(Page { view: generation_view(id, from, progress.status), payload, from, next: from });
         };
         let deltas = follow::deltas(app, &self.whose.identity.principal, id.as_str(), from).await?;
         let over = matches!(deltas.events.last(), Some(Event::Status { .. }));
@@ -156,7 +168,7 @@ impl Source {
         let Target::Stream(path) = &self.target else { return Ok(()) };
         if view.touch_due {
             let args = json!({ "owner": self.whose.owner, "path": path });
-            app.functions.mutate_as_system("streams:touch", args).await?;
+            app.functions.tell::<()>("streams:touch", args).await?;
         }
         Ok(())
     }
@@ -208,8 +220,4 @@ fn generation_view(id: &Id<Generation>, end: u64, status: GenerationStatus) -> V
         expires_at: None,
         touch_due: false,
     }
-}
-
-fn decoded<'a, T: Deserialize<'a>>(path: &str, result: &'a str) -> Result<T> {
-    serde_json::from_str(result).map_err(|e| Error::internal(format!("{path}: {e}")))
 }

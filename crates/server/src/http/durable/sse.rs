@@ -1,8 +1,8 @@
 //! `live=sse`: a stream as server-sent events. Every `data` event is followed by a `control` event that says
 //! where the reader is.
 //!
-//! A follower holds an offset and at most the beginning of one character; what comes next is read when the
-//! reader has taken what was written. Payloads are written line by line, each as `data:`, so that nothing in
+//! A follower holds an offset and at most one character; what comes next is read when the reader has taken what
+//! was written. Payloads are written line by line, each as `data:`, so that nothing in
 //! them can begin an event of its own.
 
 use std::convert::Infallible;
@@ -26,7 +26,8 @@ use super::content::{Kind, Payload};
 use super::headers;
 use super::offset::{self, Start};
 use super::read::Reply;
-use super::source::{Page, Source, View};
+use super::source::{Page, Source, View, pause_within};
+use super::text::{Behind, Text};
 use crate::app::App;
 use crate::auth::revocation::Guard;
 use crate::http::portions::Portions;
@@ -47,11 +48,11 @@ struct Follower {
     first: Option<Page>,
     /// Follows the log from its present end on; none while there is older data to write.
     tail: Option<Tail>,
-    /// The offset after what was written, without `carry`.
+    /// The offset after what was written and what `text` holds.
     next: u64,
-    /// The beginning of a character or of a line's end whose rest has not come yet (text only).
-    carry: Vec<u8>,
-    cursor: Option<String>,
+    text: Text,
+    /// The one that was told last.
+    cursor: u64,
     until: Instant,
     portions: Portions,
     guard: Guard,
@@ -73,7 +74,7 @@ pub async fn page(app: &App, source: &Source, start: Start) -> Result<Page> {
 
 /// The response that begins with `first`. `place` is held as long as it lasts.
 pub fn follow(
-    app: Arc<App>, source: Source, first: Page, cursor: Option<String>, place: OwnedSemaphorePermit,
+    app: Arc<App>, source: Source, first: Page, cursor: Option<&str>, place: OwnedSemaphorePermit,
 ) -> Response {
     let mut reply = Reply::new("text/event-stream");
     reply.set(header::CACHE_CONTROL, "no-cache");
@@ -88,8 +89,8 @@ pub fn follow(
         next: first.from,
         first: Some(first),
         tail: None,
-        carry: Vec::new(),
-        cursor,
+        text: Text::default(),
+        cursor: offset::cursor(app.clock.now_ms(), cursor, rand::random()),
         until: Instant::now() + CONNECTION,
         portions: Portions::new(),
         guard: source.guard(&app),
@@ -132,10 +133,18 @@ impl Follower {
         }
         let page = match self.first.take() {
             Some(page) => page,
-            None => page(&self.app, &self.source, Start::At(self.next)).await?,
+            None => {
+                let page = page(&self.app, &self.source, Start::At(self.next)).await?;
+                self.source.touch(&self.app, &page.view).await?;
+                page
+            }
         };
-        // Another stream may have the name by now.
-        if page.view.log == self.view.log { self.catch_up(page).await } else { Ok(None) }
+        if self.is_same(&page.view) { self.catch_up(page).await } else { Ok(None) }
+    }
+
+    /// Whether it is still the stream that is followed: another one may have the name by now.
+    fn is_same(&self, view: &View) -> bool {
+        view.log == self.view.log
     }
 
     /// A page of stored data; the last one hands over to the tail.
@@ -155,7 +164,7 @@ impl Follower {
     /// Waits for what comes next.
     async fn live(&mut self) -> Result<Option<String>> {
         let Some(tail) = &mut self.tail else { return Ok(None) };
-        let heartbeat = Instant::now() + self.view.ttl_seconds.map_or(HEARTBEAT, pause_within);
+        let heartbeat = Instant::now() + self.view.ttl_seconds.map_or(HEARTBEAT, pause_within).min(HEARTBEAT);
         let app = Arc::clone(&self.app);
         let chunks = tokio::select! {
             chunks = tail.next() => chunks?,
@@ -185,7 +194,7 @@ impl Follower {
     /// The log has ended: the stream was closed, or deleted.
     async fn ended(&mut self, payload: Payload) -> Result<Option<String>> {
         self.over = true;
-        let closed = self.source.view(&self.app).await.is_ok_and(|view| view.log == self.view.log && view.closed);
+        let closed = self.source.view(&self.app).await.is_ok_and(|view| self.is_same(&view) && view.closed);
         if !closed && payload.is_empty() {
             return Ok(None);
         }
@@ -201,66 +210,48 @@ impl Follower {
             return Ok(None);
         }
         // Following is reading: it keeps a stream alive whose lifetime slides, and notices one that is over.
-        self.view = self.source.view(&self.app).await?;
-        self.source.touch(&self.app, &self.view).await?;
+        let view = self.source.view(&self.app).await?;
+        if !self.is_same(&view) {
+            return Ok(None);
+        }
+        self.source.touch(&self.app, &view).await?;
+        self.view = view;
         let mut frame = String::new();
         self.control(&mut frame, self.next >= self.view.end);
         Ok(Some(frame))
     }
 
     fn write(&mut self, frame: &mut String, payload: Payload, up_to_date: bool) -> Result<()> {
-        if !payload.is_empty() {
-            let kind = self.view.kind;
-            let mut bytes = payload.into_body()?;
-            if kind == Kind::Text {
-                bytes = self.whole_characters(bytes, up_to_date);
+        let behind = match (self.over, up_to_date) {
+            (true, _) => Behind::Nothing,
+            (false, true) => Behind::NothingYet,
+            (false, false) => Behind::More,
+        };
+        let data = match self.view.kind {
+            Kind::Text => self.text.take(payload.into_body()?, behind),
+            _ if payload.is_empty() => String::new(),
+            Kind::Binary => BASE64.encode(payload.into_body()?),
+            Kind::Json | Kind::Events => {
+                String::from_utf8(payload.into_body()?).map_err(|_| Error::internal("a stored message is not UTF-8"))?
             }
-            if !bytes.is_empty() {
-                frame.push_str("event: data\n");
-                match kind {
-                    Kind::Binary => push_lines(frame, &BASE64.encode(&bytes)),
-                    // Bytes that are no text cannot be said here; docs/durable-streams.md tells what becomes of them.
-                    Kind::Text => push_lines(frame, &String::from_utf8_lossy(&bytes)),
-                    Kind::Json | Kind::Events => {
-                        let text = String::from_utf8(bytes);
-                        push_lines(frame, &text.map_err(|_| Error::internal("a stored message is not UTF-8"))?);
-                    }
-                }
-            }
+        };
+        if !data.is_empty() {
+            frame.push_str("event: data\n");
+            push_lines(frame, &data);
         }
         self.control(frame, up_to_date);
         Ok(())
     }
 
-    /// Holds back the beginning of a character: appends and pages may cut one in two, events are text. And a
-    /// CR behind which there is more: what follows may be its LF, and the two are one line's end.
-    fn whole_characters(&mut self, mut bytes: Vec<u8>, up_to_date: bool) -> Vec<u8> {
-        if !self.carry.is_empty() {
-            bytes.splice(..0, self.carry.drain(..));
-        }
-        if !self.over {
-            let tail = bytes.len().saturating_sub(4);
-            let last = bytes[tail..].iter().rposition(|byte| byte & 0xC0 != 0x80).map(|at| tail + at);
-            if let Some(last) = last
-                && std::str::from_utf8(&bytes[last..]).is_err_and(|error| error.error_len().is_none())
-            {
-                self.carry = bytes.split_off(last);
-            }
-            if !up_to_date && bytes.last() == Some(&b'\r') {
-                self.carry = bytes.split_off(bytes.len() - 1);
-            }
-        }
-        bytes
-    }
-
-    fn control(&self, frame: &mut String, up_to_date: bool) {
-        let place = offset::format(self.next - self.carry.len() as u64);
+    fn control(&mut self, frame: &mut String, up_to_date: bool) {
+        let place = offset::format(self.next - self.text.held());
         let mut control = json!({ "streamNextOffset": place });
         if self.over && self.view.closed {
             control["streamClosed"] = true.into();
         } else {
-            control["streamCursor"] =
-                offset::cursor(self.app.clock.now_ms(), self.cursor.as_deref(), rand::random()).into();
+            // Never behind the one before.
+            self.cursor = self.cursor.max(offset::cursor(self.app.clock.now_ms(), None, 0));
+            control["streamCursor"] = self.cursor.to_string().into();
             if up_to_date {
                 control["upToDate"] = true.into();
             }
@@ -268,11 +259,6 @@ impl Follower {
         frame.push_str("event: control\n");
         push_lines(frame, &control.to_string());
     }
-}
-
-/// Often enough to keep a stream of this lifetime.
-fn pause_within(ttl_seconds: u64) -> Duration {
-    HEARTBEAT.min(Duration::from_millis((ttl_seconds.saturating_mul(1000) / 2).max(100)))
 }
 
 /// The payload as `data:` lines, and the end of the event. Any of CR LF, CR and LF ends a line for a

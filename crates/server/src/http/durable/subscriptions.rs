@@ -155,13 +155,12 @@ pub async fn create(
         ("pull-wake", ..) => return Err(Fault::invalid("a pull-wake subscription needs wake_stream")),
         _ => return Err(Fault::invalid("type is webhook or pull-wake")),
     }
-    let created = app.functions.mutate_as_system("subscriptions:create", args).await?;
     #[derive(Deserialize)]
     struct Created {
         created: bool,
         view: View,
     }
-    let Created { created, view } = answer(&created)?;
+    let Created { created, view } = app.functions.tell("subscriptions:create", args).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(shown(&app, &view))).into_response())
 }
@@ -169,13 +168,13 @@ pub async fn create(
 pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, request: HeaderMap) -> Answer {
     let owner = owner(&app, &request, "subscriptions:get").await?;
     let args = json!({ "owner": owner, "name": id });
-    let (_, view) = app.functions.query_as_system("subscriptions:get", args).await?;
-    Ok(Json(shown(&app, &answer(&view)?)).into_response())
+    let view = app.functions.ask("subscriptions:get", args).await?;
+    Ok(Json(shown(&app, &view)).into_response())
 }
 
 pub async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>, request: HeaderMap) -> Answer {
     let owner = owner(&app, &request, "subscriptions:remove").await?;
-    app.functions.mutate_as_system("subscriptions:remove", json!({ "owner": owner, "name": id })).await?;
+    app.functions.tell::<()>("subscriptions:remove", json!({ "owner": owner, "name": id })).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -193,7 +192,7 @@ pub async fn link(
         return Err(Fault::invalid("streams is a list of names, not empty"));
     }
     let args = json!({ "owner": owner, "name": id, "streams": streams });
-    app.functions.mutate_as_system("subscriptions:link", args).await?;
+    app.functions.tell::<()>("subscriptions:link", args).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -202,7 +201,7 @@ pub async fn unlink(
 ) -> Answer {
     let owner = owner(&app, &request, "subscriptions:unlink").await?;
     let args = json!({ "owner": owner, "name": id, "path": normal(&path) });
-    app.functions.mutate_as_system("subscriptions:unlink", args).await?;
+    app.functions.tell::<()>("subscriptions:unlink", args).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -219,7 +218,7 @@ pub async fn claim(
         return Err(Fault::invalid("worker is a name, not empty"));
     }
     let args = json!({ "owner": owner, "name": id, "worker": worker });
-    let held: Held = answer(&app.functions.mutate_as_system("subscriptions:claim", args).await?)?;
+    let held: Held = app.functions.tell("subscriptions:claim", args).await?;
     let token = app.stream_keys.token(&held.id, held.generation, app.clock.now_ms());
     Ok(Json(json!({
         "wake_id": held.wake_id, "generation": held.generation, "token": token,
@@ -283,8 +282,7 @@ async fn settle(app: &App, name: &str, request: &HeaderMap, bytes: &[u8], by: &s
         "id": id, "tokenGeneration": generation, "name": name, "by": by, "wakeId": said.wake_id,
         "generation": said.generation, "acks": acks, "done": release.unwrap_or(said.done),
     });
-    let settled = app.functions.mutate_as_system("subscriptions:settle", args).await?;
-    let settled: Value = answer(&settled)?;
+    let settled: Value = app.functions.tell("subscriptions:settle", args).await?;
     Ok(Json(json!({ "ok": true, "next_wake": settled["nextWake"] })).into_response())
 }
 
@@ -292,10 +290,6 @@ async fn settle(app: &App, name: &str, request: &HeaderMap, bytes: &[u8], by: &s
 pub async fn jwks(State(app): State<Arc<App>>) -> Response {
     let headers = [("content-type", "application/jwk-set+json"), ("cache-control", "public, max-age=300")];
     (headers, app.stream_keys.jwks().to_string()).into_response()
-}
-
-fn answer<T: for<'de> Deserialize<'de>>(result: &str) -> Result<T, Fault> {
-    serde_json::from_str(result).map_err(|e| Error::internal(format!("subscriptions: {e}")).into())
 }
 
 fn shown(app: &App, view: &View) -> Value {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::http::{HeaderMap, StatusCode, header};
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, State};
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use spool_chat::Principal;
@@ -21,6 +22,7 @@ use super::paths::{self, Target};
 use super::read::Reply;
 use super::{Answer, headers, offset};
 use crate::app::App;
+use crate::functions::decoded;
 
 /// Creating and deleting is for streams; a generation's log comes and goes with its answer.
 fn writable(path: String) -> Result<String> {
@@ -36,6 +38,9 @@ struct Created {
     created: bool,
     meta: Meta,
 }
+
+/// A producer as a request names it: its id, epoch and sequence.
+type Producer = (String, u64, u64);
 
 /// What `streams:append` answers.
 #[derive(Deserialize)]
@@ -61,9 +66,7 @@ pub async fn create(
         // The body is stored in the form of the source, so its type is asked for first; the creation
         // checks it again.
         if content_type.is_none() && !body.is_empty() {
-            let source = json!({ "owner": whose.owner, "path": fork["path"] });
-            let (_, meta) = app.functions.query_as_system("streams:meta", source).await?;
-            content_type = Some(answer::<Meta>("streams:meta", &meta)?.content_type);
+            content_type = Some(inherited_type(&app, &whose.owner, [&fork["path"], &args["path"]]).await?);
         }
         args["fork"] = fork;
     }
@@ -71,8 +74,7 @@ pub async fn create(
     if let Some(content_type) = content_type {
         args["contentType"] = content_type.into();
     }
-    let created = app.functions.mutate_as_system("streams:create", args).await?;
-    let Created { created, meta } = answer("streams:create", &created)?;
+    let Created { created, meta } = app.functions.tell("streams:create", args).await?;
     let mut reply = Reply::new(&meta.content_type);
     reply.set(headers::NEXT_OFFSET, offset::format(meta.end));
     reply.set_if(meta.closed, headers::CLOSED);
@@ -81,6 +83,20 @@ pub async fn create(
         reply.set(header::LOCATION, format!("{origin}{}", uri.path()));
     }
     Ok(reply.send(if created { StatusCode::CREATED } else { StatusCode::OK }, Body::empty()))
+}
+
+/// The type of the body of a fork that states none: its source's. A source that is not there is the creation's to
+/// refuse; but what exists already under the fork's own name is compared by its type.
+async fn inherited_type(app: &App, owner: &str, paths: [&Value; 2]) -> Result<String> {
+    for path in paths {
+        let named = json!({ "owner": owner, "path": path });
+        match app.functions.ask::<Meta>("streams:meta", named).await {
+            Ok(meta) => return Ok(meta.content_type),
+            Err(error) if matches!(error.code, Code::NotFound | Code::Gone) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok("application/octet-stream".to_owned())
 }
 
 pub async fn append(
@@ -116,18 +132,22 @@ pub async fn append(
             args["seq"] = seq.into();
         }
     }
-    let appended = app.functions.mutate_as_system("streams:append", args).await?;
-    let appended: Appended = answer("streams:append", &appended)?;
+    let appended = app.functions.tell("streams:append", args).await?;
+    Ok(said(&appended, producer.as_ref(), &body))
+}
+
+/// The answer to an append.
+fn said(appended: &Appended, producer: Option<&Producer>, body: &[u8]) -> Response {
     let mut reply = Reply::bare();
     reply.set(headers::NEXT_OFFSET, offset::format(appended.end));
     reply.set_if(appended.closed, headers::CLOSED);
-    if let (Some((_, epoch, _)), Some(seq)) = (&producer, appended.producer_seq) {
+    if let (Some((_, epoch, _)), Some(seq)) = (producer, appended.producer_seq) {
         reply.set(headers::PRODUCER_EPOCH, epoch.to_string());
         reply.set(headers::PRODUCER_SEQ, seq.to_string());
     }
     // A producer tells new data from a repetition by the status.
     let is_news = producer.is_some() && !appended.duplicate && !body.is_empty();
-    Ok(reply.send(if is_news { StatusCode::OK } else { StatusCode::NO_CONTENT }, Body::empty()))
+    reply.send(if is_news { StatusCode::OK } else { StatusCode::NO_CONTENT }, Body::empty())
 }
 
 fn needed_type(request: &HeaderMap) -> Result<String> {
@@ -139,11 +159,7 @@ fn needed_type(request: &HeaderMap) -> Result<String> {
 /// open, is it of this type (if there is one).
 async fn earlier_fault(app: &App, args: &Value, content_type: Option<&str>) -> Option<Error> {
     let named = json!({ "owner": args["owner"], "path": args["path"] });
-    let meta = match app.functions.query_as_system("streams:meta", named).await {
-        Ok((_, meta)) => answer::<Meta>("streams:meta", &meta),
-        Err(error) => Err(error),
-    };
-    match meta {
+    match app.functions.ask::<Meta>("streams:meta", named).await {
         Err(error) => Some(error),
         Ok(meta) if meta.closed => Some(Error::new(Code::LogSealed, "The stream is closed.").with("end", meta.end)),
         Ok(meta) if content_type.is_some_and(|given| media_type(given) != media_type(&meta.content_type)) => {
@@ -197,19 +213,13 @@ async fn append_events(
         args["producer"] = json!({ "id": id, "epoch": epoch, "seq": seq });
     }
     let added = app.functions.mutate("generations:append", &whose.identity.principal, args, None).await?;
-    let Added { appended, cursor, reason, producer_seq, duplicate } = answer("generations:append", &added.value)?;
+    let Added { appended, cursor, reason, producer_seq, duplicate } = decoded("generations:append", &added.value)?;
     if !appended {
         let message = reason.unwrap_or_else(|| "The answer is over.".to_owned());
         return Err(Error::new(Code::LogSealed, message).with("end", cursor).into());
     }
-    let mut reply = Reply::bare();
-    reply.set(headers::NEXT_OFFSET, offset::format(cursor));
-    if let (Some((_, epoch, _)), Some(seq)) = (&producer, producer_seq) {
-        reply.set(headers::PRODUCER_EPOCH, epoch.to_string());
-        reply.set(headers::PRODUCER_SEQ, seq.to_string());
-    }
-    let is_news = producer.is_some() && !duplicate;
-    Ok(reply.send(if is_news { StatusCode::OK } else { StatusCode::NO_CONTENT }, Body::empty()))
+    let appended = Appended { end: cursor, closed: false, duplicate, producer_seq };
+    Ok(said(&appended, producer.as_ref(), body))
 }
 
 fn read_only() -> Error {
@@ -219,10 +229,6 @@ fn read_only() -> Error {
 pub async fn remove(State(app): State<Arc<App>>, Path(path): Path<String>, request: HeaderMap) -> Answer {
     let whose = caller::identify(&app, &request, "streams:delete").await?;
     let args = json!({ "owner": whose.owner, "path": writable(path)? });
-    app.functions.mutate_as_system("streams:delete", args).await?;
+    app.functions.tell::<()>("streams:delete", args).await?;
     Ok(Reply::bare().send(StatusCode::NO_CONTENT, Body::empty()))
-}
-
-fn answer<T: serde::de::DeserializeOwned>(path: &str, result: &str) -> Result<T> {
-    serde_json::from_str(result).map_err(|e| Error::internal(format!("{path}: {e}")))
 }
