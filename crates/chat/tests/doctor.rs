@@ -46,10 +46,10 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for each of the other ten tables of chats, of the five of durable streams, for credentials, passwords
+    // One for each of the other eleven tables of chats, of the five of durable streams, for credentials, passwords
     // and users, for rules, inboxes and browsers, of the two of workers, of the four about people, and of the four
     // of memory.
-    assert_eq!(batches, 2 + 2 + 3 + 10 + 5 + 3 + 3 + 2 + 4 + 4);
+    assert_eq!(batches, 2 + 2 + 3 + 11 + 5 + 3 + 3 + 2 + 4 + 4);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::summaries;
 
 mod calls;
 mod prompt;
+mod renewal;
 mod turn;
 
 /// Queued generations looked at in one go.
@@ -65,7 +66,10 @@ async fn watch(app: &Arc<App>, owner: &str) -> Result<(), Error> {
         for id in ids {
             // Its claim is not committed yet, or a task that has lost it is not over yet.
             let Some(hold) = Taken::hold(&taken, &id) else { continue };
-            let permit = Arc::clone(&room).acquire_owned().await;
+            let permit = tokio::select! {
+                permit = Arc::clone(&room).acquire_owned() => permit,
+                () = app.shutdown.cancelled() => return Ok(()),
+            };
             let (app, owner) = (Arc::clone(app), owner.to_owned());
             let tasks = app.tasks.clone();
             tasks.spawn(async move {

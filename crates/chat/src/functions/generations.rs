@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use spool_protocol::{Error, Event, FinalStatus, Result};
+use spool_protocol::{Code, Error, Event, FinalStatus, Result};
 use spool_store::{Id, Tx};
 
 use crate::context::CallContext;
@@ -10,7 +10,7 @@ use crate::limits;
 use crate::owned;
 use crate::parts::{Part, ToolState};
 use crate::states::GenerationStatus;
-use crate::tables::{Generation, GenerationView, Message, generation};
+use crate::tables::{Generation, GenerationView, generation};
 use crate::turn::{self, Ending};
 
 use super::Nothing;
@@ -89,7 +89,7 @@ pub(super) struct Piece {
 /// A log from exactly the cursor on, as it was written: wherever the reading began, pieces end at the same
 /// offsets.
 pub(super) fn pieces(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Result<Vec<Piece>> {
-    let chunks = tx.log_read(generation.id.as_str(), cursor)?;
+    let chunks = if generation.has_log() { tx.log_read(generation.id.as_str(), cursor)? } else { Vec::new() };
     if chunks.is_empty() {
         return nothing_stored(tx, generation, cursor);
     }
@@ -134,12 +134,10 @@ fn nothing_stored(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Resu
 /// What a removed log said, as far as the message still has it. Offsets inside it are only known if the
 /// message holds everything that the log held.
 fn from_message(tx: &mut Tx<'_>, generation: &Generation, cursor: u64, end: u64) -> Result<Vec<Event>> {
-    let message = turn::message_of(tx, generation)?;
-    let all = replayed(message, generation);
-    let complete = all.iter().map(Event::units).sum::<u64>() == end;
-    if cursor > 0 && !complete {
+    let all = retold(tx, generation)?;
+    if cursor > 0 && !is_all(&all, end) {
         let message = "cursor: the log was removed after its time; read from 0, or read the message";
-        return Err(Error::bad_request(message).with("path", "cursor"));
+        return Err(Error::new(Code::Gone, message).with("path", "cursor").with("end", end));
     }
     let (mut events, mut at) = (Vec::new(), 0);
     for event in all {
@@ -148,7 +146,9 @@ fn from_message(tx: &mut Tx<'_>, generation: &Generation, cursor: u64, end: u64)
     Ok(events)
 }
 
-fn replayed(message: Message, generation: &Generation) -> Vec<Event> {
+/// What the message of an answer that is over has of its log.
+pub(super) fn retold(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Event>> {
+    let message = turn::message_of(tx, generation)?;
     // An earlier attempt left nothing in the message but its status in its own row.
     let is_newest = message.generation_id.as_ref() == Some(&generation.id);
     let parts = if is_newest { message.parts } else { Vec::new() };
@@ -157,7 +157,12 @@ fn replayed(message: Message, generation: &Generation) -> Vec<Event> {
         let (error, usage) = (generation.error.clone(), generation.usage);
         events.push(Event::Status { status, error, usage, finish_reason: generation.finish_reason.clone() });
     }
-    events
+    Ok(events)
+}
+
+/// Whether these are all events of a log that ended at `end`.
+pub(super) fn is_all(events: &[Event], end: u64) -> bool {
+    events.iter().map(Event::units).sum::<u64>() == end
 }
 
 fn events_of_part(part: Part) -> Vec<Event> {

@@ -162,7 +162,7 @@ fn deltas(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, cursors: Vec<Stre
         if owner.id != thread.id {
             continue; // a stream of another thread: the hook has switched
         }
-        let before = said_before(tx, &stream_id, cursor)?;
+        let before = said_before(tx, &generation, cursor)?;
         let mut encoder = Encoder::resume(Dialect::Common, cursor, before.as_ref());
         let mut start = cursor;
         for Piece { events, end } in generations::pieces(tx, &generation, cursor)? {
@@ -180,26 +180,36 @@ fn deltas(tx: &mut Tx<'_>, ctx: &CallContext, thread: &Thread, cursors: Vec<Stre
 }
 
 /// The event that ends at `cursor`, or reaches over it. Progress does not count: it interrupts nothing.
-fn said_before(tx: &mut Tx<'_>, generation: &Id<Generation>, cursor: u64) -> Result<Option<Event>> {
+fn said_before(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Result<Option<Event>> {
+    if !generation.has_log() {
+        let events = generations::retold(tx, generation)?;
+        let known = generations::is_all(&events, turn::log_end(tx, generation)?);
+        return Ok(if known { last_said(events, 0, cursor) } else { None });
+    }
     let mut end = cursor;
-    while let Some(chunk) = tx.log_before(generation.as_str(), end)? {
-        let mut at = chunk.start;
-        let mut said = None;
-        for event in turn::events_of(&chunk)? {
-            if at >= cursor {
-                break;
-            }
-            at += event.units();
-            if event.units() > 0 && !matches!(event, Event::Activity { .. }) {
-                said = Some(event);
-            }
-        }
+    while let Some(chunk) = tx.log_before(generation.id.as_str(), end)? {
+        let said = last_said(turn::events_of(&chunk)?, chunk.start, cursor);
         if said.is_some() {
             return Ok(said);
         }
         end = chunk.start;
     }
     Ok(None)
+}
+
+/// The last of `events`, which begin at the offset `at`, that begins before `cursor`.
+fn last_said(events: Vec<Event>, mut at: u64, cursor: u64) -> Option<Event> {
+    let mut said = None;
+    for event in events {
+        if at >= cursor {
+            break;
+        }
+        at += event.units();
+        if event.units() > 0 && !matches!(event, Event::Activity { .. }) {
+            said = Some(event);
+        }
+    }
+    said
 }
 
 fn status(status: MessageStatus) -> &'static str {

@@ -136,7 +136,7 @@ impl Source {
             Start::At(offset) => offset,
             Start::End => progress.cursor,
         };
-        let deltas = follow::deltas(app, &self.whose.identity.principal, id.as_str(), from).await?;
+        let deltas = follow::deltas(&app.functions, &self.whose.identity.principal, id.as_str(), from).await?;
         let over = matches!(deltas.events.last(), Some(Event::Status { .. }));
         let status = if over { deltas.status } else { progress.status };
         let mut payload = Payload::new(Kind::Events);
