@@ -6,7 +6,8 @@ use serde_json::json;
 use spool_chat::states::{ArtifactStatus, GenerationStatus, Phase, SessionStatus, WorkerApproval};
 use spool_chat::tables::audit::{self, AuditEntry};
 use spool_chat::tables::{
-    Approval, Artifact, Credential, Generation, Holdings, Machine, Message, RuntimeSession, Thread, Worker, holdings,
+    Approval, Artifact, Credential, Generation, Holdings, LogState, Machine, Message, RuntimeSession, Thread, Worker,
+    holdings,
 };
 use spool_protocol::ApprovalStatus;
 use spool_store::{Document, Id, Tx};
@@ -121,7 +122,14 @@ async fn the_doctor_finds_what_does_not_hold() {
         generation.status = GenerationStatus::Complete;
     })
     .await;
-    assert_eq!(found(&stage).await, ["one_running", "message_follows", "no_orphans"]);
+    let unended = ["log_state", "log_sealed", "log_end"];
+    assert_eq!(found(&stage).await, [&["one_running", "message_follows"], &unended[..], &["no_orphans"]].concat());
+    spoil::<Generation>(&stage, &turn.generation, |generation| {
+        generation.status = GenerationStatus::Queued;
+        generation.log_state = Some(LogState::Removed);
+    })
+    .await;
+    assert_eq!(found(&stage).await, ["log_state"]);
 }
 
 #[tokio::test]
