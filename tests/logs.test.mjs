@@ -110,7 +110,7 @@ describe("logs that are over", { concurrency: true }, () => {
     const service = http(server, await serviceKey(server));
     const threadId = await http(server, token).mutation("threads:create", {});
     const piece = (n) => `${n}:`.padEnd(1 << 20, "é");
-    const events = Array.from({ length: 12 }, (_, n) => text(piece(n)));
+    const events = Array.from({ length: 8 }, (_, n) => text(piece(n)));
     const { generationId } = await answer(service, threadId, events);
     const said = events.map((event) => event.text).join("");
     const targets = {

@@ -114,27 +114,33 @@ async fn st_05_a_late_joiner_gets_one_piece_and_then_the_rest() {
 }
 
 #[tokio::test]
-async fn st_18_a_long_log_comes_in_pages_until_its_status() {
+async fn st_18_a_long_log_comes_in_pages_until_its_status_and_so_it_does_once_it_is_removed() {
     let stage = Stage::new().await;
     let (turn, epoch) = turn(&stage).await;
-    let piece = "é".repeat(4_000);
+    let piece = "aé".repeat(3_001);
     let mut at = 0;
     for _ in 0..100 {
         at = stage.append(&turn.generation, at, &[words(&piece)]).await;
     }
     finish(&stage, &turn, epoch).await;
-    let (mut cursor, mut pages, mut seen) = (0, 0, String::new());
-    loop {
-        let page = read(&stage, &turn, cursor).await;
-        cursor = page["cursor"].as_u64().unwrap();
-        pages += 1;
-        seen += &joined(&page);
-        assert_eq!(page["status"], json!("complete"));
-        if page["events"].as_array().unwrap().last().unwrap()["type"] == "status" {
-            break;
+    for hours in [0, 1, 24] {
+        stage.clock.advance_ms(hours * HOUR_MS);
+        tend(&stage).await;
+        let (mut cursor, mut pages, mut seen) = (0, 0, String::new());
+        loop {
+            let page = read(&stage, &turn, cursor).await;
+            cursor = page["cursor"].as_u64().unwrap();
+            pages += 1;
+            assert!(joined(&page).len() <= 300_000, "a page of {} bytes", joined(&page).len());
+            seen += &joined(&page);
+            assert_eq!(page["status"], json!("complete"));
+            if page["events"].as_array().unwrap().last().unwrap()["type"] == "status" {
+                break;
+            }
         }
+        assert!(pages > 2 && seen == piece.repeat(100), "{pages} pages, {} bytes after {hours} hours", seen.len());
+        assert_eq!(cursor, at + 1);
     }
-    assert!(pages > 2 && seen == piece.repeat(100), "{pages} pages, {} bytes", seen.len());
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Event, FinalStatus, Result};
+use spool_store::limits::LOG_READ_BYTES;
 use spool_store::{Id, Tx};
 
 use crate::context::CallContext;
@@ -128,22 +129,42 @@ fn nothing_stored(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Resu
     if cursor == end {
         return Ok(Vec::new());
     }
-    Ok(vec![Piece { events: from_message(tx, generation, cursor, end)?, end }])
+    from_message(tx, generation, cursor, end).map(|piece| vec![piece])
 }
 
-/// What a removed log said, as far as the message still has it. Offsets inside it are only known if the
-/// message holds everything that the log held.
-fn from_message(tx: &mut Tx<'_>, generation: &Generation, cursor: u64, end: u64) -> Result<Vec<Event>> {
+/// A page of what a removed log said, as far as the message still has it. Offsets inside it are only known if the
+/// message holds everything that the log held; else the page is all of it.
+fn from_message(tx: &mut Tx<'_>, generation: &Generation, cursor: u64, end: u64) -> Result<Piece> {
     let all = retold(tx, generation)?;
-    if cursor > 0 && !is_all(&all, end) {
+    let known = is_all(&all, end);
+    if cursor > 0 && !known {
         let message = "cursor: the log was removed after its time; read from 0, or read the message";
         return Err(Error::new(Code::Gone, message).with("path", "cursor").with("end", end));
     }
     let (mut events, mut at) = (Vec::new(), 0);
+    let page_end = if known { cursor.saturating_add(LOG_READ_BYTES as u64) } else { u64::MAX };
     for event in all {
+        let whole = at + event.units();
+        let event = if whole > page_end { head(event, page_end - at) } else { event };
+        let cut = at + event.units() < whole;
         at = push_from(&mut events, event, at, cursor)?;
+        if cut || at >= page_end {
+            return Ok(Piece { events, end: at });
+        }
     }
-    Ok(events)
+    Ok(Piece { events, end })
+}
+
+/// The beginning of a text, of `units` at most and whole characters. Any other event is one piece.
+fn head(mut event: Event, units: u64) -> Event {
+    if let Event::Text { text } | Event::Reasoning { text } = &mut event {
+        let mut length = text.len().min(usize::try_from(units).unwrap_or(usize::MAX));
+        while !text.is_char_boundary(length) {
+            length -= 1;
+        }
+        text.truncate(length);
+    }
+    event
 }
 
 /// What the message of an answer that is over has of its log.

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::tables::{Generation, LogState, generation};
 use crate::turn;
 
-/// What S3 called `olderThanHours` by default, and how long logs are kept where nobody says otherwise.
+/// The age of what `logs:cleanUp` removes where its caller does not say, as of what the server removes by itself.
 const HOURS: f64 = 24.0;
 const HOUR_MS: f64 = 3_600_000.0;
 

@@ -86,6 +86,8 @@ pub struct Follower {
     /// Where chunks reach the reader without passing here, and whether they do now.
     seat: Option<Seat>,
     parked: bool,
+    /// Whether the answer was over when the reader came: then pages are all there is, from wherever they come.
+    ended: bool,
     over: bool,
     /// Ends the reader with its credential.
     guard: Guard,
@@ -106,7 +108,8 @@ impl Follower {
         let place = app.admit()?;
         let (functions, principal) = (app.functions.clone(), Arc::clone(&caller.principal));
         let page = deltas(&functions, &principal, generation, offset).await?;
-        let over = page.events.is_empty() && page.status.is_terminal();
+        let ended = page.status.is_terminal();
+        let over = page.events.is_empty() && ended;
         let uncounted = page.uncounted(offset);
         let tail = functions.store().tail(generation, page.cursor).await?;
         let open = app.functions.metrics().stream_followers.clone();
@@ -122,6 +125,7 @@ impl Follower {
             uncounted,
             seat: None,
             parked: false,
+            ended,
             over,
             guard,
             open,
@@ -139,8 +143,13 @@ impl Follower {
         while !self.over {
             let mut events = std::mem::take(&mut self.first);
             if events.is_empty() {
-                self.wait_in_room().await;
-                match self.tail.next().await {
+                let news = if self.ended {
+                    Ok(None)
+                } else {
+                    self.wait_in_room().await;
+                    self.tail.next().await
+                };
+                match news {
                     Ok(Some(mut chunks)) => {
                         let whole = chunks.len() == 1 && chunks[0].start == self.offset;
                         if whole && let Some(chunk) = chunks.pop() {
@@ -149,8 +158,8 @@ impl Follower {
                         }
                         events = self.unread(&chunks);
                     }
-                    Ok(None) => match self.retold().await {
-                        Ok(rest) => events = rest,
+                    Ok(None) => match self.page().await {
+                        Ok(page) => events = page,
                         Err(error) => return self.failed(error),
                     },
                     Err(error) => return self.failed(crate::functions::shown("stream", error)),
@@ -170,9 +179,9 @@ impl Follower {
         None
     }
 
-    /// The rest of an answer whose log ended without a last word: it was removed after its time while this reader
-    /// was still at it, and the message has the rest. Or it went with its thread.
-    async fn retold(&mut self) -> Result<Vec<Event>, Error> {
+    /// The next page of an answer that is over. So is one whose log ended without a last word: it was removed after
+    /// its time while this reader was still at it, and the message has the rest. Or it went with its thread.
+    async fn page(&mut self) -> Result<Vec<Event>, Error> {
         let page = deltas(&self.functions, &self.principal, self.tail.log(), self.offset).await?;
         if page.events.is_empty() {
             return Err(Error::not_found("generation"));
