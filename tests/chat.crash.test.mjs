@@ -2,6 +2,8 @@
 // left behind, and the thread goes on.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import path from "node:path";
 import { after, describe, test } from "node:test";
 import { follow, http, live, page, send, settled, user, watch } from "./lib/clients.mjs";
 import { FakeLlm, paced } from "./lib/fake-llm.mjs";
@@ -44,6 +46,29 @@ describe("kill -9 in mid-stream", { concurrency: true }, () => {
     assert.deepEqual(client.faults, []);
     const doctor = await run(["doctor", "--data", server.data]);
     assert.equal(doctor.code, 0, doctor.stdout + doctor.stderr);
+  });
+
+  test("ST-11: a turn goes on while its lease lasts, though a renewal fails", { timeout: 90_000 }, async (t) => {
+    // Due at 10 s, and given up by the database at 20 s: somebody else holds its lock.
+    const server = await Server.start(t, { env: fake.env, config: "[turns]\nlease_seconds = 30\n" });
+    const { client } = await user(t, server);
+    const word = gate();
+    fake.script("locked", ["half ", { wait: word.opened }, "and half"]);
+    const sent = await send(client, "locked");
+    const log = follow(client, sent.generationId);
+    await until(() => log.text === "half ");
+    const sqlite = spawn("sqlite3", [path.join(server.data, "spool.db")], { stdio: ["pipe", "pipe", "inherit"] });
+    const closed = new Promise((resolve) => sqlite.once("close", resolve));
+    t.after(() => sqlite.kill());
+    sqlite.stdin.write("PRAGMA busy_timeout = 5000;\nBEGIN IMMEDIATE;\nSELECT 'locked';\n");
+    await until(() => /locked/.test(sqlite.stdout.read() ?? ""));
+    await until(() => /a lease could not be renewed|turn given up/.test(server.stderr), { timeout: 40_000, what: "the renewal to fail" });
+    sqlite.stdin.end("ROLLBACK;\n");
+    await closed;
+    word.open();
+    const message = await settled(client, sent.messageId);
+    assert.deepEqual([message.status, message.text], ["complete", "half and half"]);
+    assert.equal(fake.of("locked").length, 1);
   });
 
   test("a turn that had not begun runs after the restart, or ends as interrupted; never both, never neither", async (t) => {

@@ -2,14 +2,12 @@
 // the final text, over SSE and over the official client.
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
-import path from "node:path";
+import { spawn } from "node:child_process";
 import { after, describe, test } from "node:test";
-import { promisify } from "node:util";
 import { follow, guest, http, live, refusal, send, settled, units, user } from "./lib/clients.mjs";
 import { bytewise, FakeLlm, paced } from "./lib/fake-llm.mjs";
 import { Proxy } from "./lib/proxy.mjs";
-import { Server, serviceKey } from "./lib/server.mjs";
+import { Server } from "./lib/server.mjs";
 import { followSse, SseParser } from "./lib/sse.mjs";
 import { gate, random, until } from "./lib/wait.mjs";
 
@@ -247,32 +245,4 @@ test("HT-03: curl -N that is cut anywhere goes on with Last-Event-ID or with ?of
       assert.equal(rest.last.event, "done");
     }
   }
-});
-
-test("ST-13: of a log that was removed, only its end is a place to resume", async (t) => {
-  const own = await Server.start(t);
-  const { client, token } = await user(t, own);
-  const service = http(own, await serviceKey(own));
-  const threadId = await client.mutation("threads:create", {});
-  const { generationId } = await service.mutation("generations:open", { threadId, text: "go" });
-  // The message does not keep activities, so its text does not tell where in the log it stood.
-  const events = [{ type: "activity", kind: "k", label: "reading" }, { type: "text", text: "answer" }, { type: "activity", kind: "k", label: "writing" }];
-  await service.mutation("generations:append", { generationId, events });
-  const { cursor } = await service.mutation("generations:finish", { generationId, status: "complete" });
-  await own.stop();
-  const removal = ["_log_journal", "_log_chunks", "_logs_sealed"].map((table) => `DELETE FROM ${table} WHERE log = '${generationId}';`);
-  await promisify(execFile)("sqlite3", [path.join(own.data, "spool.db"), removal.join(" ")]);
-  await own.start();
-  const read = async (target) => {
-    const response = await fetch(own.url + target, { headers: { authorization: `Bearer ${token}` } });
-    return { status: response.status, ids: (await response.text()).split("\n").filter((line) => line.startsWith("id: ")) };
-  };
-  const seen = await followSse(own, token, generationId);
-  assert.deepEqual([seen.text, seen.final.event, seen.offset], ["answer", "done", String(cursor)]);
-  const sdk = `/api/chat/${threadId}/stream?activeStreamId=${generationId}`;
-  assert.deepEqual(await read(`/api/stream/${generationId}`), { status: 200, ids: [`id: ${cursor}`] });
-  assert.deepEqual(await read(sdk), { status: 200, ids: ["id: 0", `id: ${cursor}`] });
-  // And that place is one.
-  assert.equal((await read(`/api/stream/${generationId}?offset=${cursor}`)).status, 204);
-  assert.deepEqual(await read(`${sdk}&offset=${cursor}`), { status: 200, ids: [] });
 });

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { follow, http, live, page, send, settled, user, watch } from "./lib/clients.mjs";
 import { FakeLlm, paced } from "./lib/fake-llm.mjs";
-import { Server } from "./lib/server.mjs";
+import { Server, serviceKey } from "./lib/server.mjs";
 import { followSse } from "./lib/sse.mjs";
 import { gate, until, within } from "./lib/wait.mjs";
 
@@ -123,6 +123,26 @@ describe("turns", { concurrency: true }, () => {
     assert.equal((await settled(client, (await send(client, "after the stop", threadId)).messageId)).status, "complete");
   });
 
+  test("ST-10: from the call that stops it, an answer is over and the provider left within half a second", async (t) => {
+    const { client, token } = await user(t, server);
+    const device = http(server, token);
+    const times = [];
+    for (let n = 0; n < 5; n += 1) {
+      const key = `st-10 timed ${n}`;
+      fake.script(key, ["one ", { hang: true }]);
+      const { generationId } = await send(client, key);
+      const log = follow(client, generationId);
+      await until(() => log.text === "one ");
+      const asked = performance.now();
+      const after = (promise) => promise.then(() => performance.now() - asked);
+      device.mutation("generations:stop", { generationId }).catch(() => {});
+      times.push(await Promise.all([after(within(fake.of(key)[0].closed, "the cancel")), after(log.end())]));
+    }
+    t.diagnostic(`ms to the provider's cancel and to the end: ${times.map((pair) => pair.map(Math.round).join("/")).join(", ")}`);
+    // The median: a machine that does other things may be late once or twice.
+    for (const at of [0, 1]) assert.ok(times.map((pair) => pair[at]).sort((a, b) => a - b)[2] < 500);
+  });
+
   test("ST-10: stop before the first token", async (t) => {
     const { client } = await user(t, server);
     fake.script("stop early", [{ hang: true }]);
@@ -206,6 +226,61 @@ describe("turns", { concurrency: true }, () => {
     end.open();
     await until(() => active.current.length === 0);
   });
+
+  test("ST-16: after a restart they are what was stored: an answer that a backend makes is active and goes on", async (t) => {
+    const own = await Server.start(t, { env: fake.env });
+    const { http: rows, token } = await user(t, own);
+    const service = http(own, await serviceKey(own));
+    const [threadId, other] = [await rows.mutation("threads:create", {}), await rows.mutation("threads:create", {})];
+    const open = (threadId) => service.mutation("generations:open", { threadId, text: "go" });
+    const append = (generationId, text) => service.mutation("generations:append", { generationId, events: [{ type: "text", text }] });
+    const [{ generationId, messageId }, over] = [await open(threadId), await open(other)];
+    for (const id of [generationId, over.generationId]) await append(id, "half ");
+    await service.mutation("generations:finish", { generationId: over.generationId, status: "complete" });
+
+    await own.restart();
+    const active = await rows.query("generations:active", {});
+    assert.deepEqual(active.map(({ _id, status, cursor }) => [_id, status, cursor]), [[generationId, "streaming", 5]]);
+    assert.equal((await rows.query("threads:get", { threadId })).activeGenerationId, generationId);
+    assert.equal((await rows.query("threads:get", { threadId: other })).activeGenerationId ?? null, null);
+    const list = { threadId, ...page(), streamArgs: { kind: "list" } };
+    const { streams } = await rows.query("messages:listMessages", list);
+    assert.deepEqual(streams.messages.map(({ streamId, status }) => [streamId, status]), [[generationId, "streaming"]]);
+
+    await append(generationId, "and half");
+    await service.mutation("generations:finish", { generationId, status: "complete" });
+    assert.equal((await followSse(own, token, generationId)).text, "half and half");
+    assert.equal((await rows.query("messages:get", { messageId })).status, "complete");
+    assert.deepEqual(await rows.query("generations:active", {}), []);
+  });
+
+  for (const flush of [0, 50, 250, 1000]) {
+    test(`ST-17: with flush_ms = ${flush} the first delta is not delayed, and writes are bounded`, async (t) => {
+      const own = await Server.start(t, { env: fake.env, config: `[turns]\nflush_ms = ${flush}\n` });
+      const { client } = await user(t, own);
+      const appends = async () => Number((await (await fetch(`${own.url}/metrics`)).text()).match(/^spool_log_appends_total (\d+)/m)[1]);
+      const [first, rest] = [gate(), gate()];
+      const key = `st-17 ${flush}`;
+      fake.script(key, [{ wait: first.opened }, "w ", { wait: rest.opened }, ...paced(200, 5, () => "w ")]);
+      const { generationId } = await send(client, key);
+      await until(() => fake.of(key).length === 1);
+      const log = follow(client, generationId);
+      let begun = performance.now();
+      first.open();
+      await until(() => log.text === "w ", { every: 1 });
+      const delay = performance.now() - begun;
+      const before = await appends();
+      begun = performance.now();
+      rest.open();
+      assert.equal((await log.end()).text, "w ".repeat(201));
+      const [took, writes] = [performance.now() - begun, (await appends()) - before];
+      t.diagnostic(`the first delta after ${delay.toFixed(0)} ms, then ${writes} writes in ${took.toFixed(0)} ms`);
+      assert.ok(delay < 900, `the first delta took ${delay} ms`);
+      assert.ok(writes >= 1);
+      if (flush > 0) assert.ok(writes <= took / flush + 2, `${writes} writes in ${took} ms`);
+      else assert.ok(writes > took / 50 + 2, `${writes} writes in ${took} ms: tokens were gathered`);
+    });
+  }
 
   test("ST-19: the blocking call is the streaming one, awaited", async (t) => {
     const { client, token } = await user(t, server);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, describe, test } from "node:test";
-import { http, refusal, send, settled, user, watch } from "./lib/clients.mjs";
+import { follow, http, refusal, send, settled, user, watch } from "./lib/clients.mjs";
 import { RawSession } from "./lib/raw.mjs";
 import { run, Server } from "./lib/server.mjs";
 import { until, within } from "./lib/wait.mjs";
@@ -36,6 +36,62 @@ async function files(dir) {
 }
 
 describe("workers", { concurrency: true }, () => {
+  test("ST-08: numbered chunks arrive in any order, are taken once, and gaps are told", async (t) => {
+    const { person, worker, threadId } = await begin(t);
+    const { generationId, messageId } = await send(person.client, "in any order", threadId);
+    const { client, token, epoch } = worker;
+    await client.mutation("workers:claim", { epoch, generationId });
+    const log = follow(person.client, generationId);
+    const chunk = (sequence) => client.mutation("generations:append", { ...says(generationId, epoch, String(sequence)), sequence });
+    const told = [];
+    for (const sequence of [0, 2, 1, 1, 3]) told.push(await chunk(sequence));
+    assert.deepEqual(told.map(({ appended, held, duplicate, missing }) => [appended, held, duplicate, missing]), [
+      [true, undefined, undefined, undefined],
+      [false, true, undefined, [1]],
+      [true, undefined, undefined, undefined],
+      [true, undefined, true, undefined],
+      [true, undefined, undefined, undefined],
+    ]);
+    await until(() => log.text === "0123");
+    await chunk(4);
+    assert.deepEqual((await chunk(6)).missing, [5]);
+
+    const cut = await call(server, "mutation", "generations:finish", { generationId, epoch, status: "complete" }, token);
+    const { code, reason, missing } = cut.json.errorData ?? cut.json;
+    assert.deepEqual([code, reason, missing], ["stream_conflict", "sequence_gap", [5]]);
+    const far = await refusal(chunk(300));
+    assert.deepEqual([far.code, far.reason, far.expected, far.missing[0]], ["stream_conflict", "sequence_gap", 5, 5]);
+
+    const whole = { generationId, epoch, status: "complete", text: "0123456" };
+    const finished = await client.mutation("generations:finish", whole);
+    assert.deepEqual(await client.mutation("generations:finish", whole), finished);
+    assert.equal((await log.end()).text, "0123456");
+    assert.equal((await settled(person.client, messageId)).text, "0123456");
+    assert.equal((await chunk(5)).appended, false);
+  });
+
+  test("ST-06: a final text that was not streamed counts, and is counted once", async (t) => {
+    const own = await Server.start(t);
+    const person = await user(t, own);
+    const { client, epoch, workerId } = await makeWorker(own, person);
+    const differed = async () => Number((await (await fetch(`${own.url}/metrics`)).text()).match(/^spool_texts_differed_total (\d+)/m)[1]);
+    const answered = async (streamed, text) => {
+      const threadId = await person.client.mutation("threads:create", { workerId });
+      const { generationId, messageId } = await send(person.client, streamed, threadId);
+      await client.mutation("workers:claim", { epoch, generationId });
+      await client.mutation("generations:append", says(generationId, epoch, streamed));
+      const finish = { generationId, epoch, status: "complete", text };
+      const finished = await client.mutation("generations:finish", finish);
+      assert.deepEqual(await client.mutation("generations:finish", finish), finished);
+      assert.equal((await person.client.query("messages:get", { messageId })).text, text);
+    };
+    await answered("the same", "the same");
+    await answered("the beginn", "the beginning");
+    assert.equal(await differed(), 0);
+    await answered("something else", "the final text");
+    assert.equal(await differed(), 1);
+  });
+
   test("IA-08: a token is shown once, kept as a hash, refused with a reason, and replaced", async (t) => {
     const own = await Server.start(t);
     const person = await user(t, own);

@@ -700,6 +700,14 @@ export type Appended = {
   cursor: number;
   duplicate?: boolean;
   /**
+   * With `sequence`: this chunk waits for those before it.
+   */
+  held?: boolean;
+  /**
+   * With `sequence`: numbers before the highest that came which have not come.
+   */
+  missing?: number[];
+  /**
    * With `producer`: the highest number taken from it, and whether this one had been taken before.
    */
   producerSeq?: number;
@@ -1558,6 +1566,10 @@ export type Finished = {
    */
   cursor: number;
   status: GenerationStatus;
+  /**
+   * The whole text that ended the answer is not the one that was streamed.
+   */
+  textDiffers?: boolean;
 };
 /**
  * A generation as the owner of its thread sees it.
@@ -1613,6 +1625,11 @@ export type GenerationsAppendArgs = {
    * Makes repetitions harmless: the same number of the same writer is appended once.
    */
   producer?: ProducerArgs | null;
+  /**
+   * The chunk's number, from 0: chunks go into the log in the order of their numbers, each once. One that comes
+   * early waits for those before it. In place of `offset` and `producer`.
+   */
+  sequence?: number | null;
 };
 export type ProducerArgs = {
   epoch: number;
@@ -1770,6 +1787,12 @@ export type LogPage = {
   cursor: number;
   events: Event[];
   status: GenerationStatus;
+};
+export type LogsCleanUpArgs = {
+  /**
+   * Hours since the end of the answers whose logs go. 24 if absent.
+   */
+  olderThanHours?: number | null;
 };
 /**
  * A machine as its owner sees it.
@@ -3253,6 +3276,9 @@ export const api = {
     get: makeFunctionReference<"query", InstructionsGetArgs, Instructions>("instructions:get"),
     set: makeFunctionReference<"mutation", InstructionsSetArgs, Saved3>("instructions:set"),
     versions: makeFunctionReference<"query", InstructionsVersionsArgs, InstructionsVersionsReturns>("instructions:versions"),
+  },
+  logs: {
+    cleanUp: makeFunctionReference<"mutation", LogsCleanUpArgs, Deleted>("logs:cleanUp"),
   },
   machines: {
     create: makeFunctionReference<"mutation", MachinesCreateArgs, MachinesCreateReturns>("machines:create"),

@@ -86,6 +86,8 @@ pub struct Settings {
     pub external_lease_ms: u64,
     /// How long a worker may be silent before it counts as gone, and its claims with it, in milliseconds.
     pub worker_lease_ms: u64,
+    /// How long the log of an answer is kept after its end, in milliseconds; `None` is for ever.
+    pub log_ms: Option<u64>,
     /// How long a person has for a decision, in milliseconds; `None` is for ever.
     pub approval_ms: Option<u64>,
     pub approvals: ApprovalPolicy,
@@ -191,6 +193,7 @@ impl Default for Settings {
             lease_ms: 20_000,
             external_lease_ms: 600_000,
             worker_lease_ms: 90_000,
+            log_ms: Some(24 * 3_600_000),
             approval_ms: Some(24 * 3_600_000),
             approvals: ApprovalPolicy::default(),
             when_busy: WhenBusy::Refuse,

@@ -20,9 +20,9 @@ use spool_store::{Document, Index, Page, PaginationOpts, Tx};
 
 use crate::context::CallContext;
 use crate::tables::{
-    Stream, approval, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine, message,
-    notice, password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, summary,
-    thread, todos, tool_call, upload, usage, user, user_state, window, worker,
+    Stream, approval, arrivals, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine,
+    message, notice, password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription,
+    summary, thread, todos, tool_call, upload, usage, user, user_state, window, worker,
 };
 
 /// Rows of one batch. Each costs a handful of reads.
@@ -80,7 +80,7 @@ pub fn run(tx: &mut Tx<'_>, _ctx: &CallContext, args: Check) -> Result<Report> {
 }
 
 /// Checks one batch: threads first, then generations, messages, artifacts with what is being written, lists and
-/// runtime sessions, approvals and notices, calls of tools, uploads and shares, then what belongs to durable
+/// runtime sessions, approvals and notices, calls of tools, chunks that wait, uploads and shares, then what belongs to durable
 /// streams, then credentials, passwords and users with their rules and inboxes, machines and workers, and what is
 /// kept about people, windows, summaries and memories at last.
 pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
@@ -101,7 +101,8 @@ pub fn check(tx: &mut Tx<'_>, cursor: Option<&str>) -> Result<Report> {
         "approvals" => each(tx, approval::BY_THREAD, (phase, Some("notices")), within, found, approvals::approval)?,
         "notices" => each(tx, notice::BY_DUE, (phase, Some("calls")), within, found, approvals::notice)?,
         "calls" => each(tx, tool_call::BY_THREAD, (phase, Some("prompts")), within, found, calls::call)?,
-        "prompts" => each(tx, prompt::BY_THREAD, (phase, Some("uploads")), within, found, calls::prompt)?,
+        "prompts" => each(tx, prompt::BY_THREAD, (phase, Some("arrivals")), within, found, calls::prompt)?,
+        "arrivals" => each(tx, arrivals::BY_GENERATION, (phase, Some("uploads")), within, found, calls::arrivals)?,
         "uploads" => each(tx, upload::BY_THREAD, (phase, Some("shares")), within, found, checks::upload)?,
         "shares" => each(tx, share::BY_THREAD, (phase, Some("streams")), within, found, shares::share)?,
         "streams" => stream_batch(tx, within, found)?,

@@ -15,6 +15,7 @@ pub mod generations;
 pub mod guests;
 pub mod keys;
 pub mod listing;
+pub mod logs;
 pub mod machines;
 pub mod memory;
 pub mod messages;

@@ -140,6 +140,22 @@ pub const MESSAGE_FILES: usize = 50;
 /// writer waits behind it.
 pub const SWEPT_ROWS: usize = 1_000;
 pub const SWEPT_BYTES: usize = 8 << 20;
+/// How long the log of an answer rests before its texts are joined, in milliseconds: until then whoever saw it
+/// grow finds the pieces that it saw.
+pub const LOG_REST_MS: u64 = 3_600_000;
+/// The longest time that a log is kept, and not for ever, in hours: ten years.
+pub const LOG_HOURS: f64 = 87_600.0;
+/// Logs that one step removes or compacts, and the bytes after which it ends: others wait behind it.
+pub const TENDED_LOGS: usize = 200;
+pub const COMPACTED_STEP_BYTES: usize = 512 << 10;
+/// The longest log that is compacted, which is done in one step.
+pub const COMPACTED_BYTES: usize = 8 << 20;
+/// Units of a chunk of a compacted log: whoever wants one character reads all of its chunk.
+pub const COMPACTED_CHUNK_UNITS: u64 = 16 << 10;
+/// Chunks of an answer that may come before their time, counted from the one that is missing, and their bytes: all of
+/// them are in one row, which each further one writes anew.
+pub const EARLY_CHUNKS: u64 = 256;
+pub const EARLY_BYTES: usize = 1 << 20;
 /// Rows of one user that are counted in one step, where no counter is there yet.
 pub const MEASURED_ROWS: usize = 10_000;
 /// Deleted sources that go together with their last fork; of a longer chain the rest is swept.

@@ -4,6 +4,7 @@
 //! server. Must never contain behaviour beyond making and viewing rows.
 
 pub mod approval;
+pub mod arrivals;
 pub mod artifact;
 pub mod audit;
 pub mod credential;
@@ -38,11 +39,12 @@ pub mod window;
 pub mod worker;
 
 pub use approval::{Approval, ApprovalView, Decision, Vote};
+pub use arrivals::Arrivals;
 pub use artifact::{Artifact, ArtifactContent, ArtifactSummary, ArtifactVersion, Author, VersionView};
 pub use credential::{Credential, CredentialKind, KeyView, SessionView};
 pub use departure::Departure;
 pub use draft::ArtifactDraft;
-pub use generation::{Fallback, Generation, GenerationView, Runner, ToolChoice};
+pub use generation::{Fallback, Generation, GenerationView, LogState, Runner, ToolChoice};
 pub use holdings::Holdings;
 pub use inbox::Inbox;
 pub use machine::{Machine, MachineView, WorkerCounts};
@@ -80,6 +82,7 @@ pub static SCHEMA: Schema = Schema {
         &thread::TABLE,
         &message::TABLE,
         &generation::TABLE,
+        &arrivals::TABLE,
         &artifact::TABLE,
         &artifact::VERSION_TABLE,
         &artifact::CONTENT_TABLE,

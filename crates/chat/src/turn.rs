@@ -31,8 +31,12 @@ pub(crate) fn events_of(chunk: &Chunk) -> Result<Vec<Event>> {
 /// Appends events to the log of a generation. Returns the new end.
 pub(crate) fn append(tx: &mut Tx<'_>, generation: &Generation, events: &[Event]) -> Result<u64> {
     let units = events.iter().map(Event::units).sum();
-    let data = serde_json::to_string(events).map_err(|error| Error::internal(format!("encoding events: {error}")))?;
-    tx.log_append(generation.id.as_str(), units, data)
+    tx.log_append(generation.id.as_str(), units, encoded(events)?)
+}
+
+/// Events as a chunk holds them.
+pub(crate) fn encoded(events: &[Event]) -> Result<String> {
+    serde_json::to_string(events).map_err(|error| Error::internal(format!("encoding events: {error}")))
 }
 
 /// Where the log of a generation ends, even after the log was removed.

@@ -5,6 +5,7 @@
 
 mod account;
 mod approvals;
+mod arrivals;
 mod artifacts;
 mod audit;
 mod boundaries;

@@ -6,7 +6,8 @@ use serde_json::json;
 use spool_chat::states::{ArtifactStatus, GenerationStatus, Phase, SessionStatus, WorkerApproval};
 use spool_chat::tables::audit::{self, AuditEntry};
 use spool_chat::tables::{
-    Approval, Artifact, Credential, Generation, Holdings, Machine, Message, RuntimeSession, Thread, Worker, holdings,
+    Approval, Artifact, Credential, Generation, Holdings, LogState, Machine, Message, RuntimeSession, Thread, Worker,
+    holdings,
 };
 use spool_protocol::ApprovalStatus;
 use spool_store::{Document, Id, Tx};
@@ -46,10 +47,10 @@ async fn the_doctor_walks_through_all_rows_in_batches() {
             None => break,
         }
     }
-    // One for each of the other ten tables of chats, of the five of durable streams, for credentials, passwords
+    // One for each of the other eleven tables of chats, of the five of durable streams, for credentials, passwords
     // and users, for rules, inboxes and browsers, of the two of workers, of the four about people, and of the four
     // of memory.
-    assert_eq!(batches, 2 + 2 + 3 + 10 + 5 + 3 + 3 + 2 + 4 + 4);
+    assert_eq!(batches, 2 + 2 + 3 + 11 + 5 + 3 + 3 + 2 + 4 + 4);
 }
 
 #[tokio::test]
@@ -121,7 +122,14 @@ async fn the_doctor_finds_what_does_not_hold() {
         generation.status = GenerationStatus::Complete;
     })
     .await;
-    assert_eq!(found(&stage).await, ["one_running", "message_follows", "no_orphans"]);
+    let unended = ["log_state", "log_sealed", "log_end"];
+    assert_eq!(found(&stage).await, [&["one_running", "message_follows"], &unended[..], &["no_orphans"]].concat());
+    spoil::<Generation>(&stage, &turn.generation, |generation| {
+        generation.status = GenerationStatus::Queued;
+        generation.log_state = Some(LogState::Removed);
+    })
+    .await;
+    assert_eq!(found(&stage).await, ["log_state"]);
 }
 
 #[tokio::test]

@@ -24,20 +24,45 @@ async fn turn(stage: &Stage) -> (Turn, u64) {
     (turn, epoch)
 }
 
+/// A running answer that has said something.
+async fn turn_with(stage: &Stage, said: &str) -> (Turn, u64) {
+    let (turn, epoch) = turn(stage).await;
+    stage.append(&turn.generation, 0, &[words(said)]).await;
+    (turn, epoch)
+}
+
 async fn finish(stage: &Stage, turn: &Turn, epoch: u64) {
     let mut args = held(&turn.generation, epoch);
     args["status"] = json!("complete");
     stage.system("driver:finish", args).await;
 }
 
-async fn drop_log(stage: &Stage, turn: &Turn) {
-    let log = turn.generation.clone();
-    let all = spool_store::backend::Limit::rows(usize::MAX);
-    let run = move |tx: &mut spool_store::Tx<'_>| {
-        while tx.log_delete(&log, all)?.rows > 0 {}
-        Ok("null".to_owned())
-    };
-    stage.store.mutate(Arc::new(run), None).await.unwrap();
+const HOUR_MS: u64 = 3_600_000;
+
+/// What the server's job does until nothing is left to do.
+async fn tend(stage: &Stage) {
+    while stage.system("logs:due", json!({})).await == json!(true) {
+        stage.system("logs:tend", json!({ "limit": 100 })).await;
+    }
+}
+
+async fn sweep(stage: &Stage) {
+    while stage.system("remains:sweep", json!({ "limit": 2 })).await["hasMore"] == json!(true) {}
+}
+
+/// Lets the time of a log pass, and removes it.
+async fn outlive(stage: &Stage) {
+    stage.clock.advance_ms(24 * HOUR_MS);
+    tend(stage).await;
+}
+
+/// Rows of the store that hold something of a log, and the bytes of its data.
+fn stored(stage: &Stage, turn: &Turn) -> (i64, i64) {
+    let file = rusqlite::Connection::open(stage.dir.path().join("spool.db")).unwrap();
+    let sql = "SELECT count(*), coalesce(sum(octet_length(data)), 0) FROM (
+        SELECT log, data FROM _log_journal UNION ALL SELECT log, data FROM _log_chunks
+        UNION ALL SELECT log, '' FROM _logs_sealed) WHERE log = ?1";
+    file.query_row(sql, [&turn.generation], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }
 
 #[tokio::test]
@@ -89,27 +114,33 @@ async fn st_05_a_late_joiner_gets_one_piece_and_then_the_rest() {
 }
 
 #[tokio::test]
-async fn st_18_a_long_log_comes_in_pages_until_its_status() {
+async fn st_18_a_long_log_comes_in_pages_until_its_status_and_so_it_does_once_it_is_removed() {
     let stage = Stage::new().await;
     let (turn, epoch) = turn(&stage).await;
-    let piece = "é".repeat(4_000);
+    let piece = "aé".repeat(3_001);
     let mut at = 0;
     for _ in 0..100 {
         at = stage.append(&turn.generation, at, &[words(&piece)]).await;
     }
     finish(&stage, &turn, epoch).await;
-    let (mut cursor, mut pages, mut seen) = (0, 0, String::new());
-    loop {
-        let page = read(&stage, &turn, cursor).await;
-        cursor = page["cursor"].as_u64().unwrap();
-        pages += 1;
-        seen += &joined(&page);
-        assert_eq!(page["status"], json!("complete"));
-        if page["events"].as_array().unwrap().last().unwrap()["type"] == "status" {
-            break;
+    for hours in [0, 1, 24] {
+        stage.clock.advance_ms(hours * HOUR_MS);
+        tend(&stage).await;
+        let (mut cursor, mut pages, mut seen) = (0, 0, String::new());
+        loop {
+            let page = read(&stage, &turn, cursor).await;
+            cursor = page["cursor"].as_u64().unwrap();
+            pages += 1;
+            assert!(joined(&page).len() <= 300_000, "a page of {} bytes", joined(&page).len());
+            seen += &joined(&page);
+            assert_eq!(page["status"], json!("complete"));
+            if page["events"].as_array().unwrap().last().unwrap()["type"] == "status" {
+                break;
+            }
         }
+        assert!(pages > 2 && seen == piece.repeat(100), "{pages} pages, {} bytes after {hours} hours", seen.len());
+        assert_eq!(cursor, at + 1);
     }
-    assert!(pages > 2 && seen == piece.repeat(100), "{pages} pages, {} bytes", seen.len());
 }
 
 #[tokio::test]
@@ -119,15 +150,20 @@ async fn st_13_a_removed_log_is_told_again_from_the_message() {
     stage.append(&turn.generation, 0, &[Event::Reasoning { text: "hm".into() }, words("answer")]).await;
     finish(&stage, &turn, epoch).await;
     let before = read(&stage, &turn, 0).await;
-    drop_log(&stage, &turn).await;
-    assert_eq!(read(&stage, &turn, 0).await, before);
-    assert_eq!(joined(&read(&stage, &turn, 4).await), "swer");
-    assert_eq!(read(&stage, &turn, 9).await["events"], json!([]));
-    let view = stage.ok(&stage.u1, "generations:get", json!({ "generationId": turn.generation })).await;
-    assert_eq!(view["cursor"], json!(9));
-    let beyond = json!({ "generationId": turn.generation, "cursor": 10 });
-    assert_eq!(stage.code(&stage.u1, "generations:deltas", beyond).await, Code::BadRequest);
-    stage.healthy().await;
+    outlive(&stage).await;
+    for swept in [false, true] {
+        if swept {
+            sweep(&stage).await;
+        }
+        assert_eq!(read(&stage, &turn, 0).await, before);
+        assert_eq!(joined(&read(&stage, &turn, 4).await), "swer");
+        assert_eq!(read(&stage, &turn, 9).await["events"], json!([]));
+        let view = stage.ok(&stage.u1, "generations:get", json!({ "generationId": turn.generation })).await;
+        assert_eq!(view["cursor"], json!(9));
+        let beyond = json!({ "generationId": turn.generation, "cursor": 10 });
+        assert_eq!(stage.code(&stage.u1, "generations:deltas", beyond).await, Code::BadRequest);
+        stage.healthy().await;
+    }
 }
 
 #[tokio::test]
@@ -137,10 +173,141 @@ async fn st_13_offsets_of_a_removed_log_are_refused_where_they_are_not_known() {
     let activity = Event::Activity { kind: "k".into(), label: "l".into() };
     stage.append(&turn.generation, 0, &[activity, words("answer")]).await;
     finish(&stage, &turn, epoch).await;
-    drop_log(&stage, &turn).await;
+    outlive(&stage).await;
     assert_eq!(joined(&read(&stage, &turn, 0).await), "answer");
     let middle = json!({ "generationId": turn.generation, "cursor": 2 });
-    assert_eq!(stage.code(&stage.u1, "generations:deltas", middle).await, Code::BadRequest);
+    assert_eq!(stage.code(&stage.u1, "generations:deltas", middle).await, Code::Gone);
+    assert_eq!(read(&stage, &turn, 8).await["events"], json!([]), "its end is a place");
+}
+
+#[tokio::test]
+async fn st_13_logs_are_compacted_after_an_hour_and_removed_after_their_time_and_messages_stay() {
+    let stage = Stage::new().await;
+    let (old, epoch) = turn(&stage).await;
+    let text = "0123456789 abcdéfgh ".repeat(2_000);
+    let mut at = 0;
+    for word in text.split_inclusive(' ') {
+        at = stage.append(&old.generation, at, &[words(word)]).await;
+    }
+    at = stage.append(&old.generation, at, &[Event::Activity { kind: "k".into(), label: "l".into() }]).await;
+    finish(&stage, &old, epoch).await;
+    let (rows, bytes) = stored(&stage, &old);
+    assert!(rows > 4_000 && bytes > 3 * text.len() as i64, "{rows} rows, {bytes} bytes");
+    let (first, rest) = (read(&stage, &old, 0).await, read(&stage, &old, at - 7).await);
+
+    stage.clock.advance_ms(HOUR_MS - 1);
+    assert_eq!(stage.system("logs:due", json!({})).await, json!(false), "it rests for an hour");
+    stage.clock.advance_ms(1);
+    let (running, _) = turn_with(&stage, "still written").await;
+    tend(&stage).await;
+    let (rows, bytes) = stored(&stage, &old);
+    assert!(rows < 10 && bytes < text.len() as i64 * 11 / 10, "{rows} rows, {bytes} bytes");
+    assert_eq!(read(&stage, &old, 0).await, first);
+    assert_eq!(read(&stage, &old, at - 7).await, rest);
+    for cursor in (0..text.len()).step_by(997).filter(|at| text.is_char_boundary(*at)) {
+        assert_eq!(joined(&read(&stage, &old, cursor as u64).await), text[cursor..]);
+    }
+    stage.healthy().await;
+
+    stage.clock.advance_ms(HOUR_MS);
+    let (younger, epoch) = turn_with(&stage, "younger").await;
+    finish(&stage, &younger, epoch).await;
+    stage.clock.advance_ms(22 * HOUR_MS - 1);
+    tend(&stage).await;
+    assert_eq!(read(&stage, &old, 0).await, first, "a millisecond before its time");
+    stage.clock.advance_ms(1);
+    tend(&stage).await;
+    assert_eq!(stage.system("remains:waiting", json!({})).await, json!(true));
+    sweep(&stage).await;
+    assert_eq!(stored(&stage, &old), (0, 0));
+    let message = stage.ok(&stage.u1, "messages:get", json!({ "messageId": old.message })).await;
+    assert_eq!((&message["text"], &message["status"]), (&json!(text), &json!("complete")));
+    assert_eq!(joined(&read(&stage, &younger, 0).await), "younger");
+    assert_eq!(joined(&read(&stage, &running, 0).await), "still written");
+    assert!(stored(&stage, &younger).0 > 0 && stored(&stage, &running).0 > 0);
+    stage.healthy().await;
+
+    // Its thread can go afterwards, and with it what was never removed.
+    stage.ok(&stage.u1, "threads:remove", json!({ "threadId": old.thread })).await;
+    while stage.system("threads:purge", json!({ "limit": 100 })).await["hasMore"] == json!(true) {}
+    sweep(&stage).await;
+    stage.healthy().await;
+}
+
+#[tokio::test]
+async fn st_13_whoever_runs_the_server_may_remove_logs_earlier_and_gets_the_count() {
+    let stage = Stage::with(spool_chat::Settings { log_ms: None, ..spool_chat::Settings::default() }).await;
+    let service = stage.service(&["logs:*"]).await;
+    let mut turns = Vec::new();
+    for said in ["one", "two"] {
+        let (turn, epoch) = turn_with(&stage, said).await;
+        finish(&stage, &turn, epoch).await;
+        turns.push(turn);
+        stage.clock.advance_ms(20 * HOUR_MS);
+    }
+    let (running, _) = turn_with(&stage, "three").await;
+    stage.clock.advance_ms(1_000 * HOUR_MS);
+    tend(&stage).await;
+    assert!(turns.iter().all(|turn| stored(&stage, turn).1 > 0), "0 keeps them for ever");
+    let clean = |hours: Value| json!({ "olderThanHours": hours });
+    for wrong in [json!(-1), json!(1e9)] {
+        assert_eq!(stage.code(&service, "logs:cleanUp", clean(wrong)).await, Code::BadRequest);
+    }
+    assert_eq!(stage.code(&stage.u1, "logs:cleanUp", clean(json!(0))).await, Code::Forbidden);
+    let count = |deleted: u64| json!({ "deleted": deleted, "hasMore": false });
+    assert_eq!(stage.ok(&service, "logs:cleanUp", clean(json!(1030))).await, count(1));
+    assert_eq!(stage.ok(&service, "logs:cleanUp", json!({})).await, count(1));
+    assert_eq!(stage.ok(&service, "logs:cleanUp", clean(json!(0))).await, count(0));
+    sweep(&stage).await;
+    assert!(turns.iter().all(|turn| stored(&stage, turn) == (0, 0)));
+    for (turn, said) in turns.iter().zip(["one", "two"]) {
+        assert_eq!(joined(&read(&stage, turn, 0).await), said);
+    }
+    assert_eq!(joined(&read(&stage, &running, 0).await), "three");
+    stage.healthy().await;
+}
+
+#[tokio::test]
+async fn st_13_the_deltas_of_listed_messages_go_on_after_their_log_is_gone() {
+    let stage = Stage::new().await;
+    let (turn, epoch) = turn(&stage).await;
+    let at = stage.append(&turn.generation, 0, &[Event::Reasoning { text: "hm".into() }]).await;
+    for word in ["one ", "two ", "three"] {
+        stage.append(&turn.generation, at + "one two ".find(word).unwrap_or(8) as u64, &[words(word)]).await;
+    }
+    finish(&stage, &turn, epoch).await;
+    let deltas = async |cursor: u64| {
+        let args = json!({
+            "threadId": turn.thread,
+            "paginationOpts": { "numItems": 10, "cursor": null },
+            "streamArgs": { "kind": "deltas", "cursors": [{ "streamId": turn.generation, "cursor": cursor }] },
+        });
+        let listed = stage.ok(&stage.u1, "messages:listMessages", args).await;
+        let deltas = listed["streams"]["deltas"].as_array().unwrap().clone();
+        assert_eq!(deltas.first().map(|first| first["start"].clone()), Some(json!(cursor)));
+        assert_eq!(deltas.last().unwrap()["end"], json!(16));
+        let parts = deltas.iter().flat_map(|delta| delta["parts"].as_array().unwrap().clone());
+        let mut said = Vec::<(String, String)>::new();
+        for part in parts {
+            let (kind, delta) = (text(&part["type"]), part["delta"].as_str().unwrap_or_default().to_owned());
+            match said.last_mut().filter(|(last, _)| *last == kind && !delta.is_empty()) {
+                Some((_, whole)) => *whole += &delta,
+                None => said.push((kind, delta)),
+            }
+        }
+        said
+    };
+    let mut before = Vec::new();
+    for cursor in [0, 1, 2, 6, 9] {
+        before.push((cursor, deltas(cursor).await));
+    }
+    for hours in [1, 24] {
+        stage.clock.advance_ms(hours * HOUR_MS);
+        tend(&stage).await;
+        for (cursor, before) in &before {
+            assert_eq!(&deltas(*cursor).await, before, "from {cursor} after {hours} hours");
+        }
+    }
 }
 
 #[tokio::test]

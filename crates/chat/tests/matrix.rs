@@ -95,6 +95,7 @@ pub fn case(path: &str, ids: &Ids) -> Option<Case> {
             Takes(json!({ "generationId": ids.generation, "events": [{ "type": "text", "text": "x" }] }))
         }
         "generations:finish" => Takes(json!({ "generationId": ids.generation, "status": "complete", "text": "x" })),
+        "logs:cleanUp" => Takes(json!({ "olderThanHours": 24 })),
         "artifacts:create" => {
             Takes(json!({ "threadId": ids.thread, "kind": "plan", "title": "Mine", "content": "x", "key": "k" }))
         }

@@ -226,6 +226,7 @@ pub fn settings(config: &Config, providers: &Providers) -> Settings {
         },
         history_messages: config.turns.history_messages,
         history_bytes: config.turns.history_bytes,
+        log_ms: config.turns.log_ms(),
         approval_ms: Some(config.approvals.expire_minutes * 60_000).filter(|ms| *ms > 0),
         approvals: config.approval_policy(),
         roles: config.roles.settings(),

@@ -103,6 +103,8 @@ pub struct Turns {
     /// Milliseconds that running answers may go on after the server was asked to stop, 0 to 60000. What is
     /// not over then is kept and marked interrupted.
     pub shutdown_ms: u64,
+    /// Hours that the log of an answer is kept after its end, 0.0001 to 87600; 0 is for ever. The message stays.
+    pub keep_logs_hours: f64,
     /// Messages of a thread that the model sees, the newest.
     pub history_messages: usize,
     /// Bytes of history that the model sees at most.
@@ -132,11 +134,23 @@ impl Default for Turns {
             flush_bytes: 4096,
             concurrency: 4096,
             shutdown_ms: 1_000,
+            keep_logs_hours: 24.0,
             history_messages: 40,
             history_bytes: 256 << 10,
             file_bytes: 16 << 20,
             allow_client_roles: false,
         }
+    }
+}
+
+impl Turns {
+    /// How long a log is kept, in milliseconds; `None` is for ever.
+    pub fn log_ms(&self) -> Option<u64> {
+        Some((self.keep_logs_hours * 3_600_000.0).round() as u64).filter(|ms| *ms > 0)
+    }
+
+    fn keeps_logs_sensibly(&self) -> bool {
+        self.keep_logs_hours == 0.0 || (0.0001..=87_600.0).contains(&self.keep_logs_hours)
     }
 }
 
@@ -321,6 +335,7 @@ impl Config {
             ("turns.flush_bytes", (1..=1 << 20).contains(&turns.flush_bytes), "1 to 1048576"),
             ("turns.concurrency", (1..=100_000).contains(&turns.concurrency), "1 to 100000"),
             ("turns.shutdown_ms", turns.shutdown_ms <= 60_000, "0 to 60000"),
+            ("turns.keep_logs_hours", turns.keeps_logs_sensibly(), "0, or 0.0001 to 87600"),
             ("turns.history_messages", (1..=1000).contains(&turns.history_messages), "1 to 1000"),
             ("streams.long_poll_ms", (10..=300_000).contains(&self.streams.long_poll_ms), "10 to 300000"),
             ("turns.file_bytes", turns.file_bytes <= 64 << 20, "0 to 67108864"),
@@ -405,6 +420,8 @@ mod tests {
             ("lissten = \"127.0.0.1:1\"", "lissten"),
             ("listen = \"nowhere\"", "listen"),
             ("[turns]\nlease_seconds = 1", "turns.lease_seconds"),
+            ("[turns]\nkeep_logs_hours = -1", "turns.keep_logs_hours"),
+            ("[turns]\nkeep_logs_hours = nan", "turns.keep_logs_hours"),
             ("[uploads]\nmax_bytes = 0", "uploads.max_bytes"),
             ("[phases]\ndone = \" \"", "phases.done"),
             ("[turns]\nwhen_busy = \"explode\"", "explode"),

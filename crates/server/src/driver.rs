@@ -19,6 +19,7 @@ use crate::summaries;
 
 mod calls;
 mod prompt;
+mod renewal;
 mod rounds;
 mod turn;
 
@@ -77,7 +78,10 @@ async fn watch(app: &Arc<App>, owner: &str, turns: &TaskTracker) -> Result<(), E
         for id in ids {
             // Its claim is not committed yet, or a task that has lost it is not over yet.
             let Some(hold) = Taken::hold(&taken, &id) else { continue };
-            let permit = Arc::clone(&room).acquire_owned().await;
+            let permit = tokio::select! {
+                permit = Arc::clone(&room).acquire_owned() => permit,
+                () = app.shutdown.cancelled() => return Ok(()),
+            };
             let (app, owner) = (Arc::clone(app), owner.to_owned());
             turns.spawn(async move {
                 let _hold = hold;

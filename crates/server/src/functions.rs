@@ -67,10 +67,11 @@ impl Functions {
         Arc::new(move |tx| {
             runs.inc();
             let result = function.call(tx, &context, args.clone()).and_then(checked);
-            if let Ok(answer) = &result
-                && function.path == "generations:append"
-            {
-                note_unpaired(&metrics, &args, answer);
+            match (&result, function.path) {
+                (Ok(answer), "generations:append") => note_unpaired(&metrics, &args, answer),
+                // A repetition is answered the same, and changes nothing.
+                (Ok(answer), "generations:finish") if tx.has_changed() => note_difference(&metrics, &args, answer),
+                _ => {}
             }
             match &result {
                 Ok(result) => denials.note_parts(&context, function.path, &args, tx.now(), result),
@@ -169,6 +170,18 @@ fn note_unpaired(metrics: &Metrics, args: &Value, answer: &str) {
     metrics.tool_ends_unpaired.inc_by(count as u64);
     let generation = args["generationId"].as_str().unwrap_or_default();
     tracing::warn!(generation, count, "ends of tool calls without a beginning");
+}
+
+/// A runner ended an answer with another text than it had streamed: the message has the one, the log the other.
+fn note_difference(metrics: &Metrics, args: &Value, answer: &str) {
+    if answer.contains("\"textDiffers\":true") {
+        metrics.texts_differed.inc();
+        let generation = args["generationId"].as_str().unwrap_or_default();
+        tracing::warn!(
+            generation,
+            "the final text of an answer is not the one that was streamed; the final one counts"
+        );
+    }
 }
 
 fn checked(result: String) -> Result<String, Error> {

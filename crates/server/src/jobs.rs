@@ -1,6 +1,6 @@
 //! Work that nobody asks for: purging what was deleted, ending turns whose runner is gone, approvals that
-//! nobody decided and shares whose time is over, removing guests who do not come back, carrying claims of
-//! guests on, forgetting old answers. All of it is bounded, idempotent, and carries on from the rows after
+//! nobody decided and shares whose time is over, compacting and removing old logs, removing guests who do not come
+//! back, carrying claims of guests on, forgetting old answers. All of it is bounded, idempotent, and carries on from the rows after
 //! any restart.
 
 use std::sync::Arc;
@@ -55,7 +55,8 @@ async fn clean(app: &App, round: u64) -> Result<(), Error> {
     in_steps(app, "users:moving", "users:move").await?;
     in_steps(app, "guests:idle", "guests:expire").await?;
     in_steps(app, "threads:purgeable", "threads:purge").await?;
-    // What the purge left behind goes in the same round.
+    in_steps(app, "logs:due", "logs:tend").await?;
+    // What these left behind goes in the same round.
     in_steps(app, "remains:waiting", "remains:sweep").await?;
     in_steps(app, "credentials:sweepable", "credentials:sweep").await?;
     uploads::purge(app).await?;

@@ -23,6 +23,7 @@ pub struct Metrics {
     pub summaries_made: Counter,
     pub summaries_failed: Counter,
     pub tool_ends_unpaired: Counter,
+    pub texts_differed: Counter,
     live_queries: Gauge,
     commits: Gauge,
     committed_jobs: Gauge,
@@ -56,6 +57,7 @@ impl Default for Metrics {
         let summaries_made = counter("summaries_made", "Summaries of conversations that were stored");
         let summaries_failed = counter("summaries_failed", "Summaries that could not be made");
         let tool_ends_unpaired = counter("tool_ends_unpaired", "Ends of tool calls that nobody had begun");
+        let texts_differed = counter("texts_differed", "Answers whose final text is not the one that was streamed");
         Self {
             registry,
             function_runs,
@@ -67,6 +69,7 @@ impl Default for Metrics {
             summaries_made,
             summaries_failed,
             tool_ends_unpaired,
+            texts_differed,
             live_queries,
             commits,
             committed_jobs,

@@ -127,6 +127,8 @@ pub trait Connection: Send {
     /// Chunks from the one that holds offset `from` on, in order, until `max_bytes` are exceeded.
     fn log_read(&mut self, log: &str, from: u64, max_bytes: usize) -> Result<Vec<Chunk>, Error>;
     fn log_seal(&mut self, log: &str, end: u64) -> Result<(), Error>;
+    /// Stores a log anew: `chunks` hold what it holds, at the same offsets, cut in other places.
+    fn log_recut(&mut self, log: &str, chunks: &[Chunk]) -> Result<(), Error>;
     /// Removes the newest chunks of a log, at most `limit.rows` rows of them and about `limit.bytes`, and its
     /// seal once no chunk is left. From the end, so that whoever still reads the log finds less of it, but never a
     /// gap.

@@ -194,6 +194,11 @@ impl<'conn> Tx<'conn> {
         }
     }
 
+    /// Whether this attempt has changed a row so far.
+    pub fn has_changed(&self) -> bool {
+        !self.changes.keys.is_empty()
+    }
+
     /// Chunks of a log from offset `from` on (the first may begin before it), up to a read limit.
     pub fn log_read(&mut self, log: &str, from: u64) -> Result<Vec<Chunk>, Error> {
         self.log_read_within(log, from, limits::LOG_READ_BYTES)
@@ -256,6 +261,22 @@ impl<'conn> Tx<'conn> {
         self.connection.log_seal(log, end)?;
         self.log_ended(log);
         Ok(())
+    }
+
+    /// Cuts a sealed log in other places: `pieces` hold what it holds, each with its units. Readers find the same at
+    /// every offset, so nobody is told.
+    pub fn log_recut(&mut self, log: &str, pieces: Vec<(u64, String)>) -> Result<(), Error> {
+        self.check_writable()?;
+        let LogEnd { end, sealed } = self.connection.log_end(log)?;
+        let (mut at, mut chunks) = (0, Vec::with_capacity(pieces.len()));
+        for (units, data) in pieces {
+            chunks.push(Chunk::new(at, at + units, data));
+            at += units;
+        }
+        if !sealed || at != end {
+            return Err(Error::internal(format!("a log of {end} units (sealed: {sealed}) cannot be cut into {at}")));
+        }
+        self.connection.log_recut(log, &chunks)
     }
 
     /// Removes the newest chunks of a log, as many as `limit` allows, so that no transaction is long. Call again

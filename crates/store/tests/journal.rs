@@ -90,6 +90,22 @@ async fn check(store: &Store, model: &Model) {
     assert!(found == *model, "a log has other chunks than were appended");
 }
 
+/// Seals a log, part of which is filed and part of which is not, and joins its chunks by hundreds.
+async fn recut(store: &Store, log: &'static str, model: &mut Model) {
+    let texts = model.get_mut(log).unwrap();
+    *texts = texts.chunks(100).map(|texts| texts.concat()).collect();
+    let pieces: Vec<(u64, String)> = texts.iter().map(|text| (text.len() as u64, text.clone())).collect();
+    let short = pieces[1..].to_vec();
+    let refused = mutation(move |tx| tx.log_recut(log, short.clone()).map(|()| "null".to_owned()));
+    store.mutate(refused.clone(), None).await.unwrap_err();
+    let cut = mutation(move |tx| {
+        tx.log_seal(log)?;
+        tx.log_recut(log, pieces.clone()).map(|()| "null".to_owned())
+    });
+    store.mutate(cut, None).await.unwrap();
+    store.mutate(refused, None).await.unwrap_err();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_are_whole_while_their_chunks_move_on() {
     let directory = tempfile::tempdir().unwrap();
@@ -127,4 +143,23 @@ async fn logs_are_whole_while_their_chunks_move_on() {
         write(&store, number, &mut model).await;
     }
     check(&store, &model).await;
+
+    let (before, pinned) = (model.clone(), store.pin().await.unwrap());
+    for log in ["log0", "log7"] {
+        recut(&store, log, &mut model).await;
+    }
+    check(&store, &model).await;
+    // The journal files what is left of them, which is nothing.
+    for _ in 0..=steps {
+        let fill = |tx: &mut Tx<'_>| {
+            (0..STEP).try_for_each(|_| tx.log_append("other", 1, "x".to_owned()).map(drop))?;
+            Ok("null".to_owned())
+        };
+        store.mutate(mutation(fill), None).await.unwrap();
+    }
+    check(&store, &model).await;
+    let old: Model = serde_json::from_str(&store.query_at(pinned, read_all()).await.unwrap()).unwrap();
+    assert!(old == before, "the snapshot changed");
+    drop(store);
+    check(&open(directory.path()), &model).await;
 }

@@ -73,6 +73,13 @@ pub(super) fn generation(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findi
 }
 
 fn log(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findings<'_>) -> Result<()> {
+    let ended = row.ended_at.is_some() == row.status.is_terminal();
+    findings.expect(ended && (row.status.is_terminal() || row.log_state.is_none()), "log_state", || {
+        format!("the log is {:?}, the answer is {} and ended at {:?}", row.log_state, row.status.as_str(), row.ended_at)
+    });
+    if !row.has_log() {
+        return Ok(()); // what is left of it is being swept
+    }
     let mut at = 0;
     for chunk in tx.log_read_all(row.id.as_str())? {
         let units: u64 = turn::events_of(&chunk)?.iter().map(Event::units).sum();
@@ -82,8 +89,7 @@ fn log(tx: &mut Tx<'_>, row: &Generation, findings: &mut Findings<'_>) -> Result
         at = chunk.end;
     }
     let stored = tx.log_end(row.id.as_str())?;
-    let removed = at == 0 && !stored.sealed;
-    if row.status.is_terminal() && !removed {
+    if row.status.is_terminal() {
         findings.expect(stored.sealed, "log_sealed", || "the log of a generation that is over can grow".to_owned());
         findings.expect(row.log_end == Some(at), "log_end", || {
             format!("logEnd is {:?}, the log ends at {at}", row.log_end)

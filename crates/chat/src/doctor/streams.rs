@@ -120,12 +120,14 @@ pub(super) fn remains(tx: &mut Tx<'_>, row: &Remains, findings: &mut Findings<'_
     let stream = Id::<Stream>::parse(&row.of).ok().map(|id| tx.get(&id)).transpose()?.flatten();
     let generation = Id::<Generation>::parse(&row.of).ok().map(|id| tx.get(&id)).transpose()?.flatten();
     let subscription = Id::<Subscription>::parse(&row.of).ok().map(|id| tx.get(&id)).transpose()?.flatten();
+    // An answer outlives its log.
+    let generation = generation.filter(Generation::has_log);
     let draft = Id::<ArtifactDraft>::parse(&row.of).ok().map(|id| tx.get(&id)).transpose()?.flatten();
     let lives = stream.is_some() || generation.is_some() || subscription.is_some() || draft.is_some();
     findings.expect(!lives, "remains_dead", || format!("{} lives, and would be swept", row.of));
     Ok(())
 }
 
-fn is_swept(tx: &mut Tx<'_>, of: &str) -> Result<bool> {
+pub(super) fn is_swept(tx: &mut Tx<'_>, of: &str) -> Result<bool> {
     Ok(tx.query::<Remains>(remains::BY_OF).eq(of).first()?.is_some())
 }

@@ -3,11 +3,14 @@
 //! The key that opened one, or the worker that claimed one, holds its lease and renews it with every
 //! append. A late append is answered with a reason, never with an error: the runner has nothing to repair.
 
+pub(crate) mod arrivals;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spool_protocol::{Code, Error, Event, Failure, FinalStatus, Result, Usage};
 use spool_store::{Id, Tx};
 
+use self::arrivals::Arrival;
 use super::messages::{check_version, empty, find_request};
 use super::streams::append::{self, ProducerArgs};
 use super::turns::{sent_before, user_message};
@@ -102,6 +105,9 @@ pub struct Append {
     pub offset: Option<u64>,
     /// Makes repetitions harmless: the same number of the same writer is appended once.
     pub producer: Option<ProducerArgs>,
+    /// The chunk's number, from 0: chunks go into the log in the order of their numbers, each once. One that comes
+    /// early waits for those before it. In place of `offset` and `producer`.
+    pub sequence: Option<u64>,
     /// Text, reasoning, tools, sources, files and activities. The status comes with `generations:finish`.
     pub events: Vec<Event>,
 }
@@ -120,6 +126,12 @@ pub struct Appended {
     pub producer_seq: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+    /// With `sequence`: this chunk waits for those before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// With `sequence`: numbers before the highest that came which have not come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<u64>,
     /// Names of calls that ended here and had not begun, or were over: nothing shows their ends.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unpaired: Vec<String>,
@@ -128,7 +140,16 @@ pub struct Appended {
 impl Appended {
     /// Nothing was appended to a log that ends here.
     fn at(cursor: u64) -> Self {
-        Self { appended: false, cursor, reason: None, producer_seq: None, duplicate: false, unpaired: Vec::new() }
+        Self {
+            appended: false,
+            cursor,
+            reason: None,
+            producer_seq: None,
+            duplicate: false,
+            held: false,
+            missing: Vec::new(),
+            unpaired: Vec::new(),
+        }
     }
 }
 
@@ -138,6 +159,10 @@ pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Re
     parts::check_events(&args.events)?;
     if let Some(reserved) = args.events.iter().find_map(reserved) {
         return Err(Error::bad_request(format!("events: {reserved}")).with("path", "events"));
+    }
+    if args.sequence.is_some() && (args.offset.is_some() || args.producer.is_some()) {
+        let message = "sequence: it says the order of the chunks; leave out offset and producer";
+        return Err(Error::bad_request(message).with("path", "sequence"));
     }
     let end = turn::log_end(tx, &generation)?;
     let known = args.producer.as_ref().map(|producer| append::state(tx, generation.id.as_str(), producer));
@@ -161,12 +186,24 @@ pub fn append_events(tx: &mut Tx<'_>, ctx: &CallContext, mut args: Append) -> Re
     }
     renew(tx, ctx, &mut generation)?;
     uploads::describe_events(tx, &thread, &mut args.events)?;
+    let mut missing = Vec::new();
+    if let Some(sequence) = args.sequence {
+        let (arrival, gaps) = arrivals::arrive(tx, &generation.id, sequence, args.events)?;
+        missing = gaps;
+        args.events = match arrival {
+            Arrival::Due(events) => events,
+            Arrival::Known => return Ok(Appended { appended: true, duplicate: true, missing, ..Appended::at(end) }),
+            Arrival::Early { again } => {
+                return Ok(Appended { held: true, duplicate: again, missing, ..Appended::at(end) });
+            }
+        };
+    }
     let mut events = Vec::new();
     args.events.into_iter().for_each(|event| Event::push_coalesced(&mut events, event));
     let unpaired = turn::follow(tx, &generation, &events)?;
     let cursor = if events.is_empty() { end } else { turn::append(tx, &generation, &events)? };
     let producer_seq = args.producer.map(|producer| producer.seq);
-    Ok(Appended { appended: true, producer_seq, unpaired, ..Appended::at(cursor) })
+    Ok(Appended { appended: true, producer_seq, missing, unpaired, ..Appended::at(cursor) })
 }
 
 /// The runner of an answer that is not over has said something: it is missed later.
@@ -232,6 +269,9 @@ pub struct Finished {
     pub status: GenerationStatus,
     /// Where the log ended.
     pub cursor: u64,
+    /// The whole text that ended the answer is not the one that was streamed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub text_differs: bool,
 }
 
 /// `generations:finish`: the first one counts, later ones get its result.
@@ -243,6 +283,9 @@ pub fn finish(tx: &mut Tx<'_>, ctx: &CallContext, args: Finish) -> Result<Finish
         return Err(Error::bad_request("error.code: not one of the error codes").with("path", "error.code"));
     }
     check_bytes("text", args.text.as_deref().unwrap_or(""), limits::PARTS_BYTES)?;
+    if args.status == FinalStatus::Complete && args.text.is_none() {
+        arrivals::check_whole(tx, &generation.id)?;
+    }
     let Finish { status, text, error, usage, finish_reason, model, provider, .. } = args;
     finish_once(tx, ctx, thread, generation, Ending { status, text, error, usage, finish_reason, model, provider })
 }
@@ -253,10 +296,10 @@ pub(super) fn finish_once(
 ) -> Result<Finished> {
     if generation.status.is_terminal() {
         let cursor = turn::log_end(tx, &generation)?;
-        return Ok(Finished { status: generation.status, cursor });
+        return Ok(Finished { status: generation.status, cursor, text_differs: generation.text_differs });
     }
     let id = generation.id.clone();
     let cursor = turn::end(tx, ctx, thread, generation, ending)?;
     let ended = tx.get(&id)?.ok_or_else(|| Error::not_found("generation"))?;
-    Ok(Finished { status: ended.status, cursor })
+    Ok(Finished { status: ended.status, cursor, text_differs: ended.text_differs })
 }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use spool_protocol::{Error, Event, FinalStatus, Result};
+use spool_protocol::{Code, Error, Event, FinalStatus, Result};
 use spool_store::limits::LOG_READ_BYTES;
 use spool_store::{Id, Tx};
 
@@ -11,7 +11,7 @@ use crate::limits;
 use crate::owned;
 use crate::parts::{Part, ToolState};
 use crate::states::GenerationStatus;
-use crate::tables::{Generation, GenerationView, Message, generation};
+use crate::tables::{Generation, GenerationView, generation};
 use crate::turn::{self, Ending};
 
 use super::Nothing;
@@ -94,7 +94,8 @@ pub(super) struct Piece {
 pub(super) fn pieces_within(
     tx: &mut Tx<'_>, generation: &Generation, cursor: u64, max_bytes: usize,
 ) -> Result<Vec<Piece>> {
-    let chunks = tx.log_read_within(generation.id.as_str(), cursor, max_bytes)?;
+    let stored = generation.has_log();
+    let chunks = if stored { tx.log_read_within(generation.id.as_str(), cursor, max_bytes)? } else { Vec::new() };
     if chunks.is_empty() {
         return nothing_stored(tx, generation, cursor);
     }
@@ -133,27 +134,47 @@ fn nothing_stored(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Resu
     if cursor == end {
         return Ok(Vec::new());
     }
-    Ok(vec![Piece { events: from_message(tx, generation, cursor, end)?, end, bytes: LOG_READ_BYTES }])
+    from_message(tx, generation, cursor, end).map(|piece| vec![piece])
 }
 
-/// What a removed log said, as far as the message still has it. Offsets inside it are only known if the
-/// message holds everything that the log held.
-fn from_message(tx: &mut Tx<'_>, generation: &Generation, cursor: u64, end: u64) -> Result<Vec<Event>> {
-    let message = turn::message_of(tx, generation)?;
-    let all = replayed(message, generation);
-    let complete = all.iter().map(Event::units).sum::<u64>() == end;
-    if cursor > 0 && !complete {
+/// A page of what a removed log said, as far as the message still has it. Offsets inside it are only known if the
+/// message holds everything that the log held; else the page is all of it.
+fn from_message(tx: &mut Tx<'_>, generation: &Generation, cursor: u64, end: u64) -> Result<Piece> {
+    let all = retold(tx, generation)?;
+    let known = is_all(&all, end);
+    if cursor > 0 && !known {
         let message = "cursor: the log was removed after its time; read from 0, or read the message";
-        return Err(Error::bad_request(message).with("path", "cursor"));
+        return Err(Error::new(Code::Gone, message).with("path", "cursor").with("end", end));
     }
     let (mut events, mut at) = (Vec::new(), 0);
+    let page_end = if known { cursor.saturating_add(LOG_READ_BYTES as u64) } else { u64::MAX };
     for event in all {
+        let whole = at + event.units();
+        let event = if whole > page_end { head(event, page_end - at) } else { event };
+        let cut = at + event.units() < whole;
         at = push_from(&mut events, event, at, cursor)?;
+        if cut || at >= page_end {
+            return Ok(Piece { events, end: at, bytes: LOG_READ_BYTES });
+        }
     }
-    Ok(events)
+    Ok(Piece { events, end, bytes: LOG_READ_BYTES })
 }
 
-fn replayed(message: Message, generation: &Generation) -> Vec<Event> {
+/// The beginning of a text, of `units` at most and whole characters. Any other event is one piece.
+fn head(mut event: Event, units: u64) -> Event {
+    if let Event::Text { text } | Event::Reasoning { text } = &mut event {
+        let mut length = text.len().min(usize::try_from(units).unwrap_or(usize::MAX));
+        while !text.is_char_boundary(length) {
+            length -= 1;
+        }
+        text.truncate(length);
+    }
+    event
+}
+
+/// What the message of an answer that is over has of its log.
+pub(super) fn retold(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Event>> {
+    let message = turn::message_of(tx, generation)?;
     // An earlier attempt left nothing in the message but its status in its own row.
     let is_newest = message.generation_id.as_ref() == Some(&generation.id);
     let parts = if is_newest { message.parts } else { Vec::new() };
@@ -162,7 +183,12 @@ fn replayed(message: Message, generation: &Generation) -> Vec<Event> {
         let (error, usage) = (generation.error.clone(), generation.usage);
         events.push(Event::Status { status, error, usage, finish_reason: generation.finish_reason.clone() });
     }
-    events
+    Ok(events)
+}
+
+/// Whether these are all events of a log that ended at `end`.
+pub(super) fn is_all(events: &[Event], end: u64) -> bool {
+    events.iter().map(Event::units).sum::<u64>() == end
 }
 
 fn events_of_part(part: Part) -> Vec<Event> {

@@ -1,4 +1,4 @@
-//! Sweeping what is left of removed streams, answers and subscriptions, in bounded steps.
+//! Sweeping what is left of removed streams, answers, logs and subscriptions, in bounded steps.
 //!
 //! Removing something large only takes its row away and leaves a row in `remains`: that takes the same time
 //! for any size. Must never touch what a living row still owns.
@@ -9,13 +9,17 @@ use spool_protocol::Result;
 use spool_store::backend::{Limit, Removed};
 use spool_store::{Id, Tx};
 
+use super::external::arrivals;
 use super::{Deleted, Nothing, streams};
 use crate::context::CallContext;
 use crate::limits;
-use crate::tables::{Link, Producer, Remains, Stream, producer, remains, subscription};
+use crate::tables::{Generation, Link, Producer, Remains, Stream, producer, remains, subscription};
 
 /// Notes that the data under the id `of` is nobody's any more. Its log takes no further append.
 pub(crate) fn leave(tx: &mut Tx<'_>, of: &str, source_id: Option<Id<Stream>>) -> Result<()> {
+    if tx.query::<Remains>(remains::BY_OF).eq(of).first()?.is_some() {
+        return Ok(()); // the log of an answer that was removed after its time, and now the answer
+    }
     tx.log_seal(of)?;
     let row = Remains { id: tx.new_id(), creation_time: tx.now() as f64, of: of.to_owned(), source_id };
     tx.put(&row)
@@ -61,6 +65,11 @@ fn sweep_some(tx: &mut Tx<'_>, row: &Remains, limit: Limit) -> Result<Removed> {
     let chunks = tx.log_delete(&row.of, limit)?;
     if chunks.rows > 0 {
         return Ok(chunks);
+    }
+    if let Ok(generation) = Id::<Generation>::parse(&row.of)
+        && arrivals::forget(tx, &generation)?
+    {
+        return Ok(Removed { rows: 1, bytes: 0 });
     }
     let producers = tx.query::<Producer>(producer::BY_STREAM).eq(row.of.as_str()).take(limit.rows)?;
     for producer in &producers {

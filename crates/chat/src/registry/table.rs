@@ -7,8 +7,9 @@ use crate::args::decode;
 use crate::doctor;
 use crate::functions::{
     Nothing, account, approvals, artifacts, audit, credentials, driver, external, generations, guests, keys, listing,
-    machines, memory, messages, notices, passwords, push, remains, roles, rules, runtime, server, sessions, shares,
-    streams, subscriptions, summaries, threads, todos, tool_calls, turns, uploads, usage, users, windows, workers,
+    logs, machines, memory, messages, notices, passwords, push, remains, roles, rules, runtime, server, sessions,
+    shares, streams, subscriptions, summaries, threads, todos, tool_calls, turns, uploads, usage, users, windows,
+    workers,
 };
 use crate::tables::{MessageView, UploadView};
 
@@ -158,6 +159,8 @@ pub static FUNCTIONS: &[Function] = functions![
         "Adds events to an answer that the caller makes. A late append is answered with a reason.";
     "generations:finish": Mutation Runner external::finish, external::Finish => external::Finished,
         "Ends an answer that the caller makes. A full text wins over the events; repeating changes nothing.";
+    "logs:cleanUp": Mutation Service logs::clean_up, logs::CleanUp => crate::functions::Deleted,
+        "Removes the logs of answers that ended so many hours ago, in bounded steps: call again while hasMore. Messages stay.";
 
     "artifacts:create": Mutation User artifacts::create, artifacts::Create => artifacts::Saved,
         "Makes a document of a thread. A key that was used before in the thread gives the same artifact.";
@@ -496,6 +499,10 @@ pub static FUNCTIONS: &[Function] = functions![
     "subscriptions:delivered": Mutation System subscriptions::wakes::delivered, subscriptions::wakes::Delivered => (),
         "How a delivery went.";
 
+    "logs:due": Query System logs::due, Nothing => bool,
+        "Whether the log of an answer that is over waits to be removed or compacted.";
+    "logs:tend": Mutation System logs::tend, logs::Tend => crate::functions::Deleted,
+        "Removes logs after their time and compacts others, in bounded steps.";
     "remains:waiting": Query System remains::waiting, Nothing => bool,
         "Whether data of removed things waits for the sweep.";
     "remains:sweep": Mutation System remains::sweep, remains::Sweep => crate::functions::Deleted,

@@ -48,6 +48,25 @@ pub enum ToolChoice {
     Named(String),
 }
 
+/// What became of the log of an answer after its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogState {
+    /// Its neighbouring texts are joined.
+    Compacted,
+    /// It is gone, or going: the message tells what it said.
+    Removed,
+}
+
+impl LogState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compacted => "compacted",
+            Self::Removed => "removed",
+        }
+    }
+}
+
 /// A model that failed, and why, before another try in the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -124,6 +143,12 @@ pub struct Generation {
     /// Where the log ended, once it is sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_end: Option<u64>,
+    /// Nothing while the log is as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_state: Option<LogState>,
+    /// Whether the runner ended it with another text than the log has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub text_differs: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,7 +162,7 @@ pub struct Generation {
     pub ended_at: Option<u64>,
 }
 
-static INDEXES: [Index; 7] = [
+static INDEXES: [Index; 8] = [
     Index::unique("by_active_thread", &["activeThreadId"]),
     Index::new("by_runner", &["runner", "status", "createdAt"]),
     Index::new("by_lease", &["leaseExpiresAt"]),
@@ -145,6 +170,7 @@ static INDEXES: [Index; 7] = [
     Index::new("by_message", &["messageId"]),
     Index::new("by_thread", &["threadId", "createdAt"]),
     Index::new("by_worker", &["workerId", "status", "createdAt"]),
+    Index::new("by_log", &["logState", "endedAt"]),
 ];
 pub static TABLE: Table = Table { name: "generations", prefix: "gen", indexes: &INDEXES };
 pub static BY_ACTIVE_THREAD: &Index = &INDEXES[0];
@@ -154,6 +180,7 @@ pub static BY_USER: &Index = &INDEXES[3];
 pub static BY_MESSAGE: &Index = &INDEXES[4];
 pub static BY_THREAD: &Index = &INDEXES[5];
 pub static BY_WORKER: &Index = &INDEXES[6];
+pub static BY_LOG: &Index = &INDEXES[7];
 
 impl Document for Generation {
     const TABLE: &'static Table = &TABLE;
@@ -204,6 +231,13 @@ pub struct GenerationView {
     pub started_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<u64>,
+}
+
+impl Generation {
+    /// Whether the log can still be read: of one that was removed only a piece may be left, for a moment.
+    pub(crate) fn has_log(&self) -> bool {
+        self.log_state != Some(LogState::Removed)
+    }
 }
 
 impl GenerationView {

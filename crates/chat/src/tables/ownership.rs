@@ -6,9 +6,9 @@
 use spool_store::{Index, Table};
 
 use super::{
-    approval, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine, message, notice,
-    password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, summary, thread,
-    todos, tool_call, upload, usage, user, user_state, window, worker,
+    approval, arrivals, artifact, audit, credential, departure, draft, generation, holdings, inbox, machine, message,
+    notice, password, producer, prompt, push, remains, rule, runtime_session, share, stream, subscription, summary,
+    thread, todos, tool_call, upload, usage, user, user_state, window, worker,
 };
 
 /// What a row belongs to. It may belong to more than one thing, and goes with the first that goes.
@@ -70,6 +70,7 @@ pub static OWNERSHIP: &[Ownership] = &[
     logs(&tool_call::TABLE, &[Owner::Row(&thread::TABLE, tool_call::BY_THREAD)]),
     rows(&prompt::TABLE, &[Owner::Row(&thread::TABLE, prompt::BY_THREAD)]),
     logs(&generation::TABLE, &[Owner::Row(&thread::TABLE, generation::BY_THREAD)]),
+    rows(&arrivals::TABLE, &[Owner::Log]),
     rows(&message::TABLE, &[Owner::Row(&thread::TABLE, message::BY_THREAD)]),
     logs(&draft::TABLE, &[Owner::Row(&thread::TABLE, draft::BY_THREAD)]),
     rows(&todos::TABLE, &[Owner::Row(&thread::TABLE, todos::BY_THREAD)]),

@@ -15,7 +15,7 @@ pub struct Remains {
     pub id: Id<Remains>,
     #[serde(rename = "_creationTime")]
     pub creation_time: f64,
-    /// The id of the stream, generation or subscription that is no more.
+    /// The id of the stream, generation or subscription that is no more, or of a generation whose log is no more.
     pub of: String,
     /// A deleted stream that may have lost its last fork with this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -122,6 +122,8 @@ fn occupy(
         started_mark: false,
         stop_requested_at: None,
         log_end: None,
+        log_state: None,
+        text_differs: false,
         usage: None,
         error: None,
         finish_reason: None,

@@ -6,6 +6,7 @@ use spool_store::Tx;
 use super::begin::begin_next;
 use super::{append, calls, consent, events_of, message_of, start};
 use crate::context::CallContext;
+use crate::functions::external::arrivals;
 use crate::functions::{artifacts, runtime};
 use crate::limits;
 use crate::parts::{self, Fold, Part};
@@ -104,6 +105,9 @@ fn end_one(
     if generation.steps > 0 || generation.runner.is_outside() {
         made = calls::cancel_open(tx, &generation)?;
     }
+    if generation.runner.is_outside() {
+        arrivals::forget(tx, &generation.id)?;
+    }
     artifacts::draft::abandon(tx, &generation)?;
     if ending.status == FinalStatus::Complete {
         runtime::carried_out(tx, ctx, &generation)?;
@@ -111,7 +115,7 @@ fn end_one(
     let mut answer = folded(tx, &generation)?;
     calls::time_parts(&mut answer, made);
     if let Some(full) = ending.text.take() {
-        answer = with_full_text(tx, &generation, answer, &full)?;
+        (answer, generation.text_differs) = with_full_text(tx, &generation, answer, &full)?;
     }
     if !fits(&answer) {
         ending.status = FinalStatus::Error;
@@ -191,15 +195,16 @@ pub(crate) fn folded(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<Par
 }
 
 /// The complete text wins over what was streamed. What was only missing at the end is streamed now, so
-/// that readers of the log get it too.
-fn with_full_text(tx: &mut Tx<'_>, generation: &Generation, answer: Vec<Part>, full: &str) -> Result<Vec<Part>> {
+/// that readers of the log get it too; if the two differ before that, readers have seen another text.
+fn with_full_text(
+    tx: &mut Tx<'_>, generation: &Generation, answer: Vec<Part>, full: &str,
+) -> Result<(Vec<Part>, bool)> {
     let streamed = parts::text(&answer);
-    if let Some(rest) = full.strip_prefix(streamed.as_str())
-        && !rest.is_empty()
-    {
+    let rest = full.strip_prefix(streamed.as_str());
+    if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
         append(tx, generation, &[Event::Text { text: rest.to_owned() }])?;
     }
-    Ok(parts::rewrite_text(answer, full))
+    Ok((parts::rewrite_text(answer, full), rest.is_none()))
 }
 
 fn json_bytes(part: &Part) -> usize {

@@ -19,11 +19,13 @@ use spool_chat::states::Phase;
 use spool_chat::tables::{CallError, Section};
 use spool_protocol::{Code, Error, Event, FinalStatus, Usage};
 use spool_store::Appending;
+use spool_store::live::{Output, Subscription};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::calls::{self, Offer};
 use super::prompt;
+use super::renewal::Renewal;
 use crate::agents;
 use crate::app::App;
 use crate::config::agents::Agent;
@@ -76,10 +78,9 @@ struct Run<'app> {
 
 pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Result<(), Error> {
     let mut decisions = claim.decisions;
-    let lease = lease(owner, generation, claim.epoch);
     let turns = &app.config.turns;
-    let mut renew = tokio::time::interval(Duration::from_secs(turns.lease_seconds) / 3);
-    renew.tick().await; // the first is immediate, and the claim is fresh
+    let held = lease(owner, generation, claim.epoch);
+    let mut renewal = Renewal::new(held, Duration::from_secs(turns.lease_seconds)); // the claim is fresh
     let (mut run, start) = {
         // Lists of tools, the page and files may take longer than a lease lasts.
         let prepared = Run::new(app, owner, generation, claim);
@@ -87,7 +88,7 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
         loop {
             tokio::select! {
                 prepared = &mut prepared => break prepared,
-                _ = renew.tick() => if !renewed(app, &lease).await? { return Ok(()) },
+                () = renewal.due() => if !renewal.renew(app).await? { return Ok(()) },
             }
         }
     };
@@ -103,7 +104,7 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
     };
     tokio::pin!(drained);
 
-    let mut watched = Box::pin(app.functions.store().changed(&watch, &wake, None));
+    let mut watched = Box::pin(news(app, &watch, &wake, None, Duration::ZERO));
     let mut next = Ok(Input::Start(Box::new(start)));
     loop {
         let taken = match next {
@@ -130,9 +131,16 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
                 }),
                 Some((row, result)) = run.running.next(), if !run.running.is_empty() => run.ended(&row, result).await,
                 output = &mut watched => {
-                    let output = output?;
-                    let row: Value = serde_json::from_str(output.value.as_deref().unwrap_or("null")).unwrap_or_default();
-                    watched.set(app.functions.store().changed(&watch, &wake, Some(output)));
+                    let (last, row) = match output.map(|output| (row_of(&output), output)) {
+                        Ok((Ok(row), output)) => (Some(output), row),
+                        Ok((Err(error), _)) | Err(error) => {
+                            // The lease says who holds the answer, and its renewal notices when it is lost.
+                            tracing::warn!(generation, %error, "a turn cannot see its row; it goes on");
+                            watched.set(news(app, &watch, &wake, None, super::PAUSE));
+                            continue;
+                        }
+                    };
+                    watched.set(news(app, &watch, &wake, last, Duration::ZERO));
                     let held = row["leaseEpoch"].as_u64() == Some(run.epoch) && row["leaseOwner"] == owner;
                     if !held || row["status"].as_str().is_none_or(is_terminal) {
                         Ok(Input::LeaseLost)
@@ -147,7 +155,7 @@ pub async fn run(app: &App, owner: &str, generation: &str, claim: Claim) -> Resu
                     }
                 }
                 () = tick(&mut run.tick) => { run.tick = None; Ok(Input::Tick) }
-                _ = renew.tick() => match renewed(app, &lease).await {
+                () = renewal.due() => match renewal.renew(app).await {
                     Ok(true) => continue,
                     Ok(false) => Ok(Input::LeaseLost),
                     Err(error) => Err(error),
@@ -184,9 +192,19 @@ fn lease(owner: &str, generation: &str, epoch: u64) -> Value {
     json!({ "generationId": generation, "owner": owner, "epoch": epoch })
 }
 
-/// False if the lease is lost.
-async fn renewed(app: &App, lease: &Value) -> Result<bool, Error> {
-    Ok(app.functions.mutate_as_system("driver:renew", lease.clone()).await? == "true")
+/// The row of a turn as `driver:watch` has it next, after a pause.
+async fn news(
+    app: &App, watch: &Subscription, wake: &Notify, last: Option<Arc<Output>>, pause: Duration,
+) -> Result<Arc<Output>, Error> {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+    app.functions.store().changed(watch, wake, last).await
+}
+
+fn row_of(output: &Output) -> Result<Value, Error> {
+    let text = output.value.as_deref().map_err(Error::clone)?;
+    serde_json::from_str(text).map_err(|error| Error::internal(format!("driver:watch: {error}")))
 }
 
 async fn next_event(stream: &mut Option<EventStream>) -> Option<Result<ProviderEvent, Failure>> {

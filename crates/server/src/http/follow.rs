@@ -28,6 +28,7 @@ use crate::app::App;
 use crate::aside::Aside;
 use crate::auth::Identity;
 use crate::auth::revocation::Guard;
+use crate::functions::Functions;
 use crate::http::portions::{PATIENCE, Portions};
 use crate::rooms::{Encode, Lane, Seat};
 
@@ -48,10 +49,20 @@ pub struct Deltas {
     pub status: GenerationStatus,
 }
 
+impl Deltas {
+    /// Where the page ends, if its events do not add up to that from `offset` on.
+    fn uncounted(&self, offset: u64) -> Option<u64> {
+        let counted = offset + self.events.iter().map(Event::units).sum::<u64>();
+        (counted != self.cursor).then_some(self.cursor)
+    }
+}
+
 /// One page of a log, for whoever may read it; refuses an offset that is none.
-pub async fn deltas(app: &App, principal: &Arc<Principal>, generation: &str, offset: u64) -> Result<Deltas, Error> {
+pub async fn deltas(
+    functions: &Functions, principal: &Arc<Principal>, generation: &str, offset: u64,
+) -> Result<Deltas, Error> {
     let args = json!({ "generationId": generation, "cursor": offset });
-    let (_, page) = app.functions.query("generations:deltas", principal, args).await?;
+    let (_, page) = functions.query("generations:deltas", principal, args).await?;
     serde_json::from_str(&page).map_err(|e| Error::internal(format!("generations:deltas: {e}")))
 }
 
@@ -64,6 +75,8 @@ pub fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Error> {
 
 /// A reader at its place in the log.
 pub struct Follower {
+    functions: Functions,
+    principal: Arc<Principal>,
     tail: Tail,
     /// The offset after the last event handed out.
     offset: u64,
@@ -76,6 +89,8 @@ pub struct Follower {
     parked: bool,
     /// Since when the socket has not taken the rest of what the room began to write.
     owes_since: Option<Instant>,
+    /// Whether the answer was over when the reader came: then pages are all there is, from wherever they come.
+    ended: bool,
     over: bool,
     /// Ends the reader with its credential.
     guard: Guard,
@@ -94,17 +109,32 @@ impl Follower {
     /// log that has been compacted away.
     pub async fn open(app: &App, caller: &Identity, generation: &str, offset: u64) -> Result<Self, Error> {
         let place = app.admit()?;
-        let page = deltas(app, &caller.principal, generation, offset).await?;
-        let over = page.events.is_empty() && page.status.is_terminal();
-        let counted = offset + page.events.iter().map(Event::units).sum::<u64>();
-        let uncounted = (counted != page.cursor).then_some(page.cursor);
-        let tail = app.functions.store().tail(generation, page.cursor).await?;
+        let (functions, principal) = (app.functions.clone(), Arc::clone(&caller.principal));
+        let page = deltas(&functions, &principal, generation, offset).await?;
+        let ended = page.status.is_terminal();
+        let over = page.events.is_empty() && ended;
+        let uncounted = page.uncounted(offset);
+        let tail = functions.store().tail(generation, page.cursor).await?;
         let open = app.functions.metrics().stream_followers.clone();
         open.inc();
         let guard = app.auth.revocations().guard(caller);
-        let (first, seat) = (page.events, None);
-        let (parked, owes_since) = (false, None);
-        Ok(Self { tail, offset, first, uncounted, seat, parked, owes_since, over, guard, open, _place: place })
+        let first = page.events;
+        Ok(Self {
+            functions,
+            principal,
+            tail,
+            offset,
+            first,
+            uncounted,
+            seat: None,
+            parked: false,
+            owes_since: None,
+            ended,
+            over,
+            guard,
+            open,
+            _place: place,
+        })
     }
 
     /// Whether the log has ended and everything was handed out.
@@ -117,10 +147,14 @@ impl Follower {
         while !self.over {
             let mut events = std::mem::take(&mut self.first);
             if events.is_empty() {
-                if self.wait_in_room().await > PATIENCE {
+                let news = if self.ended {
+                    Ok(None)
+                } else if self.wait_in_room().await > PATIENCE {
                     return Some(Ok(Ready::Late));
-                }
-                match self.tail.next().await {
+                } else {
+                    self.tail.next().await
+                };
+                match news {
                     Ok(Some(mut chunks)) => {
                         let whole = chunks.len() == 1 && chunks[0].start == self.offset;
                         if whole && let Some(chunk) = chunks.pop() {
@@ -129,8 +163,10 @@ impl Follower {
                         }
                         events = self.unread(&chunks);
                     }
-                    // A log without a last word was deleted together with its thread.
-                    Ok(None) => return self.failed(Error::not_found("generation")),
+                    Ok(None) => match self.page().await {
+                        Ok(page) => events = page,
+                        Err(error) => return self.failed(error),
+                    },
                     Err(error) => return self.failed(crate::functions::shown("stream", error)),
                 }
             }
@@ -146,6 +182,18 @@ impl Follower {
             }
         }
         None
+    }
+
+    /// The next page of an answer that is over. So is one whose log ended without a last word: it was removed after
+    /// its time while this reader was still at it, and the message has the rest. Or it went with its thread.
+    async fn page(&mut self) -> Result<Vec<Event>, Error> {
+        let page = deltas(&self.functions, &self.principal, self.tail.log(), self.offset).await?;
+        if page.events.is_empty() {
+            return Err(Error::not_found("generation"));
+        }
+        self.uncounted = page.uncounted(self.offset);
+        self.tail.skip_to(page.cursor);
+        Ok(page.events)
     }
 
     /// As long as there is nothing to read, and a room to wait in. What the room began to write is written to its

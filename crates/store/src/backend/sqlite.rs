@@ -15,6 +15,7 @@ use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags, OptionalExtension, pa
 use spool_protocol::{Code, Error};
 
 use self::journal::Journal;
+use self::packs::Packer;
 use super::{Backend, CommitError, Connection, LedgerPlace, LedgerRecord, Limit, LogEnd, OldKeys, Removed, Row};
 use crate::Timestamp;
 use crate::logs::Chunk;
@@ -399,6 +400,20 @@ impl Connection for SqliteConnection {
     fn log_seal(&mut self, log: &str, end: u64) -> Result<(), Error> {
         self.run("INSERT OR IGNORE INTO _logs_sealed (log, end) VALUES (?1, ?2)", params![log, end.cast_signed()])
             .map(drop)
+    }
+
+    fn log_recut(&mut self, log: &str, chunks: &[Chunk]) -> Result<(), Error> {
+        let recut = || -> rusqlite::Result<()> {
+            let all = Limit::rows(usize::MAX);
+            self.journal.delete(&self.sqlite, log, all)?;
+            packs::delete(&self.sqlite, log, all)?;
+            let mut packer = Packer::new(&self.sqlite, log);
+            for chunk in chunks {
+                packer.add(chunk.start.cast_signed(), chunk.end.cast_signed(), &chunk.data)?;
+            }
+            packer.finish()
+        };
+        recut().map_err(|e| map(&e))
     }
 
     fn log_delete(&mut self, log: &str, limit: Limit) -> Result<Removed, Error> {

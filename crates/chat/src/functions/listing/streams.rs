@@ -70,7 +70,7 @@ pub(super) fn deltas(
 
 /// An encoder that goes on at `cursor` as if it had read the log from its beginning.
 fn encoder_at(tx: &mut Tx<'_>, generation: &Generation, cursor: u64, pieces: &[Piece]) -> Result<Encoder> {
-    let before = if pieces.is_empty() { None } else { said_before(tx, &generation.id, cursor)? };
+    let before = if pieces.is_empty() { None } else { said_before(tx, generation, cursor)? };
     let encoder = Encoder::resume(Dialect::Common, cursor, before.as_ref());
     let events = || pieces.iter().flat_map(|piece| &piece.events);
     if cursor == 0 || !events().any(|event| call_of(event).is_some()) {
@@ -121,23 +121,40 @@ fn is_open(row: &ToolCall) -> bool {
 
 /// The event that ends at `cursor`, or reaches over it. What shows nothing does not count: it interrupts nothing.
 /// Behind more of that than is looked through, text goes on in a part of its own.
-fn said_before(tx: &mut Tx<'_>, generation: &Id<Generation>, cursor: u64) -> Result<Option<Event>> {
+fn said_before(tx: &mut Tx<'_>, generation: &Generation, cursor: u64) -> Result<Option<Event>> {
+    if !generation.has_log() {
+        let events = generations::retold(tx, generation)?;
+        let known = generations::is_all(&events, turn::log_end(tx, generation)?);
+        let begun = if known { begun_before(cursor, 0, events) } else { Vec::new() };
+        return last_shown(tx, &generation.id, begun);
+    }
     for units in [1, limits::PROGRESS_UNITS] {
-        let mut events = Vec::new();
-        for chunk in tx.log_before(generation.as_str(), cursor, units)? {
-            let mut at = chunk.start;
-            for event in turn::events_of(&chunk)? {
-                let end = at + event.units();
-                if end > at && at < cursor {
-                    events.push(event);
-                }
-                at = end;
-            }
+        let mut begun = Vec::new();
+        for chunk in tx.log_before(generation.id.as_str(), cursor, units)? {
+            begun.extend(begun_before(cursor, chunk.start, turn::events_of(&chunk)?));
         }
-        while let Some(event) = events.pop() {
-            if interrupts(tx, generation, &event)? {
-                return Ok(Some(event));
-            }
+        let shown = last_shown(tx, &generation.id, begun)?;
+        if shown.is_some() {
+            return Ok(shown);
+        }
+    }
+    Ok(None)
+}
+
+/// Those of `events`, the first of which begins at the offset `at`, that begin before `cursor`.
+fn begun_before(cursor: u64, mut at: u64, events: Vec<Event>) -> Vec<Event> {
+    let begins = |event: &Event| {
+        let start = at;
+        at += event.units();
+        start < cursor && at > start
+    };
+    events.into_iter().filter(begins).collect()
+}
+
+fn last_shown(tx: &mut Tx<'_>, generation: &Id<Generation>, mut events: Vec<Event>) -> Result<Option<Event>> {
+    while let Some(event) = events.pop() {
+        if interrupts(tx, generation, &event)? {
+            return Ok(Some(event));
         }
     }
     Ok(None)

@@ -113,7 +113,7 @@ impl Answer {
         let mut encoder = Encoder::new(dialect);
         while encoder.offset() < offset {
             let from = encoder.offset();
-            let page = deltas(&call.app, &call.caller.principal, &self.generation, from).await?;
+            let page = deltas(&call.app.functions, &call.caller.principal, &self.generation, from).await?;
             for event in page.events {
                 let Some(event) = before(event, offset.saturating_sub(encoder.offset())) else { break };
                 encoder.skip(event);

@@ -148,7 +148,7 @@ impl Source {
             let (from, payload) = (progress.cursor, Payload::new(Kind::Events));
             return Ok(Page { view: generation_view(id, from, progress.status), payload, from, next: from });
         };
-        let deltas = follow::deltas(app, &self.whose.identity.principal, id.as_str(), from).await?;
+        let deltas = follow::deltas(&app.functions, &self.whose.identity.principal, id.as_str(), from).await?;
         let over = matches!(deltas.events.last(), Some(Event::Status { .. }));
         let status = if over { deltas.status } else { progress.status };
         let mut payload = Payload::new(Kind::Events);

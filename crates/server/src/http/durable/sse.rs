@@ -193,13 +193,19 @@ impl Follower {
 
     /// The log has ended: the stream was closed, or deleted.
     async fn ended(&mut self, payload: Payload) -> Result<Option<String>> {
+        let view = self.source.view(&self.app).await.ok().filter(|view| self.is_same(view) && view.closed);
+        let mut frame = String::new();
+        if let Some(view) = view.as_ref().filter(|view| view.end > self.next) {
+            // The log of an answer, removed after its time: pages have the rest of the message.
+            (self.tail, self.view.closed, self.view.end) = (None, true, view.end);
+            self.write(&mut frame, payload, false)?;
+            return Ok(Some(frame));
+        }
         self.over = true;
-        let closed = self.source.view(&self.app).await.is_ok_and(|view| self.is_same(&view) && view.closed);
-        if !closed && payload.is_empty() {
+        if view.is_none() && payload.is_empty() {
             return Ok(None);
         }
-        self.view.closed = closed;
-        let mut frame = String::new();
+        self.view.closed = view.is_some();
         self.write(&mut frame, payload, true)?;
         Ok(Some(frame))
     }
