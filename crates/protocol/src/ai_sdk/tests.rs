@@ -150,7 +150,7 @@ fn log() -> Vec<Event> {
 fn whole() -> Reader {
     let mut encoder = Encoder::new(Dialect::Common);
     let mut reader = Reader::default();
-    reader.read(&encoder.begin("msg_1"));
+    reader.read(&encoder.open(Opening::Whole("msg_1")));
     log().into_iter().for_each(|event| reader.read(&encoder.push(event)));
     reader
 }
@@ -160,6 +160,7 @@ fn st_14_a_whole_log_is_a_valid_message() {
     let reader = whole();
     assert_eq!((reader.text.as_str(), reader.reasoning.as_str()), ("aé\ndata: bwhileend", "hm é"));
     assert_eq!(reader.calls["1"], json!({ "input": { "id": "1" }, "output": [1, null] }));
+    assert_eq!(reader.calls["1#2"]["output"], 2, "a name that is used again is another call");
     assert_eq!(reader.calls["2"]["error"], "no");
     assert_eq!(reader.calls["3"]["error"], "cancelled", "nothing runs on after the end");
     assert_eq!((reader.sources.len(), reader.activities, reader.end.as_deref()), (1, 2, Some("finish")));
@@ -183,42 +184,46 @@ fn cut(event: &Event, units: u64) -> Option<(Event, Event)> {
     Some((before, after))
 }
 
-#[test]
-fn st_02_every_offset_is_a_place_to_resume_for_holders_and_for_strangers() {
-    let total: u64 = log().iter().map(Event::units).sum();
-    let mut places = 0;
-    for offset in 0..=total {
+/// Every place where this log can be cut, with the events before and after it.
+fn cuts(log: &[Event]) -> Vec<(u64, Vec<Event>, Vec<Event>)> {
+    let total: u64 = log.iter().map(Event::units).sum();
+    let at = |offset: u64| {
         let (mut seen, mut unseen, mut at) = (Vec::new(), Vec::new(), 0);
-        for event in log() {
+        for event in log.iter().cloned() {
             let units = event.units();
             match offset.checked_sub(at) {
                 None | Some(0) => unseen.push(event),
                 Some(before) if before >= units => seen.push(event),
-                Some(inside) => match cut(&event, inside) {
-                    Some((before, after)) => {
-                        seen.push(before);
-                        unseen.push(after);
-                    }
-                    None => break,
-                },
+                // Inside a character is no place.
+                Some(inside) => {
+                    let (before, after) = cut(&event, inside)?;
+                    seen.push(before);
+                    unseen.push(after);
+                }
             }
             at += units;
         }
-        if at != total {
-            continue; // inside a character
-        }
-        places += 1;
-        for holds_state in [true, false] {
+        Some((offset, seen, unseen))
+    };
+    (0..=total).filter_map(at).collect()
+}
+
+#[test]
+fn st_02_every_offset_is_a_place_to_resume_for_holders_and_for_strangers() {
+    let cuts = cuts(&log());
+    assert!(cuts.len() > 30);
+    for (offset, seen, unseen) in cuts {
+        for opening in [Opening::Held, Opening::Rest] {
             let mut reader = Reader::default();
             let mut first = Encoder::new(Dialect::Common);
             seen.iter().for_each(|event| reader.read(&first.push(event.clone())));
             let mut second = Encoder::new(Dialect::Common);
             seen.iter().for_each(|event| second.skip(event.clone()));
             assert_eq!(second.offset(), offset);
-            if !holds_state {
+            if matches!(opening, Opening::Rest) {
                 reader.open.clear();
-                reader.read(&second.reopen());
             }
+            reader.read(&second.open(opening));
             unseen.iter().for_each(|event| reader.read(&second.push(event.clone())));
             let whole = whole();
             assert_eq!((&reader.text, &reader.reasoning), (&whole.text, &whole.reasoning), "at {offset}");
@@ -227,13 +232,30 @@ fn st_02_every_offset_is_a_place_to_resume_for_holders_and_for_strangers() {
             assert!(reader.open.is_empty());
         }
     }
-    assert!(places > 30);
+}
+
+#[test]
+fn st_02_whoever_resumes_by_the_offset_alone_breaks_no_rule_and_misses_no_text() {
+    // An end without a beginning looks there like the end of a call before the offset.
+    let log: Vec<Event> = log().into_iter().filter(|event| *event != answer("unknown", None, None)).collect();
+    for (offset, seen, unseen) in cuts(&log) {
+        let mut reader = Reader::default();
+        let mut first = Encoder::new(Dialect::Common);
+        seen.iter().for_each(|event| reader.read(&first.push(event.clone())));
+        let before = seen.iter().rfind(|event| event.units() > 0 && !matches!(event, Event::Activity { .. }));
+        let mut second = Encoder::resume(Dialect::Common, offset, before);
+        unseen.iter().for_each(|event| reader.read(&second.push(event.clone())));
+        let whole = whole();
+        assert_eq!((&reader.text, &reader.reasoning), (&whole.text, &whole.reasoning), "at {offset}");
+        assert_eq!((reader.sources, reader.end, reader.cards), (whole.sources, whole.end, whole.cards));
+        assert!(reader.open.is_empty(), "at {offset}");
+    }
 }
 
 #[test]
 fn every_chunk_has_exactly_the_fields_that_the_oldest_reader_knows() {
     let mut encoder = Encoder::new(Dialect::Common);
-    let mut chunks = encoder.begin("msg_1");
+    let mut chunks = encoder.open(Opening::Whole("msg_1"));
     log().into_iter().for_each(|event| chunks.extend(encoder.push(event)));
     chunks.extend(Encoder::default().push(status(FinalStatus::Stopped)));
     chunks.extend(Encoder::default().push(status(FinalStatus::Interrupted)));
@@ -270,44 +292,126 @@ fn every_chunk_has_exactly_the_fields_that_the_oldest_reader_knows() {
     assert_eq!(kinds.len(), allowed.len());
 }
 
+/// Reads events as a stream sends them that come at once. Whether it ended to ask, and behind how many of them.
+fn stream(encoder: &mut Encoder, reader: &mut Reader, events: &[Event]) -> Option<usize> {
+    encoder.foresee(events);
+    for (at, event) in events.iter().enumerate() {
+        reader.read(&encoder.push(event.clone()));
+        if encoder.waits() && !encoder.asks_in(&events[at + 1..]) {
+            reader.read(&encoder.pause());
+            return Some(at + 1);
+        }
+    }
+    None
+}
+
+const PENDING: ApprovalStatus = ApprovalStatus::Pending;
+
 #[test]
 fn ap_08_a_client_that_asks_its_user_is_told_and_its_stream_ends_behind_the_request() {
-    let asks = [call("4"), approval("a4", "4", ApprovalStatus::Pending), call("5")];
-    let more = [approval("a5", "5", ApprovalStatus::Pending), text("meanwhile")];
-    let events: Vec<Event> = asks.into_iter().chain(more).collect();
-    assert_eq!(pause(&events), Some(4), "both are shown");
-    let mut first = Encoder::new(Dialect::Six);
-    let mut reader = Reader::default();
-    events[..4].iter().for_each(|event| reader.read(&first.push(event.clone())));
-    reader.read(&first.pause());
-    assert_eq!((reader.asked.join(" ").as_str(), reader.end.as_deref()), ("a4 a5", Some("finish")));
-    let said_again = first.push(approval("a4", "4", ApprovalStatus::Pending));
+    let events = [call("4"), approval("a4", "4", PENDING), call("5"), approval("a5", "5", PENDING), text("meanwhile")];
+    let (mut first, mut reader) = (Encoder::new(Dialect::Six), Reader::default());
+    assert_eq!(stream(&mut first, &mut reader, &events), Some(4), "both are shown");
+    assert_eq!((reader.asked.join(" ").as_str(), reader.end.take().as_deref()), ("a4 a5", Some("finish")));
+    let said_again = first.push(approval("a4", "4", PENDING));
     assert!(matches!(said_again[1], Chunk::ToolInputAvailable { provider_executed: false, .. }));
 
-    reader.end = None;
+    // One of them is decided, which the rows say before the log does.
     let mut second = Encoder::new(Dialect::Six);
     events[..4].iter().for_each(|event| second.skip(event.clone()));
-    reader.read(&second.go_on("msg_1"));
-    for event in [events[4].clone(), approval("a4", "4", ApprovalStatus::Rejected), status(FinalStatus::Complete)] {
-        reader.read(&second.push(event));
-    }
+    assert!(second.waits());
+    second.know(Waiting { log_end: 5, approvals: HashMap::from([("a5".into(), Waits::ForReader)]) });
+    reader.asked.clear();
+    reader.read(&second.open(Opening::Asked("msg_1")));
+    assert_eq!((reader.asked.join(" ").as_str(), second.waits()), ("a5", false));
+    let rest = [events[4].clone(), approval("a4", "4", ApprovalStatus::Rejected), text("never")];
+    assert_eq!(stream(&mut second, &mut reader, &rest), Some(2), "the other one is still to be decided");
     assert_eq!((reader.text.as_str(), &reader.calls["4"]["error"]), ("meanwhile", &json!("denied")));
+    reader.end = None;
+    reader.read(&second.push(status(FinalStatus::Complete)));
     assert_eq!(reader.calls["5"]["error"], "cancelled");
 }
 
 #[test]
-fn ap_08_nobody_is_asked_about_what_is_decided() {
-    let decided = |status| [call("1"), approval("a", "1", ApprovalStatus::Pending), approval("a", "1", status)];
-    for (status, asked) in [(ApprovalStatus::Approved, 0), (ApprovalStatus::Rejected, 1)] {
-        let events = decided(status);
-        assert_eq!(pause(&events), None);
-        let mut encoder = Encoder::new(Dialect::Seven);
-        let mut reader = Reader::default();
-        encoder.foresee(&events);
-        events.into_iter().for_each(|event| reader.read(&encoder.push(event)));
-        assert_eq!(reader.asked.len(), asked, "a denied call is one that was asked about");
+fn ap_08_a_stream_goes_on_while_another_call_of_the_step_runs() {
+    let events = [call("a"), call("b"), approval("q", "a", PENDING), text("still"), answer("b", None, None), text("x")];
+    for batches in [vec![&events[..]], events.chunks(1).collect(), events.chunks(2).collect()] {
+        let (mut encoder, mut reader) = (Encoder::new(Dialect::Seven), Reader::default());
+        for batch in batches {
+            if stream(&mut encoder, &mut reader, batch).is_some() {
+                break;
+            }
+        }
+        assert_eq!((encoder.offset(), reader.text.as_str(), reader.asked.len()), (9, "still", 1));
     }
-    assert_eq!(pause(&[text("a"), artifact(1)]), None);
+    // Whoever has voted is not asked again, and is asked about another call although the first one waits on.
+    let mut voted = Encoder::new(Dialect::Six);
+    let (for_others, for_reader) = (("q".into(), Waits::ForOthers), ("r".into(), Waits::ForReader));
+    voted.know(Waiting { log_end: 9, approvals: HashMap::from([for_others, for_reader]) });
+    let mut reader = Reader::default();
+    assert_eq!(stream(&mut voted, &mut reader, &[call("a"), approval("q", "a", PENDING)]), None);
+    assert_eq!(stream(&mut voted, &mut reader, &[call("b"), approval("r", "b", PENDING)]), Some(2));
+    assert_eq!(reader.asked, ["r"]);
+}
+
+#[test]
+fn ap_08_who_comes_back_to_where_it_was_asked_is_asked_again() {
+    let mut encoder = Encoder::new(Dialect::Six);
+    [call("4"), approval("a4", "4", PENDING)].into_iter().for_each(|event| encoder.skip(event));
+    let mut reader = Reader::default();
+    reader.read(&encoder.open(Opening::Rest));
+    assert_eq!((reader.asked.len(), encoder.waits()), (1, true));
+    encoder.know(Waiting { log_end: 2, ..Waiting::default() });
+    reader.read(&encoder.open(Opening::Rest));
+    assert_eq!((reader.asked.len(), encoder.waits()), (1, false), "it is decided, and nobody is asked");
+}
+
+#[test]
+fn ap_08_nobody_is_asked_about_what_is_decided() {
+    let decided = |status| [call("1"), approval("a", "1", PENDING), approval("a", "1", status)];
+    for (status, asked, error) in [(ApprovalStatus::Approved, 0, None), (ApprovalStatus::Rejected, 1, Some("denied"))] {
+        let events = decided(status);
+        for known_by_rows in [false, true] {
+            let (mut encoder, mut reader) = (Encoder::new(Dialect::Seven), Reader::default());
+            let ends = if known_by_rows {
+                encoder.know(Waiting { log_end: 3, ..Waiting::default() });
+                stream(&mut encoder, &mut reader, &events[..2]).or(stream(&mut encoder, &mut reader, &events[2..]))
+            } else {
+                stream(&mut encoder, &mut reader, &events)
+            };
+            assert_eq!(ends, None);
+            assert_eq!(reader.asked.len(), asked, "a denied call is one that was asked about");
+            assert_eq!(reader.calls["1"].get("error").and_then(Value::as_str), error);
+        }
+    }
+    // A rule refuses without asking anybody.
+    let (mut encoder, mut reader) = (Encoder::new(Dialect::Seven), Reader::default());
+    stream(&mut encoder, &mut reader, &[call("1"), approval("a", "1", ApprovalStatus::Rejected)]);
+    assert_eq!((reader.calls["1"]["error"].as_str(), reader.asked.len()), (Some("denied: too much"), 0));
+}
+
+#[test]
+fn ap_03_a_reader_sees_the_arguments_that_were_approved() {
+    for dialect in [Dialect::Common, Dialect::Six, Dialect::Seven] {
+        let (mut encoder, mut reader) = (Encoder::new(dialect), Reader::default());
+        let mut approved = approval("a", "1", ApprovalStatus::Approved);
+        if let Event::Approval { edited_input, .. } = &mut approved {
+            *edited_input = Some(json!({ "amount": 50 }));
+        }
+        for event in [call("1"), approval("a", "1", PENDING), approved] {
+            reader.read(&encoder.push(event));
+        }
+        assert_eq!(reader.calls["1"]["input"], json!({ "amount": 50 }), "{dialect:?}");
+    }
+}
+
+#[test]
+fn a_call_is_known_by_its_name_and_the_number_of_its_use() {
+    for (id, name, expected) in
+        [("c", "c", true), ("c#2", "c", true), ("c#", "c", false), ("c2", "c", false), ("c#x", "c", false)]
+    {
+        assert_eq!(is_call(id, name), expected, "{id}");
+    }
 }
 
 #[test]

@@ -87,10 +87,16 @@ impl Drop for Follower {
 }
 
 impl Follower {
-    /// Whoever may read the deltas may follow them. The query also checks the offset, and answers for a
-    /// log that has been compacted away.
+    /// Whoever may read the deltas may follow them.
     pub async fn open(app: &App, caller: &Identity, generation: &str, offset: u64) -> Result<Self, Error> {
-        let place = app.admit()?;
+        Self::open_in(app.admit()?, app, caller, generation, offset).await
+    }
+
+    /// The same in a place that was taken before. The query also checks the offset, and answers for a log that has
+    /// been compacted away.
+    pub async fn open_in(
+        place: OwnedSemaphorePermit, app: &App, caller: &Identity, generation: &str, offset: u64,
+    ) -> Result<Self, Error> {
         let page = deltas(app, &caller.principal, generation, offset).await?;
         let over = page.events.is_empty() && page.status.is_terminal();
         let counted = offset + page.events.iter().map(Event::units).sum::<u64>();

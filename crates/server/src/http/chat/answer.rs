@@ -6,10 +6,13 @@ use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
-use spool_protocol::ai_sdk::{Chunk, DONE, Dialect, Encoder, pause, write_sse};
-use spool_protocol::{Error, Event};
+use spool_chat::limits::PENDING_APPROVALS;
+use spool_protocol::ai_sdk::{Chunk, DONE, Dialect, Encoder, Opening, Waiting, write_sse};
+use spool_protocol::{ApprovalStatus, Error, Event};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Call;
+use super::decisions::Asked;
 use super::links::Links;
 use super::thread::Thread;
 use crate::http::follow::{Follower, Wire, deltas, last_event_id, respond};
@@ -54,58 +57,96 @@ impl Wish {
     }
 }
 
+/// What a reader has of an answer.
+pub enum Have {
+    Nothing,
+    /// Everything before an offset, and maybe the parts that were open there.
+    Until(u64, Option<Parts>),
+    /// Everything up to where its stream ended to ask about these approvals.
+    Asked(Vec<String>),
+}
+
 /// A generation and the message that it writes.
 pub struct Answer {
     pub message: String,
     pub generation: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    thread_id: String,
+    message_id: String,
+    cursor: u64,
+}
+
 impl Answer {
+    async fn row(call: &Call, generation: &str) -> Result<Row, Error> {
+        call.query("generations:get", json!({ "generationId": generation })).await
+    }
+
     /// The answer of a generation in this thread.
     pub async fn find(call: &Call, thread: &Thread, generation: String) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Row {
-            thread_id: String,
-            message_id: String,
-        }
-        let row: Row = call.query("generations:get", json!({ "generationId": generation })).await?;
+        let row = Self::row(call, &generation).await?;
         if row.thread_id != thread.id {
             return Err(Error::not_found("generation"));
         }
         Ok(Self { message: row.message_id, generation })
     }
 
-    /// The whole answer from its `start` on: what there is in one piece, then the tail.
-    pub async fn replay(&self, call: &Call, dialect: Dialect) -> Result<Response, Error> {
-        let follower = Follower::open(&call.app, &call.caller, &self.generation, 0).await?;
-        let encoder = Encoder::new(dialect);
-        let mut opening = String::new();
-        write_sse(&encoder.begin(&self.message), encoder.offset(), &mut opening);
-        Ok(self.respond(call, follower, encoder, opening))
-    }
-
-    /// What comes after `offset`, without a `start`. Parts that the reader still has open go on; any
+    /// What the reader does not have: what there is in one piece, then the tail. Parts that it holds open go on; any
     /// other reader gets parts of their own for the rest.
-    pub async fn rest(
-        &self, call: &Call, dialect: Dialect, offset: u64, held: Option<Parts>,
+    pub async fn follow(
+        &self, call: &Call, place: OwnedSemaphorePermit, dialect: Dialect, have: Have,
     ) -> Result<Response, Error> {
-        let follower = Follower::open(&call.app, &call.caller, &self.generation, offset).await?;
-        let mut encoder = self.encoder_at(call, dialect, offset).await?;
-        let mut opening = String::new();
-        if held.is_none() {
-            write_sse(&encoder.reopen(), offset, &mut opening);
-        }
-        Ok(self.respond(call, follower, encoder, opening))
+        let waiting = self.waiting(call, dialect).await?;
+        let (mut encoder, offset, opening) = match &have {
+            Have::Nothing => (Encoder::new(dialect), 0, Opening::Whole(&self.message)),
+            Have::Until(offset, held) => {
+                let opening = if held.is_some() { Opening::Held } else { Opening::Rest };
+                (self.encoder_at(call, dialect, *offset).await?, *offset, opening)
+            }
+            Have::Asked(shown) => {
+                let encoder = self.encoder_behind(call, dialect, shown).await?;
+                let offset = encoder.offset();
+                (encoder, offset, Opening::Asked(&self.message))
+            }
+        };
+        let follower = Follower::open_in(place, &call.app, &call.caller, &self.generation, offset).await?;
+        encoder.know(waiting);
+        let mut opened = String::new();
+        write_sse(&encoder.open(opening), (offset > 0).then_some(offset), &mut opened);
+        Ok(self.respond(call, follower, encoder, opened))
     }
 
-    /// What comes after a decision, for the reader whose stream ended at `offset` to ask for it.
-    pub async fn go_on(&self, call: &Call, dialect: Dialect, offset: u64) -> Result<Response, Error> {
-        let follower = Follower::open(&call.app, &call.caller, &self.generation, offset).await?;
-        let mut encoder = self.encoder_at(call, dialect, offset).await?;
-        let mut opening = String::new();
-        write_sse(&encoder.go_on(&self.message), offset, &mut opening);
-        Ok(self.respond(call, follower, encoder, opening))
+    /// What of this answer waits for people, if the reader asks them. Only people decide, so nobody else is asked.
+    async fn waiting(&self, call: &Call, dialect: Dialect) -> Result<Waiting, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page {
+            page: Vec<Asked>,
+            is_done: bool,
+            continue_cursor: String,
+        }
+        let Some(me) = call.person().filter(|_| dialect.asks()) else { return Ok(Waiting::default()) };
+        // The end first: whatever was asked before it and does not wait now is over.
+        let Row { thread_id, cursor: log_end, .. } = Self::row(call, &self.generation).await?;
+        let mut waiting = Waiting { log_end, ..Waiting::default() };
+        let mut options = json!({ "numItems": PENDING_APPROVALS, "cursor": null });
+        loop {
+            let args = json!({ "threadId": thread_id, "paginationOpts": options });
+            let Page { page, is_done, continue_cursor } = call.query("approvals:listByThread", args).await?;
+            let before = page.len();
+            // What is pending comes first.
+            let pending: Vec<Asked> = page.into_iter().take_while(Asked::is_pending).collect();
+            let last = is_done || pending.len() < before;
+            let of_answer = pending.into_iter().filter(|asked| asked.generation_id == self.generation);
+            waiting.approvals.extend(of_answer.map(|asked| (asked.id.clone(), asked.waits(me))));
+            if last {
+                return Ok(waiting);
+            }
+            options["cursor"] = json!(continue_cursor);
+        }
     }
 
     /// The state after the events before `offset`: read once, in pages, and forgotten.
@@ -129,13 +170,37 @@ impl Answer {
         Ok(encoder)
     }
 
-    fn respond(&self, call: &Call, follower: Follower, encoder: Encoder, mut opening: String) -> Response {
-        if follower.is_over() {
-            opening.push_str(DONE);
+    /// The state where a stream ended that has asked about the approvals in `shown`: where nothing could go on but by
+    /// a decision for the first time since the newest of those requests.
+    async fn encoder_behind(&self, call: &Call, dialect: Dialect, shown: &[String]) -> Result<Encoder, Error> {
+        let mut encoder = Encoder::new(dialect);
+        encoder.know(Waiting::shown(shown));
+        let (mut place, mut sought) = (None, false);
+        loop {
+            let page = deltas(&call.app, &call.caller.principal, &self.generation, encoder.offset()).await?;
+            if page.events.is_empty() {
+                return place.ok_or_else(|| Error::not_found("approval"));
+            }
+            for event in page.events {
+                let asks = asks_about(&event).is_some_and(|approval| shown.iter().any(|shown| shown == approval));
+                encoder.skip(event);
+                if asks || (sought && encoder.waits()) {
+                    place = Some(encoder.clone());
+                    sought = !encoder.waits();
+                }
+            }
         }
-        let asks = encoder.dialect().asks();
-        let wire = Chunks { encoder, links: Links::of(call), paused: false };
-        let mut response = respond(&call.app, follower, wire, opening, None);
+    }
+
+    fn respond(&self, call: &Call, follower: Follower, encoder: Encoder, mut opened: String) -> Response {
+        let mut wire = Chunks { encoder, links: Links::of(call), paused: false };
+        if follower.is_over() {
+            opened.push_str(DONE);
+        } else {
+            wire.pause_if_asked(&[], &mut opened);
+        }
+        let asks = wire.encoder.dialect().asks();
+        let mut response = respond(&call.app, follower, wire, opened, None);
         if asks {
             response = response.map(until_done);
         }
@@ -145,6 +210,16 @@ impl Answer {
             headers.insert("x-spool-generation-id", generation);
         }
         response
+    }
+}
+
+/// The approval of a tool call that this event asks about.
+fn asks_about(event: &Event) -> Option<&str> {
+    match event {
+        Event::Approval { approval_id, status: ApprovalStatus::Pending, tool_call_id: Some(_), .. } => {
+            Some(approval_id)
+        }
+        _ => None,
     }
 }
 
@@ -206,34 +281,37 @@ impl Wire for Chunks {
 
 impl Chunks {
     /// With `end`, only the last of the events has a place, and that is it.
-    fn say(&mut self, mut events: Vec<Event>, end: Option<u64>, out: &mut String) {
+    fn say(&mut self, events: Vec<Event>, end: Option<u64>, out: &mut String) {
         if self.paused {
             return;
         }
-        if self.encoder.dialect().asks() {
-            self.encoder.foresee(&events);
-            if let Some(shown) = pause(&events) {
-                events.truncate(shown);
-                self.paused = true;
-            }
-        }
-        let count = events.len();
-        for (at, event) in events.into_iter().enumerate() {
+        self.encoder.foresee(&events);
+        let mut events = events.into_iter();
+        while let Some(event) = events.next() {
             let last = matches!(event, Event::Status { .. });
             let mut chunks = self.encoder.push(event);
             self.links.complete(&mut chunks);
             let place = match end {
                 None => Some(self.encoder.offset()),
-                Some(end) => (at + 1 == count).then_some(end),
+                Some(end) => events.as_slice().is_empty().then_some(end),
             };
             write_sse(&chunks, place, out);
             if last {
                 out.push_str(DONE);
             }
+            if self.pause_if_asked(events.as_slice(), out) {
+                return;
+            }
         }
+    }
+
+    /// Ends the stream if its reader has to ask its user now, and about nothing more in `next`, which follows at once.
+    fn pause_if_asked(&mut self, next: &[Event], out: &mut String) -> bool {
+        self.paused = self.encoder.waits() && !self.encoder.asks_in(next);
         if self.paused {
             write_sse(&self.encoder.pause(), self.encoder.offset(), out);
             out.push_str(DONE);
         }
+        self.paused
     }
 }
