@@ -115,7 +115,7 @@ impl Answer {
         let follower = Follower::open_in(place, &call.app, &call.caller, &self.generation, offset).await?;
         encoder.know(waiting);
         let mut opened = String::new();
-        write_sse(&encoder.open(opening), (offset > 0).then_some(offset), &mut opened);
+        write_sse(&encoder.open(opening), offset, &mut opened);
         Ok(self.respond(call, follower, encoder, opened))
     }
 
