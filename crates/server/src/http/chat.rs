@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::auth::Identity;
 
 mod answer;
+mod chunks;
 mod decisions;
 mod files;
 mod links;

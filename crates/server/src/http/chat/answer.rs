@@ -1,21 +1,20 @@
 //! A generation as a UI message stream: whole, or from an offset on.
 
 use ::http::{HeaderMap, HeaderValue};
-use axum::body::Body;
 use axum::response::Response;
-use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
 use spool_chat::limits::PENDING_APPROVALS;
-use spool_protocol::ai_sdk::{Chunk, DONE, Dialect, Encoder, Opening, Waiting, write_sse};
+use spool_protocol::ai_sdk::{DONE, Dialect, Encoder, Opening, Waiting, write_sse};
 use spool_protocol::{ApprovalStatus, Error, Event};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Call;
+use super::chunks::{Chunks, until_done};
 use super::decisions::Asked;
 use super::links::Links;
 use super::thread::Thread;
-use crate::http::follow::{Follower, Wire, deltas, last_event_id, respond};
+use crate::http::follow::{Follower, deltas, last_event_id, respond};
 
 /// The header by which a client asks for more than the common subset.
 const VERSION: &str = "x-spool-ai-sdk";
@@ -193,13 +192,13 @@ impl Answer {
     }
 
     fn respond(&self, call: &Call, follower: Follower, encoder: Encoder, mut opened: String) -> Response {
-        let mut wire = Chunks { encoder, links: Links::of(call), paused: false };
+        let asks = encoder.dialect().asks();
+        let mut wire = Chunks::new(encoder, Links::of(call));
         if follower.is_over() {
             opened.push_str(DONE);
         } else {
             wire.pause_if_asked(&[], &mut opened);
         }
-        let asks = wire.encoder.dialect().asks();
         let mut response = respond(&call.app, follower, wire, opened, None);
         if asks {
             response = response.map(until_done);
@@ -233,85 +232,5 @@ fn before(event: Event, units: u64) -> Option<Event> {
         Event::Text { text } => head(&text).map(|text| Event::Text { text }),
         Event::Reasoning { text } => head(&text).map(|text| Event::Reasoning { text }),
         _ => None,
-    }
-}
-
-/// The body up to the frame that ends in `[DONE]`: a stream that is paused ends, though its log goes on.
-fn until_done(body: Body) -> Body {
-    let frames = stream::unfold(Some(body.into_data_stream()), |frames| async move {
-        let mut frames = frames?;
-        let frame = frames.next().await?;
-        let last = frame.as_ref().is_ok_and(|bytes| bytes.ends_with(DONE.as_bytes()));
-        Some((frame, (!last).then_some(frames)))
-    });
-    Body::from_stream(frames)
-}
-
-/// The wire: chunks in `data:` lines, the offset in `id:`.
-struct Chunks {
-    encoder: Encoder,
-    links: Links,
-    /// The reader asks its user; nothing more is written.
-    paused: bool,
-}
-
-impl Wire for Chunks {
-    /// `[DONE]` is optional to the clients: only a broken connection tells them that something is missing.
-    const BREAKS: bool = true;
-
-    fn write(&mut self, _from: u64, events: Vec<Event>, out: &mut String) {
-        self.say(events, None, out);
-    }
-
-    fn write_uncounted(&mut self, events: Vec<Event>, end: u64, out: &mut String) {
-        self.say(events, Some(end), out);
-    }
-
-    fn fail(&mut self, error: Error, out: &mut String) {
-        let chunks = self.encoder.fail(error.message);
-        write_sse(&chunks, self.encoder.offset(), out);
-        out.push_str(DONE);
-    }
-
-    fn shed(&mut self, error: Error, out: &mut String) {
-        // Parts and calls stay open: they go on, and so may the reader.
-        write_sse(&[Chunk::Error { error_text: error.message }], self.encoder.offset(), out);
-    }
-}
-
-impl Chunks {
-    /// With `end`, only the last of the events has a place, and that is it.
-    fn say(&mut self, events: Vec<Event>, end: Option<u64>, out: &mut String) {
-        if self.paused {
-            return;
-        }
-        self.encoder.foresee(&events);
-        let mut events = events.into_iter();
-        while let Some(event) = events.next() {
-            let last = matches!(event, Event::Status { .. });
-            let mut chunks = self.encoder.push(event);
-            self.links.complete(&mut chunks);
-            let place = match end {
-                None => Some(self.encoder.offset()),
-                Some(end) => events.as_slice().is_empty().then_some(end),
-            };
-            write_sse(&chunks, place, out);
-            if last {
-                out.push_str(DONE);
-            }
-            if self.pause_if_asked(events.as_slice(), out) {
-                return;
-            }
-        }
-    }
-
-    /// Ends the stream if its reader has to ask its user now, and about nothing more in `next`, which follows at once.
-    fn pause_if_asked(&mut self, next: &[Event], out: &mut String) -> bool {
-        self.paused = self.encoder.waits() && !self.encoder.asks_in(next);
-        if self.paused {
-            write_sse(&self.encoder.pause(), self.encoder.offset(), out);
-            out.push_str(DONE);
-        }
-        self.paused
     }
 }
