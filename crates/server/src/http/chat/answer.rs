@@ -13,6 +13,7 @@ use super::Call;
 use super::chunks::{Chunks, until_done};
 use super::decisions::Asked;
 use super::links::Links;
+use super::request::Shown;
 use super::thread::Thread;
 use crate::http::follow::{Follower, deltas, last_event_id, respond};
 
@@ -62,7 +63,7 @@ pub enum Have {
     /// Everything before an offset, and maybe the parts that were open there.
     Until(u64, Option<Parts>),
     /// Everything up to where its stream ended to ask about these approvals.
-    Asked(Vec<String>),
+    Asked(Vec<Shown>),
 }
 
 /// A generation and the message that it writes.
@@ -170,10 +171,11 @@ impl Answer {
     }
 
     /// The state where a stream ended that has asked about the approvals in `shown`: where nothing could go on but by
-    /// a decision for the first time since the newest of those requests.
-    async fn encoder_behind(&self, call: &Call, dialect: Dialect, shown: &[String]) -> Result<Encoder, Error> {
+    /// a decision for the first time since the newest of those requests, or of their decisions that the reader has seen
+    /// carried out.
+    async fn encoder_behind(&self, call: &Call, dialect: Dialect, shown: &[Shown]) -> Result<Encoder, Error> {
         let mut encoder = Encoder::new(dialect);
-        encoder.know(Waiting::shown(shown));
+        encoder.know(Waiting::shown(shown.iter().map(|shown| &shown.approval)));
         let (mut place, mut sought) = (None, false);
         loop {
             let page = deltas(&call.app, &call.caller.principal, &self.generation, encoder.offset()).await?;
@@ -181,8 +183,13 @@ impl Answer {
                 return place.ok_or_else(|| Error::not_found("approval"));
             }
             for event in page.events {
-                let asks = asks_about(&event).is_some_and(|approval| shown.iter().any(|shown| shown == approval));
+                let told = told_of(&event).and_then(|(approval, status)| {
+                    let shown = shown.iter().find(|shown| shown.approval == approval)?;
+                    Some((status == ApprovalStatus::Pending, shown.over))
+                });
                 encoder.skip(event);
+                let asks = told.is_some_and(|(asks, _)| asks);
+                sought |= told == Some((false, true));
                 if asks || (sought && encoder.waits()) {
                     place = Some(encoder.clone());
                     sought = !encoder.waits();
@@ -212,12 +219,10 @@ impl Answer {
     }
 }
 
-/// The approval of a tool call that this event asks about.
-fn asks_about(event: &Event) -> Option<&str> {
+/// The approval of a tool call that this event tells of, and how it stands.
+fn told_of(event: &Event) -> Option<(&str, ApprovalStatus)> {
     match event {
-        Event::Approval { approval_id, status: ApprovalStatus::Pending, tool_call_id: Some(_), .. } => {
-            Some(approval_id)
-        }
+        Event::Approval { approval_id, status, tool_call_id: Some(_), .. } => Some((approval_id, *status)),
         _ => None,
     }
 }

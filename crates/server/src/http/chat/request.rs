@@ -162,7 +162,14 @@ pub struct Decisions {
     /// At least one.
     pub claims: Vec<Claim>,
     /// Every approval that the client was shown in this message: tells how far it has read.
-    pub shown: Vec<String>,
+    pub shown: Vec<Shown>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Shown {
+    pub approval: String,
+    /// The client has the end of the call, too.
+    pub over: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -252,7 +259,8 @@ fn decisions(answer: Message<'_>) -> Result<Decisions, Error> {
     let mut decisions = Decisions { claims: Vec::new(), shown: Vec::new() };
     for part in answer.parts.kept {
         let Some(Approval { id, approved, reason }) = part.approval else { continue };
-        decisions.shown.push(id.clone());
+        let over = part.state.as_ref().is_some_and(|state| state.starts_with("output-"));
+        decisions.shown.push(Shown { approval: id.clone(), over });
         if part.state.as_deref() == Some("approval-responded") {
             let unclear = |field: &str| fault("messages", &format!("a decision without {field}"));
             decisions.claims.push(Claim {
@@ -380,7 +388,8 @@ mod tests {
             approved: false,
             reason: Some("no".into()),
         };
-        let expected = Decisions { claims: vec![claim], shown: vec!["a1".into(), "a2".into()] };
+        let shown = [("a1", true), ("a2", false)].map(|(id, over)| Shown { approval: id.into(), over }).into();
+        let expected = Decisions { claims: vec![claim], shown };
         assert_eq!(wanted(body).unwrap(), Wanted::Decision(expected));
     }
 }
