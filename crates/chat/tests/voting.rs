@@ -236,7 +236,7 @@ async fn ap_02_a_hundred_decisions_in_one_call_and_the_refused_undo_nothing() {
     assert_eq!(asker.get(&asked[5]).await["status"], json!("pending"));
     // Together: all or nothing, and the error says which.
     let claim =
-        json!({ "threadId": asked[5]["threadId"], "toolCallId": asked[5]["toolCallId"], "input": { "amount": 999 } });
+        json!({ "threadId": asked[3]["threadId"], "toolCallId": asked[3]["toolCallId"], "input": { "amount": 999 } });
     let mut claimed = one(&asked[3], "approve");
     claimed["claim"] = claim;
     for (last, code) in [(one(&asked[0], "approve"), Code::AlreadyResolved), (claimed, Code::HistoryConflict)] {

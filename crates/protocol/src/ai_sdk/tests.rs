@@ -150,10 +150,14 @@ fn log() -> Vec<Event> {
 }
 
 fn whole() -> Reader {
+    read(&log())
+}
+
+fn read(log: &[Event]) -> Reader {
     let mut encoder = Encoder::new(Dialect::Common);
     let mut reader = Reader::default();
     reader.read(&encoder.open(Opening::Whole("msg_1")));
-    log().into_iter().for_each(|event| reader.read(&encoder.push(event)));
+    log.iter().for_each(|event| reader.read(&encoder.push(event.clone())));
     reader
 }
 
@@ -247,7 +251,7 @@ fn st_02_whoever_resumes_by_the_offset_alone_breaks_no_rule_and_misses_no_text()
         let before = seen.iter().rfind(|event| event.units() > 0 && !matches!(event, Event::Activity { .. }));
         let mut second = Encoder::resume(Dialect::Common, offset, before);
         unseen.iter().for_each(|event| reader.read(&second.push(event.clone())));
-        let whole = whole();
+        let whole = read(&log);
         assert_eq!((&reader.text, &reader.reasoning), (&whole.text, &whole.reasoning), "at {offset}");
         assert_eq!((reader.sources, reader.end, reader.cards), (whole.sources, whole.end, whole.cards));
         assert!(reader.open.is_empty(), "at {offset}");
