@@ -206,6 +206,58 @@ describe("what a client claims about a decision", { concurrency: true }, () => {
     assert.deepEqual(seen, ["start", "data-approval", "tool-output-available", "finish-step", "start-step", "text-start", "text-delta", "text-end", "finish-step", "finish", "[DONE]"]);
   });
 
+  test("AP-08: is carried out together with the others of the request, or not at all", async (t) => {
+    const user = await asking(t);
+    const second = await user.ask("call_2");
+    const status = async ({ _id: approvalId }) => (await user.rows.query("approvals:get", { approvalId })).status;
+    const other = (more = {}) => part(user, { toolCallId: "call_2", approval: { id: second._id, approved: true }, ...more });
+    const cases = [
+      [other({ input: { amount: 1 } }), 409, "history_conflict"],
+      [other({ approval: { id: second._id, approved: false, reason: "x".repeat(20_000) } }), 413, "too_large"],
+    ];
+    for (const [claimed, expected, code] of cases) {
+      const refusal = await refused(await user.post(claim(user, [part(user), claimed]), options));
+      assert.deepEqual([refusal.status, refusal.code], [expected, code]);
+      assert.deepEqual([await status(user.approval), await status(second)], ["pending", "pending"]);
+    }
+    const accepted = await user.post(claim(user, [part(user), other()]), options);
+    assert.deepEqual([accepted.status, await status(user.approval), await status(second)], [200, "approved", "approved"]);
+    await user.finish();
+    await accepted.text();
+  });
+
+  test("AP-08: about one of two calls: the other is asked about again, by whoever comes back, too", async (t) => {
+    const user = await asking(t);
+    const second = await user.ask("call_2");
+    const place = (await chunks(await user.stream("?aiSdk=6"))).at(-2).id;
+    const again = ["tool-input-available", "tool-approval-request"];
+    const paused = ["finish-step", "finish", "[DONE]"];
+    for (const [query, said] of [["", [...again, ...again]], ["&parts=open", []]]) {
+      assert.deepEqual(kindsOf(await chunks(await user.stream(`?aiSdk=6&offset=${place}${query}`))), [...said, ...paused], query);
+    }
+    const requested = part(user, { toolCallId: "call_2", state: "approval-requested", approval: { id: second._id } });
+    const response = await user.post(claim(user, [part(user), requested]), options);
+    await user.append({ type: "tool_end", toolCallId: "call_1", output: 1 });
+    const seen = await chunks(response);
+    assert.deepEqual(kindsOf(seen), ["start", ...again, "data-approval", "tool-output-available", ...paused]);
+    assert.equal(seen[2].chunk.approvalId, second._id);
+    const done = await user.post(claim(user, [part(user, { state: "output-available" }), { ...requested, state: "approval-responded", approval: { id: second._id, approved: false } }]), options);
+    await user.finish();
+    assert.deepEqual(kindsOf(await chunks(done)), ["start", "data-approval", "tool-output-denied", "finish-step", "start-step", "finish-step", "finish", "[DONE]"]);
+  });
+
+  test("AP-01: is about the same arguments in any spelling of a number", async (t) => {
+    const user = await written(server, key);
+    // A runner in another language: its 5.0 is 5 in the browser.
+    const body = JSON.stringify({ path: "approvals:request", format: "json", args: { generationId: user.generationId, kind: "tool_call", toolCallId: "call_1", tool: "pay", input: { amount: 0 } } });
+    const asked = await fetch(`${server.url}/api/mutation`, { method: "POST", headers: { authorization: `Bearer ${key}`, "content-type": "application/json" }, body: body.replace('{"amount":0}', '{"amount":5.0}') });
+    const { value: approval } = await asked.json();
+    const claimed = await user.post(claim(user, [part({ ...user, approval }, { input: { amount: 5 } })]), options);
+    assert.equal(claimed.status, 200);
+    await user.finish();
+    await claimed.text();
+  });
+
   test("comes too late when its time is up", async (t) => {
     const user = await written(server, key);
     const backend = rowsOf(server, key);

@@ -92,6 +92,22 @@ for (const release of releases) {
       assert.deepEqual([answer.status, answer.text, textOf(answerOf(chat))], ["stopped", "some words", "some words"]);
     });
 
+    test("who asks for it hears why an answer ended early", async (t) => {
+      const major = release.version.split(".")[0];
+      const { token, id } = await begin(t);
+      const key = `why ${release.version}`;
+      fake.script(key, ["some", { hang: true }]);
+      const headers = { authorization: `Bearer ${token}`, "x-spool-ai-sdk": major };
+      const sdk = transport(release, server, token, { headers });
+      const stream = await sdk.sendMessages({ chatId: id, trigger: "submit-message", messages: [userMessage("u", key)], abortSignal: AbortSignal.timeout(30_000) });
+      const seen = [];
+      for await (const chunk of stream) {
+        seen.push(chunk);
+        if (chunk.type === "text-delta") await request(server, token, `/${encodeURIComponent(id)}/stop`, { method: "POST" });
+      }
+      assert.deepEqual(seen.at(-1), major === "7" ? { type: "abort", reason: "stopped" } : { type: "abort" });
+    });
+
     test("a reload in mid-stream and a second tab get the same bytes; leaving stops nothing", async (t) => {
       const { chat: first, rows, id, token } = await begin(t);
       const rest = gate();
@@ -139,6 +155,21 @@ for (const release of releases) {
       assert.equal(messages.length, 2);
       assert.equal(fake.of(key).length, 1);
       for (const message of whole) assert.deepEqual([message.id, textOf(message)], [messages[1]._id, "once only"]);
+    });
+
+    test("sendMessage() without anything sends the last message again: it is the same turn", async (t) => {
+      const { chat, rows, id } = await begin(t);
+      const key = `resubmit ${release.version}`;
+      fake.script(key, ["said once"]);
+      await chat.sendMessage({ text: key });
+      const [, answer] = await messagesOf(rows, id);
+      chat.messages = chat.messages.slice(0, 1);
+      await chat.sendMessage();
+      assert.deepEqual([chat.status, chat.faults, textOf(answerOf(chat)), answerOf(chat).id], ["ready", [], "said once", answer._id]);
+      assert.deepEqual([(await messagesOf(rows, id)).length, fake.of(key).length], [2, 1]);
+      await chat.sendMessage({ text: "changed", messageId: chat.messages[0].id });
+      assert.equal(chat.status, "error");
+      assert.match(chat.error.message + JSON.stringify(chat.error.data ?? ""), /another text/);
     });
 
     test("from an offset on, the rest completes the message that was kept", async (t) => {

@@ -138,21 +138,28 @@ describe(`one answer with text, reasoning and a tool (seed ${seed})`, { concurre
           for await (const state of release.sdk.readUIMessageStream({ stream: ui, onError: () => {} })) message = state;
           return textOf(message);
         })();
-        await chunks(response, (seen) => deltasOf(seen).length > 0);
+        const opened = await chunks(response, (seen) => deltasOf(seen).length > 0);
         leave.abort();
         assert.ok(characters.join("").startsWith(await shown));
+        const begun = { reasoning: deltasOf(opened, "reasoning-delta"), text: deltasOf(opened) };
+        const joint = opened.at(-1).id;
+        assert.equal(joint, Buffer.byteLength(begun.reasoning + begun.text), "the id is behind what was shown");
 
-        // Live, to a random place: whatever batch it lies in, the rest of that batch is forgotten.
-        const wanted = below(Buffer.byteLength(characters.join("")) - 80) + 40;
-        const first = await durable(token, generationId, { live: middle ? "long-poll" : "sse", enough: ({ offset }) => offset > wanted });
-        let place = placesOf(first.events).findLast((at) => at <= wanted);
-        let seen = before(first.events, place);
+        // On from that id, live, to a random place: whatever batch it lies in, the rest of that batch is forgotten.
+        const wanted = below(Buffer.byteLength(characters.join("").slice(begun.text.length)) - 80) + 40;
+        const first = await durable(token, generationId, { offset: joint, live: middle ? "long-poll" : "sse", enough: ({ offset }) => offset - joint > wanted });
+        const taken = placesOf(first.events).findLast((at) => at <= wanted);
+        let place = joint + taken;
+        let seen = [...["reasoning", "text"].map((type) => ({ type, text: begun[type] })), ...before(first.events, taken)];
+        const pieces = [begun.text, joined(before(first.events, taken))];
         if (middle) {
           const plain = await followSse(server, token, generationId, { offset: place, stop: ({ offset }) => Number(offset) > place + 30 });
           seen = [...seen, ...plain.events.map(({ event, data }) => ({ type: event, ...data }))];
+          pieces.push(plain.text);
           place = Number(plain.offset);
         }
         const rest = await convex(live, generationId, place);
+        assert.equal([...pieces, joined(rest)].join(""), characters.join(""), "what each client had is the whole, byte for byte");
         const whole = joinedUp([...seen, ...rest]);
         assert.deepEqual(whole.map(({ type }) => type), ["reasoning", "text", "tool_start", "tool_end", "status"]);
         assert.equal(whole[0].text, thoughts.join(""));

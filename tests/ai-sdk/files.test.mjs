@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { FakeLlm } from "../lib/fake-llm.mjs";
 import { Server, serviceKey } from "../lib/server.mjs";
-import { until } from "../lib/wait.mjs";
+import { gate, until } from "../lib/wait.mjs";
 import { answerOf, chat, chunks, guestOf, refused, releases, request, text, textOf, written } from "./lib.mjs";
 
 const fake = await FakeLlm.start({ after });
@@ -158,6 +158,22 @@ describe("files on the wire", { concurrency: true }, () => {
     assert.equal((await messagesOf(rows, id).catch(() => [])).length, 0);
     const huge = await refused(await request(server, stranger.token, "", { body: `{"id":"c","x":"${"x".repeat(20_000_000)}"}` }));
     assert.deepEqual([huge.status, huge.code], [413, "too_large"]);
+  });
+
+  test("a message that comes while another is answered stores no file; the running one may come again with its own", async () => {
+    const { post, rows, id } = await guestOf(server);
+    const hold = gate();
+    fake.script("running", [{ wait: hold.opened }, "a"]);
+    const of = (messageId, words, file) => post({ messages: [message(messageId, file, text(words))] });
+    const first = await of("one", "running", dot);
+    const busy = await refused(await of("two", "too early", table));
+    assert.deepEqual([busy.status, busy.code, busy.generationId], [409, "thread_busy", first.headers.get("x-spool-generation-id")]);
+    assert.deepEqual((await filesOf(rows, id)).map(({ mediaType }) => mediaType), ["image/png"]);
+    const again = await of("one", "running", dot);
+    assert.equal(again.headers.get("x-spool-generation-id"), busy.generationId);
+    hold.open();
+    await Promise.all([first.text(), again.text()]);
+    assert.equal((await filesOf(rows, id)).length, 1);
   });
 
   test("the log says which file, and each wire in its own words", async () => {

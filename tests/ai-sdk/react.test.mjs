@@ -3,39 +3,15 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, describe, test } from "node:test";
-import { JSDOM } from "jsdom";
-import { onEnd } from "../lib/cleanup.mjs";
 import { FakeLlm } from "../lib/fake-llm.mjs";
 import { Server, serviceKey } from "../lib/server.mjs";
 import { gate, until } from "../lib/wait.mjs";
 import { reasoningOf, rowsOf, text, textOf, transport, userMessage, written } from "./lib.mjs";
-
-// React looks for a window when it is loaded.
-const { window } = new JSDOM("<!doctype html><body></body>", { url: "http://127.0.0.1/", pretendToBeVisual: true });
-Object.assign(globalThis, { window, document: window.document, IS_REACT_ACT_ENVIRONMENT: false });
-globalThis.navigator ??= window.navigator; // Node has its own from version 21 on
-const { createElement } = await import("react");
-const { createRoot } = await import("react-dom/client");
+import { answerIn, tab } from "./tab.mjs";
 
 const fake = await FakeLlm.start({ after });
 const server = await Server.start({ after }, { env: fake.env });
 const key = await serviceKey(server);
-
-/** A mounted component that does nothing but `useChat`; returns what the hook returned last. */
-function tab(t, useChat, options) {
-  const seen = { current: null };
-  const Component = () => {
-    seen.current = useChat(options);
-    return null;
-  };
-  const container = document.body.appendChild(document.createElement("div"));
-  const root = createRoot(container);
-  root.render(createElement(Component));
-  onEnd(t, () => root.unmount());
-  return seen;
-}
-
-const answerIn = (seen) => seen.current?.messages.findLast(({ role }) => role === "assistant");
 
 for (const major of [6, 7]) {
   const { useChat } = await import(`ai${major}-react`);

@@ -164,6 +164,22 @@ describe("the wire", { concurrency: true }, () => {
     assert.deepEqual(page.map(({ text, status }) => [text, status]), [["stop me", "complete"], ["some", "stopped"]]);
   });
 
+  test("stop: the id of an earlier answer stops nothing of the one that is made now", async () => {
+    const { say, token, id, stream } = await guest();
+    const stop = async (activeStreamId) => (await request(server, token, `/${id}/stop`, { body: { activeStreamId } })).json();
+    fake.script("was over", ["one"]);
+    const earlier = await say("was over");
+    await chunks(earlier);
+    fake.script("goes on", ["two", { hang: true }]);
+    const now = await say("goes on");
+    const [old, running] = [earlier, now].map(({ headers }) => headers.get("x-spool-generation-id"));
+    await chunks(await stream(), (seen) => deltasOf(seen) === "two");
+    assert.equal((await stop(old)).stopped, false);
+    assert.equal((await stream()).headers.get("x-spool-generation-id"), running, "it goes on");
+    assert.equal((await stop(running)).stopped, true);
+    assert.deepEqual(kindsOf(await chunks(now)).slice(-2), ["abort", "[DONE]"]);
+  });
+
   test("regenerate: the same message, by its id, by its question, or the newest", async () => {
     const { say, post } = await guest();
     fake.script("again", (n) => (n < 3 ? [`try ${n}`, { error: "not yet" }] : ["there"]));

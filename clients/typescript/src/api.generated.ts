@@ -877,9 +877,14 @@ export type ApprovalsDecideManyArgs = {
    * Up to 100. Of two about the same approval the first counts.
    */
   decisions: OneOfMany[];
+  /**
+   * All or nothing: the first that cannot be made fails the call, and none is made.
+   */
+  together?: boolean;
 };
 export type OneOfMany = {
   approvalId: string;
+  claim?: ClaimInput | null;
   decision: Decision;
   edited?: unknown;
   /**

@@ -39,3 +39,4 @@ pub use principal::Principal;
 pub use quota::Quotas;
 pub use registry::{Access, Function, Kind, Visibility};
 pub use tables::SCHEMA;
+pub use turn::busy;

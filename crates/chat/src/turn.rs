@@ -10,7 +10,8 @@ mod end;
 mod outside;
 mod role;
 
-pub(crate) use begin::{Begin, Wish, begin, busy, retry};
+pub use begin::busy;
+pub(crate) use begin::{Begin, Wish, begin, retry};
 pub(crate) use consent::{cancel_all, resolve, stop_waiting, tell};
 pub(crate) use end::{Ending, cancel_unstarted, end, failure, folded};
 pub(crate) use outside::follow;

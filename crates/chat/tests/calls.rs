@@ -287,3 +287,40 @@ async fn ap_05_a_hosted_call_that_nobody_decides_about_expires_and_the_next_runn
     assert_eq!(approvals["page"][0]["status"], json!("expired"));
     stage.healthy().await;
 }
+
+#[tokio::test]
+async fn ap_05_a_question_without_an_answer_and_a_plan_that_is_rejected_end_their_calls_in_the_log() {
+    let plan = json!({ "title": "Plan", "content": "one" });
+    for (tool, input, decision) in
+        [("ask_human", json!({ "question": "Which?" }), None), ("submit_plan", plan, Some("reject"))]
+    {
+        let stage = Stage::new().await;
+        let thread = stage.thread(&stage.u1).await;
+        let turn = stage.send(&stage.u1, &thread, "go").await;
+        let epoch = stage.start(&turn.generation).await;
+        let lease = json!({ "generationId": turn.generation, "owner": OWNER, "epoch": epoch });
+        let start = json!({ "type": "tool_start", "toolCallId": "a", "tool": tool, "input": input });
+        let call = json!({ "toolCallId": "a", "tool": tool, "input": input, "verdict": { "type": "run" } });
+        let submit = json!({ "lease": lease, "events": [start], "calls": [call] });
+        let standing = stage.system("driver:submit", submit).await;
+        let one = json!({ "lease": lease, "callId": standing["calls"][0]["_id"] });
+        let asked = stage.system("driver:runBuiltIn", one).await;
+        stage.system("driver:settle", json!({ "lease": lease, "park": true })).await;
+        let listed = json!({ "threadId": thread, "paginationOpts": page() });
+        let approval = stage.ok(&stage.u1, "approvals:listByThread", listed).await["page"][0].clone();
+        assert_eq!(approval["askedAtOffset"], asked["logEnd"], "where the reader of the log is asked");
+        if let Some(decision) = decision {
+            let decide = json!({ "approvalId": approval["_id"], "decision": decision });
+            stage.ok(&stage.u1, "approvals:decide", decide).await;
+        } else {
+            stage.clock.advance_ms(DAY);
+            stage.system("approvals:expire", json!({})).await;
+        }
+        let read = json!({ "generationId": turn.generation });
+        let log = stage.ok(&stage.u1, "generations:deltas", read).await;
+        let last = log["events"].as_array().unwrap().last().unwrap();
+        assert_eq!((&last["type"], &last["toolCallId"]), (&json!("tool_end"), &json!("a")), "{tool}");
+        assert!(last["error"].is_string(), "{last}");
+        stage.healthy().await;
+    }
+}

@@ -167,6 +167,20 @@ async fn st_13_a_removed_log_is_told_again_from_the_message() {
 }
 
 #[tokio::test]
+async fn st_13_a_call_without_a_result_is_told_again_with_its_end() {
+    let stage = Stage::new().await;
+    let (turn, epoch) = turn(&stage).await;
+    let start = Event::ToolStart { tool_call_id: "a".into(), tool: "t".into(), input: json!({}) };
+    let end = Event::ToolEnd { tool_call_id: "a".into(), output: None, error: None, denied: false };
+    stage.append(&turn.generation, 0, &[start, end, words("answer")]).await;
+    finish(&stage, &turn, epoch).await;
+    let before = read(&stage, &turn, 0).await;
+    drop_log(&stage, &turn).await;
+    assert_eq!(read(&stage, &turn, 0).await, before);
+    stage.healthy().await;
+}
+
+#[tokio::test]
 async fn st_13_offsets_of_a_removed_log_are_refused_where_they_are_not_known() {
     let stage = Stage::new().await;
     let (turn, epoch) = turn(&stage).await;

@@ -121,6 +121,23 @@ fn said(history: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn ap_04_a_name_that_a_model_uses_again_is_asked_about_again() {
+    let mut answer = Answer::claimed("pay").await;
+    for step in 0..2 {
+        answer.submit(&[("call_0", json!({ "step": step }), true)]).await;
+        answer.park().await;
+        let all = json!({ "threadId": answer.turn.thread, "paginationOpts": { "numItems": 10, "cursor": null } });
+        let asked = answer.stage.ok(&answer.stage.u1, "approvals:listByThread", all).await["page"][0].clone();
+        assert_eq!((&asked["status"], &asked["input"]), (&json!("pending"), &json!({ "step": step })));
+        let decide = json!({ "approvalId": asked["_id"], "decision": "reject" });
+        answer.stage.ok(&answer.stage.u1, "approvals:decide", decide).await;
+        answer.claim().await;
+    }
+    answer.finish_with("Then not.").await;
+    answer.stage.healthy().await;
+}
+
+#[tokio::test]
 async fn ap_06_a_call_that_was_rejected_without_a_word_is_told_as_rejected() {
     let mut answer = Answer::claimed("pay").await;
     answer.submit(&[("c1", json!({}), true)]).await;

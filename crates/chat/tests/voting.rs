@@ -234,6 +234,18 @@ async fn ap_02_a_hundred_decisions_in_one_call_and_the_refused_undo_nothing() {
     let by_key = json!({ "decisions": [one(&asked[5], "approve")] });
     assert_eq!(stage.code(&asker.service, "approvals:decideMany", by_key).await, Code::Forbidden);
     assert_eq!(asker.get(&asked[5]).await["status"], json!("pending"));
+    // Together: all or nothing, and the error says which.
+    let claim =
+        json!({ "threadId": asked[3]["threadId"], "toolCallId": asked[3]["toolCallId"], "input": { "amount": 999 } });
+    let mut claimed = one(&asked[3], "approve");
+    claimed["claim"] = claim;
+    for (last, code) in [(one(&asked[0], "approve"), Code::AlreadyResolved), (claimed, Code::HistoryConflict)] {
+        let named = last["approvalId"].clone();
+        let together = json!({ "decisions": [one(&asked[5], "approve"), last], "together": true });
+        let error = stage.refused(u1, "approvals:decideMany", together).await;
+        assert_eq!((error.code, error.data.unwrap()["approvalId"].clone()), (code, named));
+        assert_eq!(asker.get(&asked[5]).await["status"], json!("pending"));
+    }
     stage.healthy().await;
 }
 

@@ -10,9 +10,11 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+mod asking;
 mod encoder;
 
-pub use encoder::{Encoder, pause};
+pub use asking::{Waiting, Waits, is_call};
+pub use encoder::{Encoder, Opening};
 
 /// What the reader understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -67,7 +67,9 @@ impl Denials {
         let lost = reason == Some("lease_lost") || ctx.principal == Principal::System;
         let refused = error.code == Code::Forbidden && !lost;
         if refused || is_refusal(path, error.code.as_str()) {
-            self.note_one(ctx, path, subject(path, args), now_ms, error.code.as_str());
+            // Of several decisions that are made together, the error names the one.
+            let subject = subject(path, args).or_else(|| subject(path, error.data.as_ref()?));
+            self.note_one(ctx, path, subject, now_ms, error.code.as_str());
         }
     }
 

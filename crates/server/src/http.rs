@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::http::{HeaderValue, StatusCode};
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -71,6 +71,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/api/chat/{chat}/stop", post(chat::stop))
         .route("/api/uploads", post(uploads::create))
         .route("/api/uploads/{id}", get(uploads::read))
+        .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn(with_request_id));
     Router::new()
         .merge(api)
@@ -150,6 +151,25 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Parameters<T> {
             .map(|Query(parameters)| Parameters(parameters))
             .map_err(|rejection| Refusal(Error::bad_request(format!("query string: {}", rejection.body_text()))))
     }
+}
+
+/// The one variable segment of a path, refused in our own words.
+pub struct Segment(pub String);
+
+impl FromRequestParts<Arc<App>> for Segment {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut ::http::request::Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let path = Path::<String>::from_request_parts(parts, app).await;
+        path.map(|Path(segment)| Segment(segment))
+            .map_err(|rejection| Refusal(Error::bad_request(format!("path: {}", rejection.body_text()))))
+    }
+}
+
+/// The route is there, and takes other methods: `Allow` says which.
+async fn other_method(method: ::http::Method, uri: ::http::Uri) -> Response {
+    let refusal = Refusal(Error::bad_request(format!("{} is not answered to {method}", uri.path())));
+    (StatusCode::METHOD_NOT_ALLOWED, refusal).into_response()
 }
 
 /// A request body within the limit; a larger one is refused in our own words.

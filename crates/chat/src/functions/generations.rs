@@ -197,7 +197,8 @@ fn events_of_part(part: Part) -> Vec<Event> {
         Part::Reasoning { text } => vec![Event::Reasoning { text }],
         Part::ToolCall { tool_call_id, tool, state, input, output, error, .. } => {
             let start = Event::ToolStart { tool_call_id: tool_call_id.clone(), tool, input };
-            let over = output.is_some() || error.is_some();
+            // A result may be nothing. What was cancelled without a word ends with the answer.
+            let over = output.is_some() || error.is_some() || state == ToolState::Completed;
             let denied = state == ToolState::Denied;
             let end = over.then_some(Event::ToolEnd { tool_call_id, output, error, denied });
             std::iter::once(start).chain(end).collect()

@@ -182,6 +182,19 @@ pub fn canonical(value: &Value) -> String {
     value.to_string()
 }
 
+/// Whether two JSON values say the same, whatever the order of keys. Numbers are compared as clients have them, who
+/// know one kind: 5.0 is 5. Stops at the first difference, and copies nothing: a claim may be large.
+pub fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64().is_some_and(|value| b.as_f64() == Some(value)),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+        }
+        _ => a == b,
+    }
+}
+
 /// An approval as the owner of its thread and its asker see it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -317,5 +330,23 @@ mod tests {
         assert_ne!(text(r#"{"a":1}"#), text(r#"{"a":2}"#));
         assert_ne!(text(r#"{"a":[1,2]}"#), text(r#"{"a":[2,1]}"#));
         assert_eq!(canonical(&json!({})), "{}");
+    }
+
+    #[test]
+    fn ap_01_a_claim_says_the_same_in_any_order_and_with_any_spelling_of_a_number() {
+        let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
+        for (a, b, expected) in [
+            (r#"{"a":5.0,"b":[{"c":null}]}"#, r#"{"b":[{"c":null}],"a":5}"#, true),
+            (r#"{"a":1}"#, r#"{"a":1,"b":2}"#, false),
+            (r#"{"a":1,"b":2}"#, r#"{"a":1,"c":2}"#, false),
+            ("[1,2]", "[2,1]", false),
+            ("[1]", "[1,1]", false),
+            ("5", "\"5\"", false),
+            ("1", "true", false),
+            ("null", "{}", false),
+        ] {
+            assert_eq!(same(&value(a), &value(b)), expected, "{a} {b}");
+            assert_eq!(same(&value(b), &value(a)), expected, "{b} {a}");
+        }
     }
 }

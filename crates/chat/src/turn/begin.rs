@@ -140,7 +140,7 @@ fn occupy(
 }
 
 /// The refusal while another answer is being made.
-pub(crate) fn busy(generation: &str) -> Error {
+pub fn busy(generation: &str) -> Error {
     Error::new(Code::ThreadBusy, "An answer is being made in this thread: wait for it or stop it.")
         .with("generationId", generation)
 }

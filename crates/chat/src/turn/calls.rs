@@ -27,13 +27,30 @@ pub(crate) fn of_step(tx: &mut Tx<'_>, generation: &Generation) -> Result<Vec<To
     scan.take(limits::STEP_CALLS)
 }
 
-/// Appends events behind which another runner could go on. The caller stores the generation.
+/// Appends events behind which another runner could go on, and notes in the rows of approvals where they are asked
+/// for. The caller stores the generation.
 pub(crate) fn append_step(tx: &mut Tx<'_>, generation: &mut Generation, events: &[Event]) -> Result<u64> {
     if !events.is_empty() {
-        generation.boundary = append(tx, generation, events)?;
+        let end = append(tx, generation, events)?;
+        note_requests(tx, end, events)?;
+        generation.boundary = end;
         generation.losses = 0;
     }
     Ok(generation.boundary)
+}
+
+/// `end` is where the events end.
+fn note_requests(tx: &mut Tx<'_>, end: u64, events: &[Event]) -> Result<()> {
+    let mut at = end.saturating_sub(events.iter().map(Event::units).sum());
+    for event in events {
+        at += event.units();
+        let Event::Approval { approval_id, status: ApprovalStatus::Pending, .. } = event else { continue };
+        if let Some(mut asked) = tx.get(&Id::<Approval>::parse(approval_id)?)? {
+            asked.asked_at_offset = Some(at);
+            tx.put(&asked)?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn is_over(state: ToolState) -> bool {
@@ -151,10 +168,10 @@ fn judge(tx: &mut Tx<'_>, call: &mut ToolCall, approval: &Approval) -> Result<()
     close(tx.now(), call, end)
 }
 
-/// The events of a decision: the approval, and the end of a call that is done with it. A call that was
-/// rejected ends, for readers of the log, with the approval itself.
+/// The events of a decision: the approval, and the end of a call that is done with it. A call that people did not let
+/// run ends, for readers of the log, with the approval itself, which names it; that of a plan or question names none.
 fn told(approval: &Approval, call: &ToolCall) -> Vec<Event> {
-    let end = (call.state == ToolState::Completed).then(|| ended(call));
+    let end = (is_over(call.state) && approval.tool_call_id.is_none()).then(|| ended(call));
     std::iter::once(approval.event()).chain(end).collect()
 }
 

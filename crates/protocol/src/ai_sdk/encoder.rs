@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use super::asking::{Call, Question, Waiting, Waits};
 use super::{Chunk, Dialect};
 use crate::event::{ApprovalStatus, Event, Failure, FinalStatus};
 
@@ -28,27 +29,34 @@ impl Kind {
     }
 }
 
-/// A tool call without a result so far.
-#[derive(Debug)]
-struct Call {
-    id: String,
-    tool: String,
-    input: Value,
+/// What a reader has of a message, and so what its stream begins with.
+#[derive(Debug, Clone, Copy)]
+pub enum Opening<'a> {
+    /// Nothing: it gets the message with this id from its beginning.
+    Whole(&'a str),
+    /// What came before, and the parts that were open there.
+    Held,
+    /// What came before, through another connection, and none of the stream's state.
+    Rest,
+    /// What came before the place where its stream ended to ask, in the message with this id.
+    Asked(&'a str),
 }
 
 /// The state of one stream.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Encoder {
-    dialect: Dialect,
-    offset: u64,
+    pub(super) dialect: Dialect,
+    pub(super) offset: u64,
     /// The part that has begun and not ended.
     part: Option<Kind>,
     /// Calls may have begun before the place where this encoder began.
     resumed: bool,
-    open_calls: Vec<Call>,
-    known_calls: HashSet<String>,
-    /// Approvals that are known to come out well: nobody is asked about those any more.
-    approved: HashSet<String>,
+    pub(super) open_calls: Vec<Call>,
+    /// Ids of calls in this message.
+    ids: HashSet<String>,
+    pub(super) waiting: Waiting,
+    /// Approvals that are over in events to come.
+    pub(super) decided: HashSet<String>,
 }
 
 impl Encoder {
@@ -87,37 +95,28 @@ impl Encoder {
         self.offset
     }
 
-    /// What comes before the first event of a whole message.
-    pub fn begin(&self, message_id: &str) -> Vec<Chunk> {
-        vec![Chunk::Start { message_id: message_id.to_owned() }, Chunk::StartStep]
-    }
-
     /// Passes over an event that the reader has already.
     pub fn skip(&mut self, event: Event) {
         drop(self.push(event));
     }
 
-    /// Goes on for a reader who came to this offset with another connection and has the message so far,
-    /// but none of the stream's state: text goes on in a part of its own, and calls without a result are
-    /// said again, which changes nothing for a reader who knows them.
-    pub fn reopen(&mut self) -> Vec<Chunk> {
-        self.part = None;
-        self.open_calls.iter().map(Call::chunk).collect()
-    }
-
-    /// Goes on for a reader whose stream ended at a [`pause`], on the same message.
-    pub fn go_on(&mut self, message_id: &str) -> Vec<Chunk> {
-        self.part = None;
-        vec![Chunk::Start { message_id: message_id.to_owned() }]
-    }
-
-    /// Notes what is approved among the events to come.
-    pub fn foresee(&mut self, events: &[Event]) {
-        let approved = |event: &Event| match event {
-            Event::Approval { approval_id, status: ApprovalStatus::Approved, .. } => Some(approval_id.clone()),
-            _ => None,
-        };
-        self.approved.extend(events.iter().filter_map(approved));
+    /// What comes before the next event. Whoever has none of the stream's state gets text in a part of its own, and
+    /// calls without a result again, which changes nothing for a reader who knows them.
+    pub fn open(&mut self, opening: Opening<'_>) -> Vec<Chunk> {
+        let start = |id: &str| Chunk::Start { message_id: id.to_owned() };
+        match opening {
+            Opening::Whole(id) => vec![start(id), Chunk::StartStep],
+            Opening::Held => Vec::new(),
+            Opening::Rest => {
+                self.part = None;
+                self.open_calls.iter().flat_map(|call| self.asked(call).unwrap_or_else(|| vec![call.chunk()])).collect()
+            }
+            Opening::Asked(id) => {
+                self.part = None;
+                let asked = self.open_calls.iter().filter_map(|call| self.asked(call)).flatten();
+                std::iter::once(start(id)).chain(asked).collect()
+            }
+        }
     }
 
     /// The end of a stream whose reader has to ask its user first.
@@ -137,27 +136,17 @@ impl Encoder {
             Event::Text { text } => self.say(Kind::Text, text, &mut chunks),
             Event::Reasoning { text } => self.say(Kind::Reasoning, text, &mut chunks),
             Event::ToolStart { tool_call_id, tool, input } => {
-                // A second call of one id would take the first one's place in the message.
-                if self.known_calls.insert(tool_call_id.clone()) {
-                    self.close_part(&mut chunks);
-                    let call = Call { id: tool_call_id, tool, input };
-                    chunks.push(call.chunk());
-                    self.open_calls.push(call);
-                }
+                self.close_part(&mut chunks);
+                let id = self.fresh_id(&tool_call_id);
+                let call = Call { name: tool_call_id, id, tool, input, question: None };
+                chunks.push(call.chunk());
+                self.open_calls.push(call);
             }
             Event::ToolEnd { tool_call_id, output, error, .. } => {
-                let open = self.open_calls.iter().position(|call| call.id == tool_call_id);
-                if open.is_some() || self.resumed {
-                    if let Some(at) = open {
-                        self.open_calls.remove(at);
-                    }
+                let open = self.find(&tool_call_id).map(|at| self.open_calls.remove(at).id);
+                if let Some(id) = open.or(self.resumed.then_some(tool_call_id)) {
                     self.close_part(&mut chunks);
-                    chunks.push(result(tool_call_id, output, error));
-                    // What comes next is another step, as the SDK counts them. And 5.0 takes a last step
-                    // in which all calls have results for one that it has to answer, again and again.
-                    if self.open_calls.is_empty() {
-                        chunks.extend([Chunk::FinishStep, Chunk::StartStep]);
-                    }
+                    self.over(result(id, output, error), &mut chunks);
                 }
             }
             Event::Source { title, url, snippet } => {
@@ -169,12 +158,10 @@ impl Encoder {
                 self.close_part(&mut chunks);
                 chunks.push(Chunk::Artifact { id: artifact_id.clone(), data: fields(&event) });
             }
-            Event::Approval { ref approval_id, ref tool_call_id, status, ref reason, .. } => {
+            Event::Approval { ref approval_id, .. } => {
                 self.close_part(&mut chunks);
                 chunks.push(Chunk::Approval { id: approval_id.clone(), data: fields(&event) });
-                if let Some(call) = tool_call_id {
-                    self.judge(approval_id, call, status, reason.as_deref(), &mut chunks);
-                }
+                self.judge(event, &mut chunks);
             }
             Event::File { upload_id, media_type, .. } => {
                 self.close_part(&mut chunks);
@@ -192,37 +179,70 @@ impl Encoder {
         chunks
     }
 
-    fn judge(
-        &mut self, approval: &str, call: &str, status: ApprovalStatus, reason: Option<&str>, chunks: &mut Vec<Chunk>,
-    ) {
-        let open = self.open_calls.iter().position(|open| open.id == call);
-        if open.is_none() && !self.resumed {
-            return;
+    /// The newest open call of that name, as the parts of the message have it.
+    fn find(&self, name: &str) -> Option<usize> {
+        self.open_calls.iter().rposition(|call| call.name == name)
+    }
+
+    /// A name that a runner uses again is another call, whose id must not take the first one's place in the message.
+    fn fresh_id(&mut self, name: &str) -> String {
+        let (mut id, mut uses) = (name.to_owned(), 1);
+        while !self.ids.insert(id.clone()) {
+            uses += 1;
+            id = Call::numbered(name, uses);
         }
-        let tool_call_id = call.to_owned();
-        match status {
-            ApprovalStatus::Pending if self.dialect.asks() && !self.approved.contains(approval) => {
-                let said_again = open.and_then(|at| self.open_calls.get(at)).map(|open| open.asked(false));
-                chunks.extend(said_again);
-                chunks.push(Chunk::ToolApprovalRequest { approval_id: approval.to_owned(), tool_call_id });
+        id
+    }
+
+    /// A call has its result. What comes after the last one is another step, as the SDK counts them. And 5.0 takes a
+    /// last step in which all calls have results for one that it has to answer, again and again.
+    fn over(&self, result: Chunk, chunks: &mut Vec<Chunk>) {
+        chunks.push(result);
+        if self.open_calls.is_empty() {
+            chunks.extend([Chunk::FinishStep, Chunk::StartStep]);
+        }
+    }
+
+    /// What an approval does to the call that it is about, if it is about one.
+    fn judge(&mut self, event: Event, chunks: &mut Vec<Chunk>) {
+        let Event::Approval { approval_id, status, tool_call_id: Some(name), reason, edited_input, .. } = event else {
+            return;
+        };
+        let Some(at) = self.find(&name) else {
+            if self.resumed && !matches!(status, ApprovalStatus::Pending | ApprovalStatus::Approved) {
+                self.over(result(name, None, Some(refusal(status, reason))), chunks);
             }
-            ApprovalStatus::Pending | ApprovalStatus::Approved => {}
-            over => {
-                if let Some(at) = open {
-                    self.open_calls.remove(at);
+            return;
+        };
+        match status {
+            ApprovalStatus::Pending => {
+                let (end, waits) = (self.offset, self.waiting_for(&approval_id, self.offset));
+                let shown = self.dialect.asks() && waits == Waits::ForReader;
+                let call = &mut self.open_calls[at];
+                call.question = Some(Question { approval: approval_id, end, waits, shown });
+                chunks.extend(self.asked(&self.open_calls[at]).into_iter().flatten());
+            }
+            ApprovalStatus::Approved => {
+                let call = &mut self.open_calls[at];
+                if let Some(question) = &mut call.question {
+                    question.waits = Waits::ForNobody;
                 }
-                chunks.push(match (over, self.dialect.asks()) {
-                    (ApprovalStatus::Rejected, true) => Chunk::ToolOutputDenied { tool_call_id },
-                    (ApprovalStatus::Rejected, false) => {
-                        let said = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                        result(tool_call_id, None, Some(format!("denied{said}")))
-                    }
-                    (ApprovalStatus::Expired, _) => result(tool_call_id, None, Some("approval expired".to_owned())),
-                    _ => result(tool_call_id, None, Some("cancelled".to_owned())),
-                });
-                if self.open_calls.is_empty() {
-                    chunks.extend([Chunk::FinishStep, Chunk::StartStep]);
+                if let Some(edited) = edited_input {
+                    call.input = edited;
+                    chunks.push(call.chunk());
                 }
+            }
+            ApprovalStatus::Rejected | ApprovalStatus::Expired | ApprovalStatus::Cancelled => {
+                let call = self.open_calls.remove(at);
+                let denied = call.question.filter(|_| status == ApprovalStatus::Rejected && self.dialect.asks());
+                let Some(question) = denied else {
+                    return self.over(result(call.id, None, Some(refusal(status, reason))), chunks);
+                };
+                // A denied call is one that was asked about, also where nobody had to be any more.
+                if !question.shown {
+                    chunks.push(question.chunk(&call.id));
+                }
+                self.over(Chunk::ToolOutputDenied { tool_call_id: call.id }, chunks);
             }
         }
     }
@@ -289,50 +309,6 @@ impl Encoder {
     }
 }
 
-impl Call {
-    fn chunk(&self) -> Chunk {
-        self.asked(true)
-    }
-
-    fn asked(&self, provider_executed: bool) -> Chunk {
-        Chunk::ToolInputAvailable {
-            tool_call_id: self.id.clone(),
-            tool_name: self.tool.clone(),
-            input: self.input.clone(),
-            provider_executed,
-        }
-    }
-}
-
-/// How many of `events` go out before a stream ends because a call waits for a decision that is not among
-/// them; `None` if nothing waits. Always just behind the request, so that whoever names the newest request
-/// that it was shown names its place, too. Requests that follow at once are shown together.
-pub fn pause(events: &[Event]) -> Option<usize> {
-    let known: HashSet<&str> = events.iter().filter_map(decided).collect();
-    let mut after = None;
-    for (at, event) in events.iter().enumerate() {
-        match event {
-            Event::Approval { approval_id, status: ApprovalStatus::Pending, tool_call_id: Some(_), .. }
-                if !known.contains(approval_id.as_str()) =>
-            {
-                after = Some(at + 1);
-            }
-            Event::ToolStart { .. } | Event::Approval { .. } | Event::Activity { .. } => {}
-            _ if after.is_some() => break,
-            _ => {}
-        }
-    }
-    after
-}
-
-/// The approval that this event tells the end of.
-fn decided(event: &Event) -> Option<&str> {
-    match event {
-        Event::Approval { approval_id, status, .. } if *status != ApprovalStatus::Pending => Some(approval_id),
-        _ => None,
-    }
-}
-
 /// The fields of an event without its tag.
 fn fields(event: &Event) -> Value {
     let mut data = serde_json::to_value(event).unwrap_or_default();
@@ -340,6 +316,15 @@ fn fields(event: &Event) -> Value {
         fields.remove("type");
     }
     data
+}
+
+/// Why a call never ran, in words.
+fn refusal(status: ApprovalStatus, reason: Option<String>) -> String {
+    match status {
+        ApprovalStatus::Rejected => format!("denied{}", reason.map(|reason| format!(": {reason}")).unwrap_or_default()),
+        ApprovalStatus::Expired => "approval expired".to_owned(),
+        _ => "cancelled".to_owned(),
+    }
 }
 
 fn result(tool_call_id: String, output: Option<Value>, error: Option<String>) -> Chunk {

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::event::{ApprovalKind, ApprovalStatus, Event, FinalStatus};
 
+mod asking;
+
 /// What a client keeps of a stream; panics where a client gives up.
 #[derive(Default)]
 struct Reader {
@@ -148,10 +150,14 @@ fn log() -> Vec<Event> {
 }
 
 fn whole() -> Reader {
+    read(&log())
+}
+
+fn read(log: &[Event]) -> Reader {
     let mut encoder = Encoder::new(Dialect::Common);
     let mut reader = Reader::default();
-    reader.read(&encoder.begin("msg_1"));
-    log().into_iter().for_each(|event| reader.read(&encoder.push(event)));
+    reader.read(&encoder.open(Opening::Whole("msg_1")));
+    log.iter().for_each(|event| reader.read(&encoder.push(event.clone())));
     reader
 }
 
@@ -160,6 +166,7 @@ fn st_14_a_whole_log_is_a_valid_message() {
     let reader = whole();
     assert_eq!((reader.text.as_str(), reader.reasoning.as_str()), ("aé\ndata: bwhileend", "hm é"));
     assert_eq!(reader.calls["1"], json!({ "input": { "id": "1" }, "output": [1, null] }));
+    assert_eq!(reader.calls["1#2"]["output"], 2, "a name that is used again is another call");
     assert_eq!(reader.calls["2"]["error"], "no");
     assert_eq!(reader.calls["3"]["error"], "cancelled", "nothing runs on after the end");
     assert_eq!((reader.sources.len(), reader.activities, reader.end.as_deref()), (1, 2, Some("finish")));
@@ -183,42 +190,46 @@ fn cut(event: &Event, units: u64) -> Option<(Event, Event)> {
     Some((before, after))
 }
 
-#[test]
-fn st_02_every_offset_is_a_place_to_resume_for_holders_and_for_strangers() {
-    let total: u64 = log().iter().map(Event::units).sum();
-    let mut places = 0;
-    for offset in 0..=total {
+/// Every place where this log can be cut, with the events before and after it.
+fn cuts(log: &[Event]) -> Vec<(u64, Vec<Event>, Vec<Event>)> {
+    let total: u64 = log.iter().map(Event::units).sum();
+    let at = |offset: u64| {
         let (mut seen, mut unseen, mut at) = (Vec::new(), Vec::new(), 0);
-        for event in log() {
+        for event in log.iter().cloned() {
             let units = event.units();
             match offset.checked_sub(at) {
                 None | Some(0) => unseen.push(event),
                 Some(before) if before >= units => seen.push(event),
-                Some(inside) => match cut(&event, inside) {
-                    Some((before, after)) => {
-                        seen.push(before);
-                        unseen.push(after);
-                    }
-                    None => break,
-                },
+                // Inside a character is no place.
+                Some(inside) => {
+                    let (before, after) = cut(&event, inside)?;
+                    seen.push(before);
+                    unseen.push(after);
+                }
             }
             at += units;
         }
-        if at != total {
-            continue; // inside a character
-        }
-        places += 1;
-        for holds_state in [true, false] {
+        Some((offset, seen, unseen))
+    };
+    (0..=total).filter_map(at).collect()
+}
+
+#[test]
+fn st_02_every_offset_is_a_place_to_resume_for_holders_and_for_strangers() {
+    let cuts = cuts(&log());
+    assert!(cuts.len() > 30);
+    for (offset, seen, unseen) in cuts {
+        for opening in [Opening::Held, Opening::Rest] {
             let mut reader = Reader::default();
             let mut first = Encoder::new(Dialect::Common);
             seen.iter().for_each(|event| reader.read(&first.push(event.clone())));
             let mut second = Encoder::new(Dialect::Common);
             seen.iter().for_each(|event| second.skip(event.clone()));
             assert_eq!(second.offset(), offset);
-            if !holds_state {
+            if matches!(opening, Opening::Rest) {
                 reader.open.clear();
-                reader.read(&second.reopen());
             }
+            reader.read(&second.open(opening));
             unseen.iter().for_each(|event| reader.read(&second.push(event.clone())));
             let whole = whole();
             assert_eq!((&reader.text, &reader.reasoning), (&whole.text, &whole.reasoning), "at {offset}");
@@ -227,13 +238,30 @@ fn st_02_every_offset_is_a_place_to_resume_for_holders_and_for_strangers() {
             assert!(reader.open.is_empty());
         }
     }
-    assert!(places > 30);
+}
+
+#[test]
+fn st_02_whoever_resumes_by_the_offset_alone_breaks_no_rule_and_misses_no_text() {
+    // An end without a beginning looks there like the end of a call before the offset.
+    let log: Vec<Event> = log().into_iter().filter(|event| *event != answer("unknown", None, None)).collect();
+    for (offset, seen, unseen) in cuts(&log) {
+        let mut reader = Reader::default();
+        let mut first = Encoder::new(Dialect::Common);
+        seen.iter().for_each(|event| reader.read(&first.push(event.clone())));
+        let before = seen.iter().rfind(|event| event.units() > 0 && !matches!(event, Event::Activity { .. }));
+        let mut second = Encoder::resume(Dialect::Common, offset, before);
+        unseen.iter().for_each(|event| reader.read(&second.push(event.clone())));
+        let whole = read(&log);
+        assert_eq!((&reader.text, &reader.reasoning), (&whole.text, &whole.reasoning), "at {offset}");
+        assert_eq!((reader.sources, reader.end, reader.cards), (whole.sources, whole.end, whole.cards));
+        assert!(reader.open.is_empty(), "at {offset}");
+    }
 }
 
 #[test]
 fn every_chunk_has_exactly_the_fields_that_the_oldest_reader_knows() {
     let mut encoder = Encoder::new(Dialect::Common);
-    let mut chunks = encoder.begin("msg_1");
+    let mut chunks = encoder.open(Opening::Whole("msg_1"));
     log().into_iter().for_each(|event| chunks.extend(encoder.push(event)));
     chunks.extend(Encoder::default().push(status(FinalStatus::Stopped)));
     chunks.extend(Encoder::default().push(status(FinalStatus::Interrupted)));
@@ -268,46 +296,6 @@ fn every_chunk_has_exactly_the_fields_that_the_oldest_reader_knows() {
         kinds.insert(kind);
     }
     assert_eq!(kinds.len(), allowed.len());
-}
-
-#[test]
-fn ap_08_a_client_that_asks_its_user_is_told_and_its_stream_ends_behind_the_request() {
-    let asks = [call("4"), approval("a4", "4", ApprovalStatus::Pending), call("5")];
-    let more = [approval("a5", "5", ApprovalStatus::Pending), text("meanwhile")];
-    let events: Vec<Event> = asks.into_iter().chain(more).collect();
-    assert_eq!(pause(&events), Some(4), "both are shown");
-    let mut first = Encoder::new(Dialect::Six);
-    let mut reader = Reader::default();
-    events[..4].iter().for_each(|event| reader.read(&first.push(event.clone())));
-    reader.read(&first.pause());
-    assert_eq!((reader.asked.join(" ").as_str(), reader.end.as_deref()), ("a4 a5", Some("finish")));
-    let said_again = first.push(approval("a4", "4", ApprovalStatus::Pending));
-    assert!(matches!(said_again[1], Chunk::ToolInputAvailable { provider_executed: false, .. }));
-
-    reader.end = None;
-    let mut second = Encoder::new(Dialect::Six);
-    events[..4].iter().for_each(|event| second.skip(event.clone()));
-    reader.read(&second.go_on("msg_1"));
-    for event in [events[4].clone(), approval("a4", "4", ApprovalStatus::Rejected), status(FinalStatus::Complete)] {
-        reader.read(&second.push(event));
-    }
-    assert_eq!((reader.text.as_str(), &reader.calls["4"]["error"]), ("meanwhile", &json!("denied")));
-    assert_eq!(reader.calls["5"]["error"], "cancelled");
-}
-
-#[test]
-fn ap_08_nobody_is_asked_about_what_is_decided() {
-    let decided = |status| [call("1"), approval("a", "1", ApprovalStatus::Pending), approval("a", "1", status)];
-    for (status, asked) in [(ApprovalStatus::Approved, 0), (ApprovalStatus::Rejected, 1)] {
-        let events = decided(status);
-        assert_eq!(pause(&events), None);
-        let mut encoder = Encoder::new(Dialect::Seven);
-        let mut reader = Reader::default();
-        encoder.foresee(&events);
-        events.into_iter().for_each(|event| reader.read(&encoder.push(event)));
-        assert_eq!(reader.asked.len(), asked, "a denied call is one that was asked about");
-    }
-    assert_eq!(pause(&[text("a"), artifact(1)]), None);
 }
 
 #[test]

@@ -8,31 +8,35 @@
 use std::sync::Arc;
 
 use ::http::{HeaderMap, StatusCode};
-use axum::extract::{FromRequest as _, Path, Request, State};
+use axum::body::Bytes;
+use axum::extract::{FromRequest as _, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use spool_chat::tables::Upload;
 use spool_chat::{Part, Principal};
-use spool_protocol::ai_sdk::Dialect;
 use spool_protocol::{Code, Error};
 use spool_store::Id;
 
 use super::durable::origin;
-use super::{Body, Caller, Parameters, Refusal};
+use super::{Body, Caller, Parameters, Refusal, Segment};
 use crate::app::App;
 use crate::auth::Identity;
 
 mod answer;
+mod chunks;
 mod decisions;
 mod files;
 mod links;
 mod request;
 mod thread;
 
-use answer::{Answer, Wish};
-use request::{Decisions, Question, Submission, Trigger, Wanted};
+use answer::{Answer, Have, Wish};
+use request::{Decisions, Question, Submission, Wanted};
+
+/// A larger body is read where it keeps nobody waiting: with its files it may have a hundred megabytes.
+const READ_ASIDE_BYTES: usize = 64 << 10;
 
 /// A request on behalf of one caller.
 struct Call {
@@ -46,6 +50,14 @@ impl Call {
     fn new(app: Arc<App>, caller: Identity, headers: &HeaderMap) -> Self {
         let origin = origin(app.config.streams.public_url.as_deref(), headers);
         Self { app, caller, origin }
+    }
+
+    /// The person who calls. Only people decide.
+    fn person(&self) -> Option<&str> {
+        match &*self.caller.principal {
+            Principal::User { user } => Some(user.as_str()),
+            _ => None,
+        }
     }
 
     async fn query<T: DeserializeOwned>(&self, path: &str, args: Value) -> Result<T, Error> {
@@ -81,37 +93,52 @@ pub async fn submit(
     let Body(body) = Body::from_request(request, &app).await?;
     let call = Call::new(app, caller, &headers);
     let dialect = wish.dialect(&headers).map_err(Refusal)?;
-    submitted(&call, dialect, &body).await.map_err(Refusal)
+    let response = async {
+        let submission = read(body).await?;
+        // Before anything is written: an answer that nobody can be shown is not begun.
+        let place = call.app.admit()?;
+        let (answer, have) = submitted(&call, submission).await?;
+        answer.follow(&call, place, dialect, have).await
+    };
+    response.await.map_err(Refusal)
 }
 
-async fn submitted(call: &Call, dialect: Dialect, body: &[u8]) -> Result<Response, Error> {
-    let submission = Submission::parse(body)?;
-    let turn = match submission.trigger {
-        Trigger::SubmitMessage => match submission.wanted()? {
-            Wanted::Answer(question) => send(call, &submission.id, question).await?,
-            Wanted::Decision(claimed) => return decide(call, dialect, &submission.id, claimed).await,
-        },
-        Trigger::RegenerateMessage => regenerate(call, &submission.id, submission.message_id.as_deref()).await?,
+async fn read(body: Bytes) -> Result<Submission, Error> {
+    if body.len() <= READ_ASIDE_BYTES {
+        return Submission::parse(&body);
+    }
+    let read = tokio::task::spawn_blocking(move || Submission::parse(&body)).await;
+    read.map_err(|error| Error::internal(format!("reading a body: {error}")))?
+}
+
+async fn submitted(call: &Call, Submission { chat, wanted }: Submission) -> Result<(Answer, Have), Error> {
+    let turn = match wanted {
+        Wanted::Answer(question) => send(call, &chat, question).await?,
+        Wanted::Again(message) => regenerate(call, &chat, message.as_deref()).await?,
+        Wanted::Decision(claimed) => return decide(call, &chat, claimed).await,
     };
     let (Some(message), Some(generation)) = (turn.message_id, turn.generation_id) else {
         let error = "The message waits behind the answer that is being made in this chat: follow that one first.";
         return Err(Error::new(Code::ThreadBusy, error));
     };
-    Answer { message, generation }.replay(call, dialect).await
+    Ok((Answer { message, generation }, Have::Nothing))
 }
 
-/// What a person decided about tool calls, and the rest of the answer that waited for it.
-async fn decide(call: &Call, dialect: Dialect, chat: &str, claimed: Decisions) -> Result<Response, Error> {
+/// What a person decided about tool calls, and the answer that waited for it.
+async fn decide(call: &Call, chat: &str, Decisions { claims, shown }: Decisions) -> Result<(Answer, Have), Error> {
     let thread = thread::find(call, chat).await?.ok_or_else(|| Error::not_found("approval"))?;
-    let place = decisions::carry_out(call, &thread, claimed).await?;
-    Answer { message: place.message, generation: place.generation }.go_on(call, dialect, place.offset).await
+    let answer = decisions::carry_out(call, &thread, &claims).await?;
+    Ok((answer, Have::Asked(shown)))
 }
 
 /// The client's message id makes the request repeatable: the same one is the same turn.
 async fn send(call: &Call, chat: &str, question: Question) -> Result<Turn, Error> {
+    if call.person().is_some() && files::any_inline(&question.files) {
+        thread::check_free(call, chat, question.id.as_deref()).await?;
+    }
     let thread = thread::find_or_create(call, chat).await?;
-    // A chat request wants its answer now, as a stream, so it does not queue.
     let files = files::store(call, &thread, question.id.as_deref(), question.files).await?;
+    // A chat request wants its answer now, as a stream, so it does not queue.
     let mut args = json!({ "threadId": thread, "text": question.text, "files": files, "ifBusy": "refuse" });
     if let Some(id) = question.id {
         args["requestId"] = json!(id);
@@ -148,7 +175,7 @@ async fn regenerate(call: &Call, chat: &str, message: Option<&str>) -> Result<Tu
 
 /// `GET /api/chat/{chatId}/stream`: 204 if nothing is being answered.
 pub async fn resume(
-    State(app): State<Arc<App>>, Caller(caller): Caller, Path(chat): Path<String>, Parameters(wish): Parameters<Wish>,
+    State(app): State<Arc<App>>, Caller(caller): Caller, Segment(chat): Segment, Parameters(wish): Parameters<Wish>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let call = Call::new(app, caller, &headers);
@@ -160,10 +187,8 @@ pub async fn resume(
             return Ok(StatusCode::NO_CONTENT.into_response());
         };
         let answer = Answer::find(&call, &thread, generation).await?;
-        match offset {
-            None => answer.replay(&call, dialect).await,
-            Some(offset) => answer.rest(&call, dialect, offset, wish.parts).await,
-        }
+        let have = offset.map_or(Have::Nothing, |offset| Have::Until(offset, wish.parts));
+        answer.follow(&call, call.app.admit()?, dialect, have).await
     };
     response.await.map_err(Refusal)
 }
@@ -184,7 +209,7 @@ pub struct Stopped {
 
 /// `POST /api/chat/{chatId}/stop`
 pub async fn stop(
-    State(app): State<Arc<App>>, Caller(caller): Caller, Path(chat): Path<String>, headers: HeaderMap, Body(body): Body,
+    State(app): State<Arc<App>>, Caller(caller): Caller, Segment(chat): Segment, headers: HeaderMap, Body(body): Body,
 ) -> Result<axum::Json<Stopped>, Refusal> {
     let call = Call::new(app, caller, &headers);
     let stopped = async {

@@ -105,10 +105,16 @@ impl Drop for Follower {
 }
 
 impl Follower {
-    /// Whoever may read the deltas may follow them. The query also checks the offset, and answers for a
-    /// log that has been compacted away.
+    /// Whoever may read the deltas may follow them.
     pub async fn open(app: &App, caller: &Identity, generation: &str, offset: u64) -> Result<Self, Error> {
-        let place = app.admit()?;
+        Self::open_in(app.admit()?, app, caller, generation, offset).await
+    }
+
+    /// The same in a place that was taken before. The query also checks the offset, and answers for a log that has
+    /// been compacted away.
+    pub async fn open_in(
+        place: OwnedSemaphorePermit, app: &App, caller: &Identity, generation: &str, offset: u64,
+    ) -> Result<Self, Error> {
         let (functions, principal) = (app.functions.clone(), Arc::clone(&caller.principal));
         let page = deltas(&functions, &principal, generation, offset).await?;
         let ended = page.status.is_terminal();

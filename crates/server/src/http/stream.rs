@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ::http::{HeaderMap, StatusCode};
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use spool_protocol::{ApprovalStatus, Code, Error, Event, FinalStatus};
 use spool_store::Chunk;
 
 use super::follow::{Follower, Wire, coalesced, is_last, last_event_id, respond, shared};
-use super::{Caller, Parameters, Refusal};
+use super::{Caller, Parameters, Refusal, Segment};
 use crate::app::App;
 use crate::rooms::{Encode, Lane};
 
@@ -28,7 +28,7 @@ pub struct Place {
 }
 
 pub async fn follow(
-    State(app): State<Arc<App>>, Caller(caller): Caller, Path(generation): Path<String>,
+    State(app): State<Arc<App>>, Caller(caller): Caller, Segment(generation): Segment,
     Parameters(place): Parameters<Place>, lane: Option<Extension<Arc<Lane>>>, headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let offset = last_event_id(&headers).map_err(Refusal)?.or(place.offset).unwrap_or(0);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use spool_protocol::{Code, Error, Result};
 use spool_store::{Id, Tx};
 
-use super::decide::{self, Decide};
+use super::decide::{self, Claim, Decide};
 use crate::context::CallContext;
 use crate::limits::{self, check_count};
 use crate::principal::Principal;
@@ -17,6 +17,9 @@ use crate::tables::{Approval, ApprovalView, Decision};
 pub struct DecideMany {
     /// Up to 100. Of two about the same approval the first counts.
     pub decisions: Vec<OneOfMany>,
+    /// All or nothing: the first that cannot be made fails the call, and none is made.
+    #[serde(default)]
+    pub together: bool,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,6 +31,7 @@ pub struct OneOfMany {
     pub reason: Option<String>,
     #[serde(default, deserialize_with = "crate::args::given")]
     pub edited: Option<Value>,
+    pub claim: Option<Claim>,
 }
 
 /// What became of one decision: either the approval, or why it was not made.
@@ -49,8 +53,8 @@ pub struct NotDecided {
     pub data: Option<Value>,
 }
 
-/// `approvals:decideMany`: results in the order of the decisions. What cannot be decided is left out, and undoes
-/// nothing else.
+/// `approvals:decideMany`: results in the order of the decisions. What cannot be decided is left out and undoes
+/// nothing else, unless they are made together.
 pub fn decide_many(tx: &mut Tx<'_>, ctx: &CallContext, args: DecideMany) -> Result<Vec<Decided>> {
     check_count("decisions", args.decisions.len(), limits::DECISIONS)?;
     if !matches!(ctx.principal, Principal::User { .. }) {
@@ -58,13 +62,15 @@ pub fn decide_many(tx: &mut Tx<'_>, ctx: &CallContext, args: DecideMany) -> Resu
     }
     let mut results = Vec::with_capacity(args.decisions.len());
     for one in args.decisions {
-        let OneOfMany { approval_id, decision, reason, edited } = one;
-        let args = Decide { approval_id, decision, reason, edited, remember: None, claim: None };
+        let OneOfMany { approval_id, decision, reason, edited, claim } = one;
+        let decision = Decide { approval_id, decision, reason, edited, remember: None, claim };
         // Nothing is written before everything that the caller can cause was checked; what fails after that is a
         // defect of ours, and undoes the whole call.
-        let prepared = match decide::prepare(tx, ctx, &args) {
+        let prepared = match decide::prepare(tx, ctx, &decision) {
             Ok(prepared) => prepared,
-            Err(error) if error.code == Code::Internal => return Err(error),
+            Err(error) if args.together || error.code == Code::Internal => {
+                return Err(error.with("approvalId", decision.approval_id.as_str()));
+            }
             Err(error) => {
                 let error =
                     NotDecided { code: error.code.as_str().to_owned(), message: error.message, data: error.data };
@@ -72,7 +78,7 @@ pub fn decide_many(tx: &mut Tx<'_>, ctx: &CallContext, args: DecideMany) -> Resu
                 continue;
             }
         };
-        let approval = decide::carry_out(tx, ctx, prepared, args)?;
+        let approval = decide::carry_out(tx, ctx, prepared, decision)?;
         results.push(Decided { approval: Some(approval), error: None });
     }
     Ok(results)

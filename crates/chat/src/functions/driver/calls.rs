@@ -260,7 +260,8 @@ fn judge(
         return Ok(Vec::new());
     }
     let subject = Subject {
-        key: format!("call:{}", call.tool_call_id),
+        // By its row: models use the names of calls again.
+        key: format!("call:{}", call.id),
         hash: approval::hash(&approval::canonical(&call.input)),
         tool_call: Some((call.tool_call_id.clone(), call.tool.clone(), call.input.clone())),
         agent_id: generation.agent_id.clone(),
@@ -429,7 +430,7 @@ fn subject_of(tx: &mut Tx<'_>, row: &ToolCall, question: Question) -> Result<Sub
     };
     Ok(Subject {
         // Another name than that of the question whether the call may run, which may have been asked before.
-        key: format!("asked:{}", row.tool_call_id),
+        key: format!("asked:{}", row.id),
         hash,
         plan: question.plan,
         question: question.question,

@@ -1,18 +1,21 @@
 //! A generation as a UI message stream: whole, or from an offset on.
 
 use ::http::{HeaderMap, HeaderValue};
-use axum::body::Body;
 use axum::response::Response;
-use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
-use spool_protocol::ai_sdk::{Chunk, DONE, Dialect, Encoder, pause, write_sse};
-use spool_protocol::{Error, Event};
+use spool_chat::limits::PENDING_APPROVALS;
+use spool_protocol::ai_sdk::{DONE, Dialect, Encoder, Opening, Waiting, write_sse};
+use spool_protocol::{ApprovalStatus, Error, Event};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Call;
+use super::chunks::{Chunks, until_done};
+use super::decisions::Asked;
 use super::links::Links;
+use super::request::Shown;
 use super::thread::Thread;
-use crate::http::follow::{Follower, Wire, deltas, last_event_id, respond};
+use crate::http::follow::{Follower, deltas, last_event_id, respond};
 
 /// The header by which a client asks for more than the common subset.
 const VERSION: &str = "x-spool-ai-sdk";
@@ -54,58 +57,96 @@ impl Wish {
     }
 }
 
+/// What a reader has of an answer.
+pub enum Have {
+    Nothing,
+    /// Everything before an offset, and maybe the parts that were open there.
+    Until(u64, Option<Parts>),
+    /// Everything up to where its stream ended to ask about these approvals.
+    Asked(Vec<Shown>),
+}
+
 /// A generation and the message that it writes.
 pub struct Answer {
     pub message: String,
     pub generation: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    thread_id: String,
+    message_id: String,
+    cursor: u64,
+}
+
 impl Answer {
+    async fn row(call: &Call, generation: &str) -> Result<Row, Error> {
+        call.query("generations:get", json!({ "generationId": generation })).await
+    }
+
     /// The answer of a generation in this thread.
     pub async fn find(call: &Call, thread: &Thread, generation: String) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Row {
-            thread_id: String,
-            message_id: String,
-        }
-        let row: Row = call.query("generations:get", json!({ "generationId": generation })).await?;
+        let row = Self::row(call, &generation).await?;
         if row.thread_id != thread.id {
             return Err(Error::not_found("generation"));
         }
         Ok(Self { message: row.message_id, generation })
     }
 
-    /// The whole answer from its `start` on: what there is in one piece, then the tail.
-    pub async fn replay(&self, call: &Call, dialect: Dialect) -> Result<Response, Error> {
-        let follower = Follower::open(&call.app, &call.caller, &self.generation, 0).await?;
-        let encoder = Encoder::new(dialect);
-        let mut opening = String::new();
-        write_sse(&encoder.begin(&self.message), encoder.offset(), &mut opening);
-        Ok(self.respond(call, follower, encoder, opening))
-    }
-
-    /// What comes after `offset`, without a `start`. Parts that the reader still has open go on; any
+    /// What the reader does not have: what there is in one piece, then the tail. Parts that it holds open go on; any
     /// other reader gets parts of their own for the rest.
-    pub async fn rest(
-        &self, call: &Call, dialect: Dialect, offset: u64, held: Option<Parts>,
+    pub async fn follow(
+        &self, call: &Call, place: OwnedSemaphorePermit, dialect: Dialect, have: Have,
     ) -> Result<Response, Error> {
-        let follower = Follower::open(&call.app, &call.caller, &self.generation, offset).await?;
-        let mut encoder = self.encoder_at(call, dialect, offset).await?;
-        let mut opening = String::new();
-        if held.is_none() {
-            write_sse(&encoder.reopen(), offset, &mut opening);
-        }
-        Ok(self.respond(call, follower, encoder, opening))
+        let waiting = self.waiting(call, dialect).await?;
+        let (mut encoder, offset, opening) = match &have {
+            Have::Nothing => (Encoder::new(dialect), 0, Opening::Whole(&self.message)),
+            Have::Until(offset, held) => {
+                let opening = if held.is_some() { Opening::Held } else { Opening::Rest };
+                (self.encoder_at(call, dialect, *offset).await?, *offset, opening)
+            }
+            Have::Asked(shown) => {
+                let encoder = self.encoder_behind(call, dialect, shown).await?;
+                let offset = encoder.offset();
+                (encoder, offset, Opening::Asked(&self.message))
+            }
+        };
+        let follower = Follower::open_in(place, &call.app, &call.caller, &self.generation, offset).await?;
+        encoder.know(waiting);
+        let mut opened = String::new();
+        write_sse(&encoder.open(opening), offset, &mut opened);
+        Ok(self.respond(call, follower, encoder, opened))
     }
 
-    /// What comes after a decision, for the reader whose stream ended at `offset` to ask for it.
-    pub async fn go_on(&self, call: &Call, dialect: Dialect, offset: u64) -> Result<Response, Error> {
-        let follower = Follower::open(&call.app, &call.caller, &self.generation, offset).await?;
-        let mut encoder = self.encoder_at(call, dialect, offset).await?;
-        let mut opening = String::new();
-        write_sse(&encoder.go_on(&self.message), offset, &mut opening);
-        Ok(self.respond(call, follower, encoder, opening))
+    /// What of this answer waits for people, if the reader asks them. Only people decide, so nobody else is asked.
+    async fn waiting(&self, call: &Call, dialect: Dialect) -> Result<Waiting, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page {
+            page: Vec<Asked>,
+            is_done: bool,
+            continue_cursor: String,
+        }
+        let Some(me) = call.person().filter(|_| dialect.asks()) else { return Ok(Waiting::default()) };
+        // The end first: whatever was asked before it and does not wait now is over.
+        let Row { thread_id, cursor: log_end, .. } = Self::row(call, &self.generation).await?;
+        let mut waiting = Waiting { log_end, ..Waiting::default() };
+        let mut options = json!({ "numItems": PENDING_APPROVALS, "cursor": null });
+        loop {
+            let args = json!({ "threadId": thread_id, "paginationOpts": options });
+            let Page { page, is_done, continue_cursor } = call.query("approvals:listByThread", args).await?;
+            let before = page.len();
+            // What is pending comes first.
+            let pending: Vec<Asked> = page.into_iter().take_while(Asked::is_pending).collect();
+            let last = is_done || pending.len() < before;
+            let of_answer = pending.into_iter().filter(|asked| asked.generation_id == self.generation);
+            waiting.approvals.extend(of_answer.map(|asked| (asked.id.clone(), asked.waits(me))));
+            if last {
+                return Ok(waiting);
+            }
+            options["cursor"] = json!(continue_cursor);
+        }
     }
 
     /// The state after the events before `offset`: read once, in pages, and forgotten.
@@ -129,13 +170,43 @@ impl Answer {
         Ok(encoder)
     }
 
-    fn respond(&self, call: &Call, follower: Follower, encoder: Encoder, mut opening: String) -> Response {
-        if follower.is_over() {
-            opening.push_str(DONE);
+    /// The state where a stream ended that has asked about the approvals in `shown`: where nothing could go on but by
+    /// a decision for the first time since the newest of those requests, or of their decisions that the reader has seen
+    /// carried out.
+    async fn encoder_behind(&self, call: &Call, dialect: Dialect, shown: &[Shown]) -> Result<Encoder, Error> {
+        let mut encoder = Encoder::new(dialect);
+        encoder.know(Waiting::shown(shown.iter().map(|shown| &shown.approval)));
+        let (mut place, mut sought) = (None, false);
+        loop {
+            let page = deltas(&call.app, &call.caller.principal, &self.generation, encoder.offset()).await?;
+            if page.events.is_empty() {
+                return place.ok_or_else(|| Error::not_found("approval"));
+            }
+            for event in page.events {
+                let told = told_of(&event).and_then(|(approval, status)| {
+                    let shown = shown.iter().find(|shown| shown.approval == approval)?;
+                    Some((status == ApprovalStatus::Pending, shown.over))
+                });
+                encoder.skip(event);
+                let asks = told.is_some_and(|(asks, _)| asks);
+                sought |= told == Some((false, true));
+                if asks || (sought && encoder.waits()) {
+                    place = Some(encoder.clone());
+                    sought = !encoder.waits();
+                }
+            }
         }
+    }
+
+    fn respond(&self, call: &Call, follower: Follower, encoder: Encoder, mut opened: String) -> Response {
         let asks = encoder.dialect().asks();
-        let wire = Chunks { encoder, links: Links::of(call), paused: false };
-        let mut response = respond(&call.app, follower, wire, opening, None);
+        let mut wire = Chunks::new(encoder, Links::of(call));
+        if follower.is_over() {
+            opened.push_str(DONE);
+        } else {
+            wire.pause_if_asked(&[], &mut opened);
+        }
+        let mut response = respond(&call.app, follower, wire, opened, None);
         if asks {
             response = response.map(until_done);
         }
@@ -145,6 +216,14 @@ impl Answer {
             headers.insert("x-spool-generation-id", generation);
         }
         response
+    }
+}
+
+/// The approval of a tool call that this event tells of, and how it stands.
+fn told_of(event: &Event) -> Option<(&str, ApprovalStatus)> {
+    match event {
+        Event::Approval { approval_id, status, tool_call_id: Some(_), .. } => Some((approval_id, *status)),
+        _ => None,
     }
 }
 
@@ -158,82 +237,5 @@ fn before(event: Event, units: u64) -> Option<Event> {
         Event::Text { text } => head(&text).map(|text| Event::Text { text }),
         Event::Reasoning { text } => head(&text).map(|text| Event::Reasoning { text }),
         _ => None,
-    }
-}
-
-/// The body up to the frame that ends in `[DONE]`: a stream that is paused ends, though its log goes on.
-fn until_done(body: Body) -> Body {
-    let frames = stream::unfold(Some(body.into_data_stream()), |frames| async move {
-        let mut frames = frames?;
-        let frame = frames.next().await?;
-        let last = frame.as_ref().is_ok_and(|bytes| bytes.ends_with(DONE.as_bytes()));
-        Some((frame, (!last).then_some(frames)))
-    });
-    Body::from_stream(frames)
-}
-
-/// The wire: chunks in `data:` lines, the offset in `id:`.
-struct Chunks {
-    encoder: Encoder,
-    links: Links,
-    /// The reader asks its user; nothing more is written.
-    paused: bool,
-}
-
-impl Wire for Chunks {
-    /// `[DONE]` is optional to the clients: only a broken connection tells them that something is missing.
-    const BREAKS: bool = true;
-
-    fn write(&mut self, _from: u64, events: Vec<Event>, out: &mut String) {
-        self.say(events, None, out);
-    }
-
-    fn write_uncounted(&mut self, events: Vec<Event>, end: u64, out: &mut String) {
-        self.say(events, Some(end), out);
-    }
-
-    fn fail(&mut self, error: Error, out: &mut String) {
-        let chunks = self.encoder.fail(error.message);
-        write_sse(&chunks, self.encoder.offset(), out);
-        out.push_str(DONE);
-    }
-
-    fn shed(&mut self, error: Error, out: &mut String) {
-        // Parts and calls stay open: they go on, and so may the reader.
-        write_sse(&[Chunk::Error { error_text: error.message }], self.encoder.offset(), out);
-    }
-}
-
-impl Chunks {
-    /// With `end`, only the last of the events has a place, and that is it.
-    fn say(&mut self, mut events: Vec<Event>, end: Option<u64>, out: &mut String) {
-        if self.paused {
-            return;
-        }
-        if self.encoder.dialect().asks() {
-            self.encoder.foresee(&events);
-            if let Some(shown) = pause(&events) {
-                events.truncate(shown);
-                self.paused = true;
-            }
-        }
-        let count = events.len();
-        for (at, event) in events.into_iter().enumerate() {
-            let last = matches!(event, Event::Status { .. });
-            let mut chunks = self.encoder.push(event);
-            self.links.complete(&mut chunks);
-            let place = match end {
-                None => Some(self.encoder.offset()),
-                Some(end) => (at + 1 == count).then_some(end),
-            };
-            write_sse(&chunks, place, out);
-            if last {
-                out.push_str(DONE);
-            }
-        }
-        if self.paused {
-            write_sse(&self.encoder.pause(), self.encoder.offset(), out);
-            out.push_str(DONE);
-        }
     }
 }

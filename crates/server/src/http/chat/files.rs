@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::stream;
 use sha2::{Digest as _, Sha256};
 use spool_chat::functions::uploads::media_type as checked;
-use spool_chat::limits::MESSAGE_FILES;
 use spool_chat::tables::Upload;
 use spool_protocol::{Code, Error, Result};
 use spool_store::Id;
@@ -40,6 +39,11 @@ impl Attached {
     }
 }
 
+/// Whether storing the files writes anything.
+pub fn any_inline(files: &[Attached]) -> bool {
+    files.iter().any(|file| matches!(file, Attached::Inline { .. }))
+}
+
 fn decode(data: &str) -> Result<(String, Vec<u8>)> {
     let (head, body) = data.split_once(',').ok_or_else(|| fault("a data: URL of a file has no comma"))?;
     let head = head.strip_suffix(";base64").ok_or_else(|| fault("a data: URL of a file must be base64"))?;
@@ -55,10 +59,6 @@ fn fault(message: &str) -> Error {
 /// Stores what is not stored, and returns the ids in their order. The message's id makes it repeatable: the
 /// same file of the same message is the same upload.
 pub async fn store(call: &Call, thread: &str, message: Option<&str>, files: Vec<Attached>) -> Result<Vec<Id<Upload>>> {
-    if files.len() > MESSAGE_FILES {
-        let error = format!("messages: the message has {} files; the limit is {MESSAGE_FILES}", files.len());
-        return Err(Error::new(Code::TooLarge, error).with("limit", MESSAGE_FILES).with("path", "messages"));
-    }
     let mut ids = Vec::with_capacity(files.len());
     for (at, file) in files.into_iter().enumerate() {
         ids.push(match file {

@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use spool_chat::busy;
 use spool_chat::tables;
 use spool_protocol::Error;
 use spool_store::Id;
@@ -77,10 +78,25 @@ pub async fn answer_to_regenerate(call: &Call, thread: &Thread, message: Option<
             return Ok(named.id);
         }
     }
+    pick(newest(call, thread).await?, message).ok_or_else(|| Error::not_found("message"))
+}
+
+/// The newest messages, the newest first.
+async fn newest(call: &Call, thread: &Thread) -> Result<Vec<Message>, Error> {
     let options = json!({ "numItems": LOOK_BACK, "cursor": null });
     let args = json!({ "threadId": thread.id, "order": "desc", "paginationOpts": options });
-    let newest: Page = call.query("messages:page", args).await?;
-    pick(newest.page, message).ok_or_else(|| Error::not_found("message"))
+    call.query::<Page>("messages:page", args).await.map(|newest| newest.page)
+}
+
+/// Refuses a new message while another is being answered, before anything is stored for it.
+pub async fn check_free(call: &Call, chat: &str, request: Option<&str>) -> Result<(), Error> {
+    let Some(thread) = find(call, chat).await? else { return Ok(()) };
+    let Some(active) = &thread.active_generation_id else { return Ok(()) };
+    let repeated = |message: &Message| request.is_some() && message.request_id.as_deref() == request;
+    if newest(call, &thread).await?.iter().any(repeated) {
+        return Ok(());
+    }
+    Err(busy(active))
 }
 
 /// `newest` has the newest message first.
