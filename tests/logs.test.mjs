@@ -119,7 +119,7 @@ describe("logs that are over", { concurrency: true }, () => {
       durable: `/v1/stream/generations/${generationId}?offset=-1&live=sse`,
     };
     const readers = Object.entries(targets).map(([wire, target]) => [wire, stalled(t, server, target, token)]);
-    await until(async () => /stream_followers 2$/m.test(await (await fetch(`${server.url}/metrics`)).text()), { what: "the readers to follow" });
+    await until(async () => /stream_followers 3$/m.test(await (await fetch(`${server.url}/metrics`)).text()), { what: "the readers to follow" });
 
     const clean = (olderThanHours) => service.mutation("logs:cleanUp", { olderThanHours });
     assert.deepEqual(await clean(24), { deleted: 0, hasMore: false });
