@@ -175,7 +175,7 @@ async fn st_13_a_call_without_a_result_is_told_again_with_its_end() {
     stage.append(&turn.generation, 0, &[start, end, words("answer")]).await;
     finish(&stage, &turn, epoch).await;
     let before = read(&stage, &turn, 0).await;
-    drop_log(&stage, &turn).await;
+    outlive(&stage).await;
     assert_eq!(read(&stage, &turn, 0).await, before);
     stage.healthy().await;
 }

@@ -81,8 +81,9 @@ impl Encoder {
         mut self, open: impl Iterator<Item = (String, String, Value)>, over: impl Iterator<Item = String>,
     ) -> Self {
         self.resumed = false;
-        self.open_calls = open.map(|(id, tool, input)| Call { id, tool, input }).collect();
-        self.known_calls = self.open_calls.iter().map(|call| call.id.clone()).chain(over).collect();
+        let call = |(id, tool, input): (String, _, _)| Call { name: id.clone(), id, tool, input, question: None };
+        self.open_calls = open.map(call).collect();
+        self.ids = self.open_calls.iter().map(|call| call.id.clone()).chain(over).collect();
         self
     }
 

@@ -166,6 +166,10 @@ impl Connection for Writer {
         self.real.delete(table, id)
     }
 
+    fn log_recut(&mut self, log: &str, chunks: &[Chunk]) -> Result<(), Error> {
+        self.real.log_recut(log, chunks)
+    }
+
     fn log_append(&mut self, chunks: &[(Arc<str>, Chunk)]) -> Result<(), Error> {
         self.real.log_append(chunks)
     }

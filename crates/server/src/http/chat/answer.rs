@@ -178,7 +178,7 @@ impl Answer {
         encoder.know(Waiting::shown(shown.iter().map(|shown| &shown.approval)));
         let (mut place, mut sought) = (None, false);
         loop {
-            let page = deltas(&call.app, &call.caller.principal, &self.generation, encoder.offset()).await?;
+            let page = deltas(&call.app.functions, &call.caller.principal, &self.generation, encoder.offset()).await?;
             if page.events.is_empty() {
                 return place.ok_or_else(|| Error::not_found("approval"));
             }
