@@ -309,7 +309,7 @@ fn after_the_end_every_input_is_without_effect() {
             Input::StopRequested,
             Input::LeaseLost,
             Input::Tick,
-            Input::Start(Box::new(Start::default())),
+            Input::Start(Box::default()),
         ];
         for input in after {
             assert_eq!(turn.handle(input.clone(), 1000), [], "{end:?} then {input:?}");
@@ -323,8 +323,8 @@ fn before_the_start_the_provider_is_not_heard_and_a_second_start_is_ignored() {
     for input in [delta("a"), Input::Tick, Input::ProviderEnded] {
         assert_eq!(turn.handle(input, 1), []);
     }
-    assert_eq!(turn.handle(Input::Start(Box::new(Start::default())), 1).len(), 1);
-    assert_eq!(turn.handle(Input::Start(Box::new(Start::default())), 1), []);
+    assert_eq!(turn.handle(Input::Start(Box::default()), 1).len(), 1);
+    assert_eq!(turn.handle(Input::Start(Box::default()), 1), []);
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         1 => Just(Input::StopRequested),
         1 => Just(Input::Interrupted),
         1 => Just(Input::LeaseLost),
-        1 => Just(Input::Start(Box::new(Start::default()))),
+        1 => Just(Input::Start(Box::default())),
     ]
 }
 
@@ -97,7 +97,7 @@ impl World {
             calls_made: 0,
             silent: false,
         };
-        world.give(Input::Start(Box::new(Start::default())));
+        world.give(Input::Start(Box::default()));
         world
     }
 
@@ -266,7 +266,7 @@ proptest! {
         policy in random_policy(), inputs in prop::collection::vec(any_input(), 0..60),
     ) {
         let mut turn = Turn::new(policy);
-        let mut effects = turn.handle(Input::Start(Box::new(Start::default())), 0);
+        let mut effects = turn.handle(Input::Start(Box::default()), 0);
         let mut now = 0;
         let mut silent = false;
         for input in inputs {
