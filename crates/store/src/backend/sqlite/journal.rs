@@ -164,16 +164,18 @@ impl Journal {
 
     /// Where the newest row of `log` ends.
     pub fn end(&self, sqlite: &Connection, snapshot: Option<Timestamp>, log: &str) -> rusqlite::Result<Option<u64>> {
-        let Some(seqs) = self.seqs(snapshot, log, 0) else {
-            return Ok(search(sqlite, log, 0, usize::MAX)?.last().map(|chunk| chunk.end));
-        };
         let mut statement = sqlite.prepare_cached("SELECT end FROM _log_journal WHERE seq = ?1 AND log = ?2")?;
-        for seq in seqs.into_iter().rev() {
-            if let Some(end) = statement.query_row(params![seq, log], |row| row.get::<_, i64>(0)).optional()? {
+        let mut before = i64::MAX;
+        loop {
+            match self.newest(snapshot, log, before) {
+                None => return Ok(search(sqlite, log, 0, usize::MAX)?.last().map(|chunk| chunk.end)),
+                Some(None) => return Ok(None),
+                Some(Some(seq)) => before = seq,
+            }
+            if let Some(end) = statement.query_row(params![before, log], |row| row.get::<_, i64>(0)).optional()? {
                 return Ok(Some(end.cast_unsigned()));
             }
         }
-        Ok(None)
     }
 
     /// Removes rows of `log` from its end, in the open transaction.
@@ -191,6 +193,18 @@ impl Journal {
             }
         }
         Ok(removed)
+    }
+
+    /// The newest row before the row `before` that may belong to `log`; `None` if the index no longer knows what the
+    /// snapshot has.
+    fn newest(&self, snapshot: Option<Timestamp>, log: &str, before: i64) -> Option<Option<i64>> {
+        let index = self.lock();
+        if snapshot.is_some_and(|snapshot| snapshot < index.removed_at) {
+            return None;
+        }
+        let Some(entries) = index.logs.get(log) else { return Some(None) };
+        let at = entries.rows.partition_point(|entry| entry.seq < before);
+        Some(at.checked_sub(1).map(|at| entries.rows[at].seq))
     }
 
     /// Rows that may belong to `log` and end behind `from`; `None` if the index no longer knows what the
