@@ -51,7 +51,7 @@ describe("uploads", { concurrency: true }, () => {
     const headers = Object.fromEntries(down.headers);
     assert.equal(headers["content-type"], "image/png");
     assert.equal(headers["x-content-type-options"], "nosniff");
-    assert.equal(headers["content-security-policy"], "sandbox; default-src 'none'");
+    assert.equal(headers["content-security-policy"], "sandbox; default-src 'none'; frame-ancestors 'none'");
     assert.equal(headers["content-disposition"], "inline; filename*=UTF-8''dot%20%C3%A9.png");
     assert.equal((await read(server, token, file._id, { "if-none-match": headers.etag })).status, 304);
     for (const type of ["text/html", "image/svg+xml", "application/pdf"]) {

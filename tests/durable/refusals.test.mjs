@@ -387,7 +387,7 @@ describe("browsers", () => {
     const { url } = await server.call("mutation", "streams:readUrl", { path, ttlSeconds: 60 }, ada.token);
     for (const target of [url, `${url}&offset=-1&live=sse`, at("refusals/none"), at("__ds/jwks.json")]) {
       const shown = await send(target, { who: null });
-      expect(shown.headers["content-security-policy"], target).toBe("sandbox; default-src 'none'");
+      expect(shown.headers["content-security-policy"], target).toBe("sandbox; default-src 'none'; frame-ancestors 'none'");
       expect(shown.headers["x-content-type-options"]).toBe("nosniff");
     }
     for (const wanted of ["script", "style", "worker", "sharedworker", "serviceworker", "audioworklet", "xslt", "manifest"]) {

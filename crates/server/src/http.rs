@@ -167,8 +167,8 @@ impl FromRequestParts<Arc<App>> for Segment {
 }
 
 /// The route is there, and takes other methods: `Allow` says which.
-async fn other_method(method: ::http::Method, uri: ::http::Uri) -> Response {
-    let refusal = Refusal(Error::bad_request(format!("{} is not answered to {method}", uri.path())));
+async fn other_method(method: ::http::Method) -> Response {
+    let refusal = Refusal(Error::bad_request(format!("{method} is not answered here; Allow says what is")));
     (StatusCode::METHOD_NOT_ALLOWED, refusal).into_response()
 }
 

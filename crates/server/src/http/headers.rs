@@ -12,7 +12,7 @@ use crate::config::Config;
 const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// What strangers wrote and a browser may show: it runs nothing, loads nothing and is of no origin.
-pub const SANDBOX: &str = "sandbox; default-src 'none'";
+pub const SANDBOX: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
 /// The headers of this installation.
 #[derive(Clone)]
