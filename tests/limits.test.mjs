@@ -75,8 +75,7 @@ describe("OP-11: rate limits", { concurrency: true }, () => {
     const close = await within(flood.closed, "the flood to be cut");
     assert.deepEqual([close.code, close.reason], [1013, "TooManyConcurrentRequests: rate_limited"]);
     const refusals = flood.messages.filter((message) => message.errorData?.code === "rate_limited");
-    // Requests count when they come, and answers have their turn: the cut need not wait for all of them.
-    assert.ok(refusals.length > 0, "no word of it before");
+    assert.ok(refusals.length > 50, `${refusals.length} answers before it`);
 
     const churn = await RawSession.open(t, server);
     for (let n = 0; n < 100 && churn.close_ === undefined; n += 1) churn.modify([["server:info", {}]]);

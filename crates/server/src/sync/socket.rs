@@ -192,7 +192,9 @@ impl Connection<'_> {
                 }
                 Some((asked, result)) = self.actions.next(), if !self.actions.is_empty() => {
                     self.unanswered_bytes -= asked.bytes;
+                    self.note_told(&result);
                     self.answer_action(asked.request, result).await?;
+                    self.check_flood()?;
                 }
                 Ok(()) = departures.changed() => {}
                 () = sleep_until(ping_at) => self.ping().await?,
@@ -319,7 +321,6 @@ impl Connection<'_> {
             return Err(End::Close(CloseCode::Again, "TooManyConcurrentMutations".into()));
         }
         let charged = self.charge(Class::Write);
-        self.check_flood()?;
         let request = call.request_id;
         // What is refused keeps its turn, and none of its bytes.
         let bytes = if charged.is_ok() { bytes } else { 0 };
@@ -337,7 +338,6 @@ impl Connection<'_> {
             return self.answer_action(request, Err(error)).await;
         }
         let charged = self.charge(Class::Write);
-        self.check_flood()?;
         let args = charged.and_then(|()| no_component(&call)).and_then(|()| decode_args(&call.args));
         let principal = Arc::clone(&self.session.identity.principal);
         let actions = self.app.actions.clone();
@@ -415,7 +415,9 @@ impl Connection<'_> {
             }
             while let Some((asked, answer)) = first_answer(&mut self.in_flight).now_or_never() {
                 self.unanswered_bytes -= asked.bytes;
+                self.note_told(&answer);
                 self.answer_mutation(asked.request, answer).await?;
+                self.check_flood()?;
             }
             let due = self.stale || self.session.owes_transition();
             let may_begin = self.client == Client::Other || self.session.has_query_set();
@@ -458,12 +460,15 @@ impl Connection<'_> {
     /// Counts a request of this client for whom it is.
     fn charge(&mut self, class: Class) -> Result<(), Error> {
         let origin = origin::current();
-        let charged = self.app.limits.charge(class, &self.session.identity.principal, &origin);
-        self.refused = if charged.is_err() { self.refused + 1 } else { 0 };
-        charged
+        self.app.limits.charge(class, &self.session.identity.principal, &origin)
     }
 
-    /// A client that does not hear that it asks too much is sent away.
+    /// A client that goes on although it was told that it asks too much is sent away. Counted when it is told.
+    fn note_told<T>(&mut self, answer: &Result<T, Error>) {
+        let refused = answer.as_ref().is_err_and(|error| error.code == Code::RateLimited);
+        self.refused = if refused { self.refused + 1 } else { 0 };
+    }
+
     fn check_flood(&self) -> Result<(), End> {
         if self.refused > REFUSED { Err(flooded()) } else { Ok(()) }
     }
